@@ -1,0 +1,1 @@
+"""Models, training, measures and figures of the lab report on convolutional networks."""

@@ -1,0 +1,323 @@
+"""MLP, ConvNet, SmallCNN, CNN and ResNet: depth, width, residual, norm and init as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from labutils.config import RunConfig
+
+Images = Shaped[Tensor, "batch channels height width"]
+Logits = Float[Tensor, "batch classes"]
+
+
+class Normalize(nn.Module):
+    """Turn uint8 pixels (0 to 255) or floats (0 to 1) into zero mean and unit deviation.
+
+    It is each network's first module, so that weights and the statistics of the set they were
+    trained on are stored, loaded and frozen together.
+    """
+
+    def __init__(self, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.detach().clone().view(1, -1, 1, 1))
+        self.register_buffer("std", std.detach().clone().view(1, -1, 1, 1))
+
+    def forward(self, images: Images) -> Float[Tensor, "batch channels height width"]:
+        if images.dtype == torch.uint8:
+            return (images.float() - 255 * self.mean) / (255 * self.std)
+        return (images - self.mean) / self.std
+
+
+class Shortcut(nn.Module):
+    """He's option A: every `stride`-th pixel and zeros for new channels; it has no parameters.
+
+    Source: He et al. 2015, "Deep Residual Learning", section 3.3.
+    """
+
+    def __init__(self, stride: int, new_channels: int) -> None:
+        super().__init__()
+        self.stride, self.new_channels = stride, new_channels
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, 0, self.new_channels))
+
+
+class Block(nn.Module):
+    """Weight, norm, ReLU, weight, norm, then the skip if `residual`, then ReLU.
+
+    With the skip it is the identity at zero weights for inputs that are not negative. Plain and
+    residual blocks have the same parameters: the skip has none.
+
+    Source: He et al. 2015, equations 1 and 2.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[nn.Module, nn.Module],
+        norms: tuple[nn.Module, nn.Module],
+        *,
+        residual: bool,
+        shortcut: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.first, self.second = layers
+        self.norm1, self.norm2 = norms
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        self.residual = residual
+        self.shortcut = shortcut or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm2(self.second(self.relu1(self.norm1(self.first(x)))))
+        return self.relu2(self.shortcut(x) + out if self.residual else out)
+
+
+class Classifier(nn.Sequential):
+    """Normalize, stem, blocks, head: images (uint8, or floats from 0 to 1) in, logits out."""
+
+    def __init__(
+        self,
+        statistics: tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]],
+        stem: nn.Module,
+        blocks: nn.Module,
+        head: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.normalize = Normalize(*statistics)
+        self.stem, self.blocks, self.head = stem, blocks, head
+
+    def forward(self, images: Images) -> Logits:
+        return super().forward(images)
+
+
+def build_model(
+    config: RunConfig,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    statistics: tuple[Tensor, Tensor] | None = None,
+) -> Classifier:
+    """The network that `config` describes, its initial weights drawn on the CPU from its seed.
+
+    Args:
+        image_shape: channels, height, width.
+        statistics: mean and deviation of each channel where white is 1; by default 0 and 1.
+    """
+    channels = image_shape[0]
+    statistics = statistics or (torch.zeros(channels), torch.ones(channels))
+    builders: dict[str, Callable] = {
+        "mlp": _mlp,
+        "convnet": _convnet,
+        "small-cnn": _small_cnn,
+        "cnn": _cnn,
+        "resnet": _resnet,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Classifier(statistics, *builders[config.model](config, image_shape, classes))
+        initialize(model, config.init)
+    return model
+
+
+def _mlp(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    width, inputs = config.width, image_shape[0] * image_shape[1] * image_shape[2]
+    norm = _norm_maker(config.norm, nn.BatchNorm1d)
+    bias = config.norm == "none"
+    stem = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width, bias), norm(width), nn.ReLU())
+    blocks = [
+        Block(
+            (nn.Linear(width, width, bias), nn.Linear(width, width, bias)),
+            (norm(width), norm(width)),
+            residual=config.residual,
+        )
+        for _ in range((config.depth - 2) // 2)
+    ]
+    head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, classes))
+    return stem, nn.Sequential(*blocks), head
+
+
+def _convnet(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Blocks of one width and one resolution, in the manner of report-a."""
+    channels, height, width_px = image_shape
+    width, stride = config.width, config.stem_stride
+    norm = _norm_maker(config.norm, nn.BatchNorm2d)
+    stem = _conv_stem(channels, width, config.norm, stride)
+    blocks = [_conv_block(width, width, 1, norm, config) for _ in range((config.depth - 2) // 2)]
+    if config.head == "fully-convolutional":
+        head = nn.Sequential(nn.Conv2d(width, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    else:
+        cells = -(-height // stride) * -(-width_px // stride)
+        head = nn.Sequential(nn.Flatten(), nn.Linear(width * cells, classes))
+    return stem, nn.Sequential(*blocks), head
+
+
+def _resnet(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
+    norm = _norm_maker(config.norm, nn.BatchNorm2d)
+    stem = _conv_stem(image_shape[0], config.width, config.norm, 1)
+    blocks, width = [], config.width
+    for stage in range(config.stages):
+        for block in range((config.depth - 2) // (2 * config.stages)):
+            grow = stage > 0 and block == 0
+            new = 2 * width if grow else width
+            blocks.append(_conv_block(width, new, 2 if grow else 1, norm, config))
+            width = new
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    return stem, nn.Sequential(*blocks), head
+
+
+def _small_cnn(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Two convolutions with max pooling, two linear layers."""
+    channels, height, width_px = image_shape
+    width = config.width
+    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm), nn.MaxPool2d(2))
+    blocks = nn.Sequential(*_conv_norm_relu(width, 2 * width, config.norm), nn.MaxPool2d(2))
+    inputs = 2 * width * (height // 4) * (width_px // 4)
+    return stem, blocks, _hidden_head(inputs, classes, config.dropout)
+
+
+def _cnn(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Three stages of two convolutions and max pooling, two linear layers with dropout."""
+    channels, height, width_px = image_shape
+    width = config.width
+    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm))
+    layers: list[nn.Module] = []
+    for stage in range(3):
+        new = width * 2**stage
+        if stage:
+            layers += _conv_norm_relu(new // 2, new, config.norm)
+        layers += [*_conv_norm_relu(new, new, config.norm), nn.MaxPool2d(2)]
+    inputs = 4 * width * (height // 8) * (width_px // 8)
+    return stem, nn.Sequential(*layers), _hidden_head(inputs, classes, config.dropout)
+
+
+def _hidden_head(inputs: int, classes: int, dropout: float) -> nn.Module:
+    # 128 units: as a convolution (Exercise 2) this layer is paid for at every position
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(inputs, 128), nn.ReLU(), nn.Dropout(dropout), nn.Linear(128, classes)
+    )
+
+
+def _norm_maker(norm: str, batch_norm: type[nn.Module]) -> Callable[[int], nn.Module]:
+    return batch_norm if norm == "batch" else lambda width: nn.Identity()
+
+
+def _conv3x3(inputs: int, outputs: int, norm: str, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=norm == "none")
+
+
+def _conv_norm_relu(inputs: int, outputs: int, norm: str, stride: int = 1) -> list[nn.Module]:
+    norm_maker = _norm_maker(norm, nn.BatchNorm2d)
+    return [_conv3x3(inputs, outputs, norm, stride), norm_maker(outputs), nn.ReLU()]
+
+
+def _conv_stem(inputs: int, outputs: int, norm: str, stride: int) -> nn.Module:
+    return nn.Sequential(*_conv_norm_relu(inputs, outputs, norm, stride))
+
+
+def _conv_block(
+    inputs: int, outputs: int, stride: int, norm: Callable, config: RunConfig
+) -> Block:
+    layers = (
+        _conv3x3(inputs, outputs, config.norm, stride),
+        _conv3x3(outputs, outputs, config.norm),
+    )
+    shortcut = Shortcut(stride, outputs - inputs) if (stride, inputs) != (1, outputs) else None
+    return Block(
+        layers, (norm(outputs), norm(outputs)), residual=config.residual, shortcut=shortcut
+    )
+
+
+def weight_layers(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+    """The layers that `depth` counts, by name, first to last."""
+    kinds = (nn.Linear, nn.Conv2d)
+    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+
+
+def initialize(model: nn.Module, init: str) -> None:
+    """Draw weights anew: `default` leaves PyTorch's, `he` is He's normal with biases at zero.
+
+    PyTorch's default draws uniformly with variance 1 / (3 fan_in); He's variance 2 / fan_in keeps
+    the second moment of ReLU activations through depth. `zero-residual` is He's, with the last
+    layer of every block (its norm's scale, where there is one) at zero.
+
+    Source: He et al. 2015, "Delving Deep into Rectifiers", equation 10; Goyal et al. 2017, 5.1.
+    """
+    if init == "default":
+        return
+    layers = list(weight_layers(model).values())
+    for layer in layers:
+        gain = "linear" if layer is layers[-1] else "relu"
+        nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    if init == "zero-residual":
+        for block in (module for module in model.modules() if isinstance(module, Block)):
+            last = block.second if isinstance(block.norm2, nn.Identity) else block.norm2
+            nn.init.zeros_(last.weight)
+
+
+class LayerSummary(NamedTuple):
+    """One row of `describe`."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerSummary]:
+    """Layers with parameters, in the order of the forward pass, for one image.
+
+    Args:
+        image_shape: channels, height, width of one image.
+
+    Returns:
+        A row a layer: name, class, output shape without the batch, parameters, and
+        multiply-adds (those of convolutions and linear layers; norms count none).
+    """
+    rows: list[LayerSummary] = []
+    names = {module: name for name, module in model.named_modules()}
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        cost = 0
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            positions = output[0].numel() // module.weight.shape[0]
+            cost = module.weight.numel() * positions
+        shape = tuple(output.shape[1:])
+        rows.append(LayerSummary(names[module], type(module).__name__, shape, own, cost))
+
+    leaves = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+    handles = [leaf.register_forward_hook(record) for leaf in leaves]
+    was_training = model.training
+    try:
+        first = next(model.parameters())
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *image_shape, device=first.device))
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Multiply-adds of one forward pass of one image."""
+    return sum(row.multiply_adds for row in describe(model, image_shape))

@@ -1,0 +1,56 @@
+"""The full and the quick profile: which data sets are meant, and where results go."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from labutils.config import DataName
+
+ROOT = Path(__file__).resolve().parent.parent
+STAND_INS: dict[str, DataName] = {"mnist": "digits", "cifar10": "shapes10", "cifar100": "shapes20"}
+
+
+class ProfileError(ValueError):
+    """LAB_PROFILE names no profile."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where a profile reads and writes; `quick` puts everything under build/quick/.
+
+    Attributes:
+        runs: folder of the finished runs.
+        scratch: folder of unfinished runs and locks.
+        images: folder of the figures.
+    """
+
+    name: str
+    runs: Path
+    scratch: Path
+    images: Path
+
+    @property
+    def quick(self) -> bool:
+        return self.name == "quick"
+
+    def data(self, name: DataName) -> DataName:
+        """The set that this profile means by `name`: in quick, a built-in stand-in."""
+        return STAND_INS.get(name, name) if self.quick else name
+
+
+def profile(name: str | None = None) -> Profile:
+    """The profile `name`, by default that of the variable LAB_PROFILE, by default `full`.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    name = name or os.environ.get("LAB_PROFILE") or "full"
+    build = ROOT / "build"
+    if name == "full":
+        return Profile(name, ROOT / "trained_models", build / "runs", ROOT / "images")
+    if name == "quick":
+        quick = build / "quick"
+        return Profile(name, quick / "trained_models", quick / "runs", quick / "images")
+    raise ProfileError(f"LAB_PROFILE is {name!r}: set it to full (the default) or quick")

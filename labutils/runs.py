@@ -1,0 +1,313 @@
+"""load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from labutils import data
+from labutils.config import Config, ConfigError, RunConfig
+from labutils.models import build_model, multiply_adds, weight_layers
+from labutils.profiles import Profile, profile
+from labutils.training import OnEpoch, Outcome, train
+
+Recipe = Callable[..., Outcome]
+Keep = Literal["none", "fp32", "fp16"]
+CONFIGS: dict[str, type[Config]] = {"classifier": RunConfig}
+LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
+
+
+class RunError(RuntimeError):
+    """A stored run that is missing or damaged; the message names the file and what to do."""
+
+
+class MissingRuns(RunError):
+    """Runs that are not stored, where training was not asked for."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run as it is stored.
+
+    Attributes:
+        history: what `training.History` describes; what was not finite is nan.
+        metrics: status, epochs, best_epoch, val_ and test_ loss and accuracy, seconds and more.
+    """
+
+    config: Config
+    folder: Path
+    history: dict[str, Any] = field(repr=False)
+    metrics: dict[str, Any] = field(repr=False)
+
+    @property
+    def has_weights(self) -> bool:
+        return (self.folder / "weights.safetensors").exists()
+
+    def model(self) -> nn.Module:
+        """The trained classifier in eval mode, with its own normalisation; needs no data set.
+
+        Raises:
+            RunError: the run keeps no weights, or their file is damaged.
+        """
+        path = self.folder / "weights.safetensors"
+        if not path.exists():
+            raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
+        try:
+            weights = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path, error) from error
+        spec = data.SPECS[self.config.data]
+        height, width, channels = spec.image_shape
+        model = build_model(self.config, (channels, height, width), spec.classes)
+        model.load_state_dict(weights)  # copies half precision into fp32 parameters
+        return model.eval()
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of finished runs, and one of unfinished ones and locks."""
+
+    folder: Path
+    scratch: Path
+
+    @classmethod
+    def of(cls, which: Profile) -> Store:
+        return cls(which.runs, which.scratch)
+
+    def find(self, config: Config) -> Path | None:
+        """Folder of the finished run with this id, whatever its label was when it was stored."""
+        named = self.folder / config.name
+        if named.is_dir():
+            return named
+        return next(iter(sorted(self.folder.glob(f"[!.]*-{config.id}"))), None)
+
+    def load(self, config: Config) -> Run:
+        """Read a finished run.
+
+        Raises:
+            MissingRuns: it is not stored.
+            RunError: a file of it is damaged or missing.
+        """
+        folder = self.find(config)
+        if folder is None:
+            raise MissingRuns(f"{config.name} is not stored in {self.folder}")
+        return _read_run(folder)
+
+    def __iter__(self) -> Iterator[Run]:
+        """All finished runs, by name."""
+        for folder in sorted(self.folder.glob("[!.]*")):
+            if (folder / "config.json").exists():
+                yield _read_run(folder)
+
+    def save(self, config: Config, outcome: Outcome, keep: Keep = "none") -> Run:
+        """Write a finished run so that it is either there whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f".{config.name}.part{os.getpid()}"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        weights = {k: v.detach().cpu().contiguous() for k, v in outcome.model.state_dict().items()}
+        metrics = outcome.metrics | {"weights_sha256": weights_digest(weights)}
+        _write_json(part / "config.json", config.to_dict())
+        (part / "history.json").write_text(_history_json(outcome.history))
+        _write_json(part / "metrics.json", _finite(metrics))
+        if keep != "none":
+            half = keep == "fp16"
+            save_file(
+                {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()},
+                part / "weights.safetensors",
+            )
+        for path in part.iterdir():
+            _fsync(path)
+        target = self.folder / config.name
+        if target.exists():  # trained again, for its weights
+            shutil.rmtree(target)
+        os.rename(part, target)
+        _fsync(self.folder)
+        return _read_run(target)
+
+
+def default_store() -> Store:
+    """The store of the profile that LAB_PROFILE names."""
+    return Store.of(profile())
+
+
+def load_or_train(
+    config: Config,
+    recipe: Recipe = train,
+    *,
+    store: Store | None = None,
+    keep: Keep = "none",
+    on_epoch: OnEpoch | None = None,
+    progress: bool = True,
+) -> Run:
+    """A finished run from the store, or else the recipe run, resumed where it was killed.
+
+    Two processes that ask for one run train it once: the second waits, then loads it.
+
+    Args:
+        recipe: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
+        keep: also store the weights, in full or half precision. A stored run without weights is
+            then trained again.
+    """
+    store = store or default_store()
+    store.scratch.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.scratch / f"{config.id}.lock"):
+        if store.find(config) is not None:
+            run = store.load(config)
+            if keep == "none" or run.has_weights:
+                return run
+        checkpoint = store.scratch / config.id / "checkpoint.pt"
+        outcome = recipe(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+        run = store.save(config, outcome, keep)
+        shutil.rmtree(checkpoint.parent, ignore_errors=True)
+        return run
+
+
+def load_or_measure(
+    run: Run,
+    name: str,
+    arguments: Mapping[str, Any],
+    function: Callable[[], Any],
+) -> Any:
+    """A stored measure of a run, or else `function()`, stored beside the run.
+
+    Args:
+        name: what is measured, a word for the file name.
+        arguments: all that decides the result but the weights, JSON values; they and the digest
+            of the run's weights are the measure's key.
+        function: returns a JSON value.
+
+    Raises:
+        RunError: the stored measure is damaged.
+    """
+    key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+    path = run.folder / "measures" / f"{name}-{digest}.json"
+    if path.exists():
+        return _read_json(path)["result"]
+    result = json.loads(json.dumps(_finite(function())))
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(f".part{os.getpid()}")
+    _write_json(part, key | {"result": result})
+    _fsync(part)
+    os.replace(part, path)
+    return result
+
+
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of a state dict: names and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def estimate_seconds(configs: Sequence[RunConfig]) -> float:
+    """Rough time of training on one CPU core, for messages and for starting the longest first.
+
+    Arithmetic at 100 (bf16) or 60 (fp32) billion operations a second, and 60 microseconds a
+    weight layer and step for all that is not arithmetic.
+    """
+    total = 0.0
+    for config in configs:
+        spec = data.SPECS[config.data]
+        height, width, channels = spec.image_shape
+        model = build_model(config, (channels, height, width), spec.classes)
+        images = config.epochs * spec.train * (1 - data.VALIDATION_SHARE)
+        operations = 6 * multiply_adds(model, (channels, height, width)) * images
+        overhead = 60e-6 * len(weight_layers(model)) * images / config.batch_size
+        total += operations / (100e9 if config.precision == "bf16" else 60e9) + overhead
+    return total
+
+
+def _read_run(folder: Path) -> Run:
+    values = _read_json(folder / "config.json")
+    try:
+        config = CONFIGS[values["kind"]].from_dict(values)
+    except (ConfigError, KeyError, TypeError) as error:
+        raise _damaged(folder / "config.json", error) from error
+    history, metrics = (_read_json(folder / f"{name}.json") for name in ("history", "metrics"))
+    return Run(config, folder, _nan(history), _nan(metrics))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(
+        f"{path} is missing or damaged ({type(error).__name__}: {error}). Restore it with "
+        f"`git checkout -- {path.parent.name}`, or delete the folder and train the run again."
+    )
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def _history_json(history: dict[str, Any]) -> str:
+    """One line a quantity, and for layers one line an epoch: small, and readable in a diff."""
+    lines = []
+    for name, value in history.items():
+        if name == "layers":
+            rows = [
+                f'  "{quantity}": [\n   '
+                + ",\n   ".join(_compact(epoch, LAYER_DIGITS) for epoch in epochs)
+                + "]"
+                for quantity, epochs in value.items()
+            ]
+            lines.append(' "layers": {\n' + ",\n".join(rows) + "}")
+        else:
+            lines.append(f' "{name}": {_compact(value, DIGITS)}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _compact(value: Any, digits: int) -> str:
+    return json.dumps(_finite(value, digits), separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: Any, digits: int | None = None) -> Any:
+    """The value with None for what is not finite, and floats rounded to significant digits."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item, digits) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item, digits) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return float(f"{value:.{digits}g}") if digits else value
+    return value
+
+
+def _nan(value: Any) -> Any:
+    """The value with nan for None, as arithmetic and plots expect it."""
+    if isinstance(value, dict):
+        return {key: _nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nan(item) for item in value]
+    return math.nan if value is None else value
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

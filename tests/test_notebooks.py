@@ -1,0 +1,206 @@
+"""Running notebooks: where results go, and that a failure loses nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from labutils import notebooks
+
+pytestmark = pytest.mark.notebooks
+
+SLIDER = """\
+import ipywidgets
+slider = ipywidgets.IntSlider(value=3)
+slider"""
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """A function that writes a notebook into a folder that stands for the repository."""
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+
+    def write(*sources: str, name: str = "Tiny.ipynb") -> Path:
+        path = tmp_path / name
+        cells = [new_markdown_cell("# Tiny"), *map(new_code_cell, sources)]
+        nbformat.write(new_notebook(cells=cells), path)
+        return path
+
+    return write
+
+
+def run(path: Path, profile: str = "quick"):
+    target, _ = notebooks.run_notebook(path, profile, root=path.parent)
+    return target, nbformat.read(target, as_version=4)
+
+
+def printed(notebook) -> str:
+    return "".join(
+        output.get("text", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    )
+
+
+def test_quick_leaves_the_notebook_alone_and_knows_its_profile(make, monkeypatch):
+    monkeypatch.setenv("LAB_PROFILE", "full")
+    path = make("import os; print(os.environ['LAB_PROFILE'], os.getcwd())", "", "print('end')")
+    before = path.read_bytes()
+    target, executed = run(path)
+    assert target == path.parent / "build" / "quick" / "Tiny.ipynb"
+    assert printed(executed) == f"quick {path.parent}\nend\n"
+    assert [cell.get("execution_count") for cell in executed.cells] == [None, 1, None, 2]
+    assert path.read_bytes() == before
+
+
+def test_full_replaces_the_notebook(make, monkeypatch):
+    monkeypatch.setenv("LAB_PROFILE", "quick")
+    path = make("import os; print(os.environ['LAB_PROFILE'])")
+    target, executed = run(path, "full")
+    assert target == path
+    assert printed(executed) == "full\n"
+    assert [p.name for p in path.parent.iterdir()] == ["Tiny.ipynb"]
+
+
+def test_kernel_is_this_interpreter_and_saved_as_python3(make, tmp_path, monkeypatch):
+    other = tmp_path / "jupyter" / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text(
+        '{"argv": ["false"], "display_name": "other", "language": "python"}'
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    _, executed = run(make("import sys; print(sys.executable)"))
+    assert printed(executed).strip() == sys.executable
+    assert executed.metadata.kernelspec == {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
+
+
+def test_widget_state_is_saved(make):
+    _, executed = run(make(SLIDER))
+    view = executed.cells[1].outputs[0].data[notebooks.WIDGET_VIEW]
+    state = executed.metadata.widgets[notebooks.WIDGET_STATE]["state"]
+    assert state[view["model_id"]]["state"]["value"] == 3
+
+
+def test_two_runs_are_equal_and_carry_no_time(make):
+    path = make(SLIDER, "print(1)")
+    first = run(path)[0].read_text()
+    assert run(path)[0].read_text() == first
+    assert "execution" not in {
+        key for cell in nbformat.reads(first, 4).cells for key in cell.metadata
+    }
+
+
+def test_figures_are_kept_whatever_backend_is_set_outside(make, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    _, executed = run(make("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"))
+    assert "image/png" in executed.cells[1].outputs[0].data
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_a_failing_cell_is_named_and_nothing_is_lost(make, profile, capsys):
+    path = make("print('fine')", "1 / 0", "print('never')")
+    stale = path.parent / "build" / "quick" / "Tiny.ipynb"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("an older run")
+    before = path.read_bytes()
+    assert notebooks.main(["--profile", profile, str(path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Tiny.ipynb, cell 2 of 3:")
+    assert "ZeroDivisionError: division by zero" in error
+    assert "\x1b" not in error
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.glob(".*")] == []
+    assert stale.exists() == (profile == "full")
+
+
+def test_a_dying_kernel_is_named(make, capsys):
+    path = make("import ctypes; ctypes.string_at(0)")
+    assert notebooks.main([str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "Tiny.ipynb, cell 1 of 1: the kernel died" in error
+    assert "Segmentation fault" in error
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "{}"])
+def test_what_is_no_notebook_is_named(tmp_path, text, capsys):
+    path = tmp_path / "Other.ipynb"
+    if text is not None:
+        path.write_text(text)
+    assert notebooks.main([str(path)]) == 1
+    assert str(path) in capsys.readouterr().err
+
+
+def test_all_notebooks_in_the_order_of_the_report(make, capsys):
+    for name in ("Exercise3_CAM", "Appendix", "Lab1", "Exercise2_FCN"):
+        make("print(1)", name=f"{name}.ipynb")
+    assert notebooks.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = ["Lab1", "Exercise2_FCN", "Exercise3_CAM", "Appendix"]
+    for line, name in zip(lines[:-1], names, strict=True):
+        pattern = rf"{name}\.ipynb  quick  1 cells  \d+\.\d s  -> build/quick/{name}\.ipynb"
+        assert re.fullmatch(pattern, line)
+    assert "build/quick/images" in lines[-1]
+
+
+def test_no_notebook_is_an_error(make, capsys):
+    assert notebooks.main([]) == 1
+    assert "no notebook" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_kernel_and_command(make, tmp_path):
+    path = make(
+        "import os, time, pathlib\n"
+        "pathlib.Path('kernel').write_text(str(os.getpid()))\n"
+        "time.sleep(600)"
+    )
+    kernel = tmp_path / "kernel"
+    code = (
+        "import sys, pathlib; from labutils import notebooks; "
+        "notebooks.ROOT = pathlib.Path(sys.argv[1]); sys.exit(notebooks.main([]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(notebooks.__file__).parent.parent,
+    ) as command:
+        try:
+            wait_for(lambda: kernel.exists() and kernel.read_text())
+            command.send_signal(signal.SIGINT)
+            error = command.communicate(timeout=30)[1]
+        finally:
+            command.kill()
+    assert command.returncode == 130, error
+    assert error == "interrupted\n"
+    wait_for(lambda: not is_running(int(kernel.read_text())))
+    assert path.exists() and not (tmp_path / "build").exists()
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
