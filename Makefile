@@ -47,22 +47,23 @@ clean:  ## remove .venv, build/quick/ and caches; data, stored and unfinished ru
 
 # A stamp file says what is installed; it is older than a changed list, and so pip runs again.
 # pip is called as a module: its script fails where the path of this folder is long or has spaces.
-$(VENV)/.lab: requirements.txt | $(BIN)/python
-	@test -e $(VENV)/.test || echo "Installing requirements.txt into $(VENV) (about 5 GB) ..."
+$(VENV)/.lab: requirements.txt | $(VENV)/.made
+	@echo "Installing requirements.txt into $(VENV) (the first time about 5 GB) ..."
 	@$(RUN) pip install -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing labutils with all that its tests need into $(VENV) (about 5 GB) ..."
+$(VENV)/.test: requirements.txt pyproject.toml | $(VENV)/.made
+	@echo "Installing labutils with all that its tests need into $(VENV) (the first time about 5 GB) ..."
 	@$(RUN) pip install -e ".[test]"
 	@touch $@ $(VENV)/.lab
 
 # The interpreter is named by PYTHON even where another environment is active: .venv is used.
-$(BIN)/python:
+$(VENV)/.made:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
 	  echo "Name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; } >&2
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make virtual environments."; \
 	  echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

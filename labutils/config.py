@@ -263,7 +263,9 @@ def _at_least(name: str, value: float, lowest: float, *, strict: bool = False) -
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         raise ConfigError(f"{name} is {value!r}: give a{' whole' if whole else ''} number")
     if value < lowest or (strict and value == lowest):
-        raise ConfigError(f"{name} is {value}: give {'more than' if strict else 'at least'} {lowest}")
+        raise ConfigError(
+            f"{name} is {value}: give {'more than' if strict else 'at least'} {lowest}"
+        )
 
 
 def _below_one(name: str, value: float) -> None:

@@ -189,7 +189,9 @@ def _read(path: Path, spec: Spec) -> tuple[dict[str, np.ndarray], list[str]]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}
             class_names = json.loads((file.metadata() or {}).get("class_names", "null"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: truncated or damaged ({error}). {remedy}") from error
+        raise DataError(
+            f"{path} cannot be read: truncated or damaged ({error}). {remedy}"
+        ) from error
     for part, count in (("train", spec.train), ("test", spec.test)):
         expected = {f"{part}_images": (count, *spec.image_shape), f"{part}_labels": (count,)}
         for key, shape in expected.items():
@@ -198,7 +200,9 @@ def _read(path: Path, spec: Spec) -> tuple[dict[str, np.ndarray], list[str]]:
                 what = "missing" if found is None else f"{found.dtype} {found.shape}"
                 raise DataError(f"{path}: {key} is {what}, expected uint8 {shape}. {remedy}")
         if arrays[f"{part}_labels"].max() >= spec.classes:
-            raise DataError(f"{path}: a label in {part}_labels is not below {spec.classes}. {remedy}")
+            raise DataError(
+                f"{path}: a label in {part}_labels is not below {spec.classes}. {remedy}"
+            )
     if not isinstance(class_names, list) or len(class_names) != spec.classes:
         raise DataError(f"{path}: its metadata do not name {spec.classes} classes. {remedy}")
     return arrays, class_names
@@ -267,7 +271,9 @@ def _digits() -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
 
     bunch = load_digits()
     small = np.clip(bunch.images * 255 / 16, 0, 255).astype(np.uint8)
-    large = np.stack([cv2.resize(image, (20, 20), interpolation=cv2.INTER_CUBIC) for image in small])
+    large = np.stack(
+        [cv2.resize(image, (20, 20), interpolation=cv2.INTER_CUBIC) for image in small]
+    )
     images = np.pad(large, ((0, 0), (4, 4), (4, 4)))[..., None]
     test, train = (part.numpy() for part in stratified_split(torch.from_numpy(bunch.target), 0.8))
     return {

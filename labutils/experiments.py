@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from labutils.config import RunConfig
+from labutils.config import DataName, RunConfig
 from labutils.profiles import Profile, profile
 from labutils.runs import MissingRuns, Run, Store, estimate_seconds
 from labutils.sweep import run_sweep
@@ -13,22 +13,171 @@ from labutils.sweep import run_sweep
 MNIST_DEPTHS = (2, 4, 10, 22, 26, 34, 40)
 CIFAR10_DEPTHS = (4, 10, 16, 24, 36)
 WIDTHS = (3, 10, 64)
-SEEDS = (0, 1, 2)
+RESCUE_RATES = (1e-4, 3e-4, 3e-3)
+# Where plain networks first stop learning in the depth grids; Lab1.ipynb checks it.
+STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 16}
 
 
-def depth_grid(data: str, which: Profile) -> list[RunConfig]:
+def depth_grid(data: DataName, which: Profile) -> list[RunConfig]:
     """Section 1.2: plain and residual MLPs of each depth; depth 2 has no block, so one of it."""
     depths = MNIST_DEPTHS if data == "mnist" else CIFAR10_DEPTHS
-    base = RunConfig(data=which.data(data), model="mlp", width=128, epochs=20)
+    base = _depth_base(data, which)
     return [
         replace(base, depth=depth, residual=residual, seed=seed)
-        for seed in SEEDS
+        for seed in range(2 if which.quick else 3)
         for depth in depths
         for residual in ((False,) if depth == 2 else (False, True))
     ]
 
 
+def rescue_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.2: the shallowest plain networks that do not learn, under other learning rates."""
+    return [
+        replace(_depth_base(data, which), depth=STALL_DEPTH[data], learning_rate=rate)
+        for data in ("mnist", "cifar10")
+        for rate in RESCUE_RATES
+    ]
+
+
+def width_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.1: one hidden layer of three widths, without and with shifts by one pixel."""
+    return [
+        replace(_early_stopping_base(which), depth=2, width=width, crop_padding=shift, seed=seed)
+        for width in WIDTHS
+        for shift in (0, 1)
+        for seed in _early_stopping_seeds(which)
+    ]
+
+
+def block_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.2: report-d's comparison, and the plain network of equal depth that it lacks."""
+    return [
+        replace(_early_stopping_base(which), depth=depth, residual=residual, width=width, seed=seed)
+        for width in (10, 64)
+        for depth, residual in ((2, False), (8, False), (8, True))
+        for seed in _early_stopping_seeds(which)
+    ]
+
+
+def best_mlp_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.2: how far an MLP goes that is trained well, one configuration a data set."""
+    base = RunConfig(
+        depth=4,
+        width=128 if which.quick else 1024,
+        residual=True,
+        norm="batch",
+        dropout=0.2,
+        optimizer="adamw",
+        schedule="cosine",
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        crop_padding=2,
+        batch_size=64 if which.quick else 512,
+        precision="bf16",
+    )
+    return [
+        replace(
+            base,
+            data=which.data(data),
+            flip=data == "cifar10",
+            epochs=5 if which.quick else epochs,
+            seed=seed,
+        )
+        for data, epochs in (("mnist", 30), ("cifar10", 40))
+        for seed in range(1 if which.quick else 3)
+    ]
+
+
+def convnet_pair(which: Profile) -> list[RunConfig]:
+    """Section 1.2: the first networks with convolutions, plain and residual."""
+    base = RunConfig(
+        data=which.data("cifar10"),
+        model="convnet",
+        depth=10,
+        width=8 if which.quick else 32,
+        stem_stride=2,
+        schedule="one-cycle",
+        flip=True,
+        crop_padding=4,
+        epochs=2 if which.quick else 8,
+        precision="bf16",
+    )
+    return [replace(base, residual=residual) for residual in (False, True)]
+
+
 EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
+    "mnist-width": width_grid,
     "mnist-depth": lambda which: depth_grid("mnist", which),
     "cifar10-depth": lambda which: depth_grid("cifar10", which),
+    "rescue": rescue_grid,
+    "mnist-blocks": block_grid,
+    "best-mlp": best_mlp_grid,
+    "convnet-pair": convnet_pair,
 }
+
+
+def configs(name: str, which: Profile | None = None) -> list[RunConfig]:
+    """The configurations of an experiment.
+
+    Raises:
+        KeyError: there is no such experiment; the message lists them.
+    """
+    if name not in EXPERIMENTS:
+        raise KeyError(f"no experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name](which or profile())
+
+
+def load(name: str, which: Profile | None = None, *, train_missing: bool = False) -> list[Run]:
+    """The runs of an experiment. In the quick profile what is missing is trained at once.
+
+    Raises:
+        MissingRuns: some are not stored and `train_missing` is false; the message gives the
+            estimated time and the command that trains them.
+    """
+    which = which or profile()
+    store, wanted = Store.of(which), configs(name, which)
+    missing = [config for config in wanted if store.find(config) is None]
+    if missing and not (train_missing or which.quick):
+        minutes = estimate_seconds(missing) / 60 / 2
+        raise MissingRuns(
+            f"{len(missing)} of the {len(wanted)} runs of {name} are not stored in {store.folder} "
+            f"(the first is {missing[0].name}). Train them, in about {minutes:.0f} minutes on two "
+            f"cores, with `python -m labutils sweep {name}`, or set TRAIN_MISSING = True."
+        )
+    return run_sweep(wanted, store=store)
+
+
+def select(runs: Iterable[Run], **fields: object) -> list[Run]:
+    """The runs whose configuration has these values, for example `depth=22, residual=True`."""
+    return [
+        run
+        for run in runs
+        if all(getattr(run.config, name) == value for name, value in fields.items())
+    ]
+
+
+def stall_depth(runs: Iterable[Run]) -> int | None:
+    """The shallowest depth at which no plain network learns, or None where all learn.
+
+    Not learning: in the end a share of training images right that is below twice chance.
+    """
+    plain = [run for run in runs if not run.config.residual]
+    chance = 0.1  # every set of the depth grids has ten classes
+    for depth in sorted({run.config.depth for run in plain}):
+        final = [run.history["train_accuracy"][-1] for run in select(plain, depth=depth)]
+        if max(final) < 2 * chance:
+            return depth
+    return None
+
+
+def _depth_base(data: DataName, which: Profile) -> RunConfig:
+    return RunConfig(data=which.data(data), width=128, epochs=6 if which.quick else 20)
+
+
+def _early_stopping_base(which: Profile) -> RunConfig:
+    return RunConfig(data=which.data("mnist"), patience=10, epochs=100)
+
+
+def _early_stopping_seeds(which: Profile) -> range:
+    return range(1 if which.quick else 5)

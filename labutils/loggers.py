@@ -102,7 +102,7 @@ def open_loggers(
             f"run name {run_name!r} cannot name a folder and a W&B run: use letters, digits, "
             "'.', '_' and '-', not starting with '.'"
         )
-    folder = Path(folder).absolute()
+    folder = folder.absolute()
     loggers = Loggers()
     with ExitStack() as stack:
         for name in dict.fromkeys(names):
@@ -134,7 +134,7 @@ class _TensorBoard:
     def log(self, epoch: int, scalars: Mapping[str, float]) -> None:
         for name, value in scalars.items():
             self._writer.add_scalar(name, float(value), epoch)
-        # The writer would wait two minutes, which a killed run would lose.
+        # Waits for the thread that writes: a kill loses nothing, and a full disk is noticed here.
         self._writer.flush()
 
     def close(self, *, failed: bool) -> None:

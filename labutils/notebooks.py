@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,31 +59,21 @@ def run_notebook(
         KeyboardInterrupt: Ctrl-C; the kernel has been shut down.
     """
     notebook = _read(path)
-    code = list(_code_cells(notebook))
+    total = len(_code_cells(notebook))
     target = path if profile == "full" else root / "build" / "quick" / path.name
     if profile == "quick":
         target.unlink(missing_ok=True)  # an older success must not hide a failure
-    started = 0
-
-    def on_cell_execute(**_: Any) -> None:
-        nonlocal started
-        started += 1
-        on_cell(started, len(code))
-
     client = _Client(notebook, timeout=None, store_widget_state=True, record_timing=False)
-    client.on_cell_execute = on_cell_execute
+    client.on_cell_execute = lambda **_: on_cell(client.code_cells_executed + 1, total)
     try:
         client.run(root, profile)
-    except CellExecutionError as error:
-        report = _plain(error.traceback).rstrip()
-        raise NotebookError(f"{path.name}, cell {started} of {len(code)}: {report}") from None
-    except DeadKernelError as error:
-        raise NotebookError(
-            f"{path.name}, cell {started} of {len(code)}: the kernel died (out of memory?)\n{error}"
-        ) from None
+    except (CellExecutionError, DeadKernelError) as error:
+        place = f"{path.name}, cell {client.code_cells_executed} of {total}"
+        reason = error.traceback if isinstance(error, CellExecutionError) else str(error)
+        raise NotebookError(f"{place}: {ANSI.sub('', reason).rstrip()}") from None
     _tidy(notebook, path.name)
     _write(notebook, target)
-    return target, len(code)
+    return target, total
 
 
 class _Client(NotebookClient):
@@ -95,6 +85,7 @@ class _Client(NotebookClient):
         """Execute all cells; what a dying kernel said is the text of the DeadKernelError."""
         # MPLBACKEND: a backend chosen outside would keep the figures out of the notebook.
         # PYDEVD...: the debugger, which nobody uses here, else warns about frozen modules.
+        # PYTHONFAULTHANDLER: a kernel that crashes says where.
         env = os.environ | {
             "LAB_PROFILE": profile,
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -104,12 +95,13 @@ class _Client(NotebookClient):
         with tempfile.TemporaryFile("w+", errors="replace") as log:
             try:
                 asyncio.run(self.async_execute(cwd=str(root), env=env, stderr=log))
-            except (asyncio.CancelledError, DeadKernelError):
+            except (asyncio.CancelledError, RuntimeError) as error:
                 # nbclient takes a cancelled cell for a dead kernel
                 if self.interrupted:
                     raise KeyboardInterrupt from None
                 log.seek(0)
-                raise DeadKernelError(_plain(log.read()).strip()) from None
+                said = f"{error}; out of memory?\n{log.read()}"
+                raise DeadKernelError(said) from None
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         # With no folder to look into, the only kernel is the one that ipykernel makes of
@@ -130,9 +122,9 @@ class _Client(NotebookClient):
         await super().async_start_new_kernel(**kwargs)
 
 
-def _code_cells(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
+def _code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     """The cells that run: an empty one gets no number."""
-    return (cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip())
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 def _read(path: Path) -> nbformat.NotebookNode:
@@ -161,16 +153,11 @@ def _tidy(notebook: nbformat.NotebookNode, name: str) -> None:
     if counts != list(range(1, len(counts) + 1)):
         raise NotebookError(f"{name}: the cells are numbered {counts}, not 1 to {len(counts)}")
     notebook.metadata.language_info.pop("version", None)
-    shown = [
-        output
-        for cell in _code_cells(notebook)
-        for output in cell.outputs
-        if WIDGET_VIEW in output.get("data", {})
-    ]
+    outputs = [output for cell in _code_cells(notebook) for output in cell.outputs]
+    views = [o.data[WIDGET_VIEW] for o in outputs if WIDGET_VIEW in o.get("data", {})]
     state = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
-    lost = [o for o in shown if o.data[WIDGET_VIEW]["model_id"] not in state]
-    if lost:
-        raise NotebookError(f"{name}: the state of {len(lost)} widgets was not saved")
+    if not {view["model_id"] for view in views} <= set(state):
+        raise NotebookError(f"{name}: a widget is shown whose state was not saved")
     _rename_widgets(notebook, name, list(state))
 
 
@@ -191,10 +178,6 @@ def _write(notebook: nbformat.NotebookNode, target: Path) -> None:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _plain(text: str) -> str:
-    return ANSI.sub("", text)
 
 
 def report_notebooks(root: Path = ROOT) -> list[Path]:

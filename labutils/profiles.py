@@ -35,6 +35,16 @@ class Profile:
     def quick(self) -> bool:
         return self.name == "quick"
 
+    @property
+    def notice(self) -> str:
+        """What a reader of the quick profile must know, in Markdown; nothing in full."""
+        if not self.quick:
+            return ""
+        return (
+            "**Quick profile:** the figures and tables here come from small built-in stand-ins "
+            "(digits for MNIST, shapes for CIFAR); the text speaks of the full report."
+        )
+
     def data(self, name: DataName) -> DataName:
         """The set that this profile means by `name`: in quick, a built-in stand-in."""
         return STAND_INS.get(name, name) if self.quick else name

@@ -447,9 +447,7 @@ def surroundings() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _epoch_randomness(
-    seed: int, epoch: int, device: torch.device
-) -> Iterator[torch.Generator]:
+def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
     """A generator for order and augmentation, and the global one (dropout), both of this epoch.
 
     Drawn from seed and epoch alone, a resumed run needs no stored generator.

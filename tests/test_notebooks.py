@@ -131,7 +131,7 @@ def test_a_dying_kernel_is_named(make, capsys):
     path = make("import ctypes; ctypes.string_at(0)")
     assert notebooks.main([str(path)]) == 1
     error = capsys.readouterr().err
-    assert "Tiny.ipynb, cell 1 of 1: the kernel died" in error
+    assert "Tiny.ipynb, cell 1 of 1: Kernel died" in error
     assert "Segmentation fault" in error
 
 

@@ -1,0 +1,293 @@
+"""Every figure of the report, drawn from stored runs, and the one way to save them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from labutils.experiments import select
+from labutils.profiles import Profile, profile
+from labutils.runs import Run
+
+PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
+KINDS = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
+TITLES = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "digits": "digits (for MNIST)",
+    "shapes10": "shapes10 (for CIFAR-10)",
+    "shapes20": "shapes20 (for CIFAR-100)",
+}
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "font.size": 9,
+    "axes.titlesize": 10,
+}
+
+
+def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> Path:
+    """Write `images/NAME.png` with its alternative text inside, and show that file.
+
+    Args:
+        name: of the file, without ending.
+        alt: what the figure shows, the finding, for readers who do not see it.
+
+    Raises:
+        ValueError: the alternative text is missing or says only what kind of picture it is.
+    """
+    if len(alt.split()) < 5:
+        raise ValueError(f"{name}: alt is {alt!r}: say in a sentence what the figure shows")
+    folder = (which or profile()).images
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    # without Software a new release of matplotlib alone does not change the file
+    fig.savefig(path, dpi=110, metadata={"Description": alt, "Software": None})
+    plt.close(fig)
+    _show(path, alt, (which or profile()).notice)
+    return path
+
+
+def _show(path: Path, alt: str, notice: str) -> None:
+    """Display a picture where there is a notebook to display it in."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import Image, Markdown, display
+    except ModuleNotFoundError:
+        return
+    if get_ipython() is not None:
+        display(Image(filename=path, alt=alt))
+        if notice:
+            display(Markdown(notice))
+
+
+def width_curves(runs: Sequence[Run]) -> Figure:
+    """Section 1.1: validation loss and accuracy through training, a colour a width.
+
+    Solid lines see the images as they are, dashed ones shifted by up to a pixel; a dot is the
+    epoch whose weights early stopping restored.
+    """
+    widths = sorted({run.config.width for run in runs})
+    colors = dict(zip(widths, sns.color_palette("colorblind"), strict=False))
+    fig, axes = _axes(1, 2, (9, 3.6))
+    for ax, quantity in zip(axes, ("val_loss", "val_accuracy"), strict=True):
+        for run in runs:
+            style = "--" if run.config.crop_padding else "-"
+            color, best = colors[run.config.width], run.metrics["best_epoch"]
+            _line(ax, run, quantity, color, style)
+            ax.plot(best, run.history[quantity][best - 1], ".", color=color)
+    axes[0].set(ylabel="validation loss", yscale="log")
+    _percent(axes[1], "validation accuracy")
+    _legend(axes[0], [(colors[w], "-", f"width {w}") for w in widths] + [("gray", "--", "shifted")])
+    return fig
+
+
+def depth_curves(runs: Sequence[Run]) -> Figure:
+    """Training loss and validation accuracy through training, plain left, residual right.
+
+    One thin line a run, a colour a depth, equal axes in a row.
+    """
+    depths = sorted({run.config.depth for run in runs})
+    colors = dict(zip(depths, sns.color_palette("viridis_r", len(depths)), strict=True))
+    fig, axes = _axes(2, 2, (9, 5.6), sharex=True, sharey="row")
+    for column, (residual, kind, _) in enumerate(KINDS):
+        chosen = [r for r in runs if r.config.residual == residual or r.config.depth == 2]
+        for run in chosen:
+            _line(axes[0, column], run, "train_loss", colors[run.config.depth])
+            _line(axes[1, column], run, "val_accuracy", colors[run.config.depth])
+        axes[0, column].set_title(f"{_title(runs)}, {kind}")
+        axes[1, column].set_xlabel("epoch")
+    axes[0, 0].set(ylabel="training loss", yscale="log")
+    _percent(axes[1, 0], "validation accuracy")
+    _legend(axes[0, 1], [(colors[d], "-", f"depth {d}") for d in depths], outside=True)
+    return fig
+
+
+def depth_accuracy(*grids: Sequence[Run]) -> Figure:
+    """Test accuracy against depth, a panel a data set: every run, mean and standard deviation."""
+    fig, axes = _axes(1, len(grids), (9, 3.6))
+    for ax, runs in zip(np.atleast_1d(axes), grids, strict=True):
+        for residual, kind, color in KINDS:
+            shift = 0.25 if residual else -0.25  # so that points do not hide one another
+            depths = sorted({run.config.depth for run in select(runs, residual=residual)})
+            values = [
+                [r.metrics["test_accuracy"] for r in select(runs, residual=residual, depth=d)]
+                for d in depths
+            ]
+            for depth, several in zip(depths, values, strict=True):
+                ax.plot(
+                    [depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6
+                )
+            means, stds = [np.mean(v) for v in values], [np.std(v, ddof=len(v) > 1) for v in values]
+            at = np.add(depths, shift)
+            ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=kind)
+        ax.set(title=_title(runs), xlabel="depth (weight layers)")
+        _percent(ax, "test accuracy")
+        ax.legend()
+    return fig
+
+
+def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
+    """Gradient of the first hidden layer through training, and its ratio to the weight's norm."""
+    fig, axes = _axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
+    for column, depth in enumerate(depths):
+        for residual, kind, color in KINDS:
+            for number, run in enumerate(select(runs, depth=depth, residual=residual)):
+                gradient, weight = (
+                    np.array(run.history["layers"][name], dtype=float)[:, 0]
+                    for name in ("gradient_norm", "weight_norm")
+                )
+                label = kind if number == 0 else None
+                axes[0, column].plot(gradient, color=color, lw=1, label=label)
+                axes[1, column].plot(gradient / weight, color=color, lw=1)
+        axes[0, column].set_title(f"{_title(runs)}, depth {depth}")
+        axes[1, column].set_xlabel("epoch")
+    axes[0, 0].set(ylabel="gradient norm", yscale="log")
+    axes[1, 0].set(ylabel="gradient norm / weight norm", yscale="log")
+    axes[0, 0].legend()
+    return fig
+
+
+def rescue_curves(runs: Sequence[Run]) -> Figure:
+    """Training loss of stalled plain networks under several learning rates, a panel a set."""
+    names = sorted({run.config.data for run in runs}, reverse=True)
+    rates = sorted({run.config.learning_rate for run in runs})
+    colors = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
+    fig, axes = _axes(1, len(names), (9, 3.4))
+    for ax, name in zip(np.atleast_1d(axes), names, strict=True):
+        chosen = select(runs, data=name)
+        for run in chosen:
+            _line(ax, run, "train_loss", colors[run.config.learning_rate])
+        ax.set(title=f"{_title(chosen)}, plain, depth {chosen[0].config.depth}", xlabel="epoch")
+        ax.set(ylabel="training loss", yscale="log")
+    _legend(np.atleast_1d(axes)[-1], [(colors[r], "-", f"rate {r:g}") for r in rates])
+    return fig
+
+
+def early_stopping(runs: Sequence[Run]) -> Figure:
+    """Epochs until early stopping and test accuracy of each network of report-d's table."""
+    groups = sorted({(r.config.width, r.config.depth, r.config.residual) for r in runs})
+    fig, axes = _axes(1, 2, (9, 3.2), sharey=True)
+    for row, (width, depth, residual) in enumerate(groups):
+        chosen = select(runs, width=width, depth=depth, residual=residual)
+        color = "gray" if depth == 2 else RESIDUAL if residual else PLAIN
+        for ax, key in zip(axes, ("epochs", "test_accuracy"), strict=True):
+            values = [run.metrics[key] for run in chosen]
+            ax.plot(values, [row] * len(values), "o", color=color, alpha=0.6, ms=4)
+            ax.plot(np.mean(values), row, "|", color=color, ms=16, mew=2)
+    labels = [
+        f"width {w}, depth {d}" + ("" if d == 2 else ", residual" if r else ", plain")
+        for w, d, r in groups
+    ]
+    axes[0].set(yticks=range(len(groups)), yticklabels=labels, xlabel="epochs until early stopping")
+    axes[0].invert_yaxis()
+    axes[1].set_xlabel("test accuracy")
+    axes[1].xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    return fig
+
+
+def training_curves(runs: Sequence[Run], label: Callable[[Run], str]) -> Figure:
+    """Training loss and validation accuracy of a few runs, a colour for each label."""
+    labels = list(dict.fromkeys(label(run) for run in runs))
+    colors = dict(zip(labels, sns.color_palette("colorblind"), strict=False))
+    fig, axes = _axes(1, 2, (9, 3.4))
+    for run in runs:
+        for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=True):
+            _line(ax, run, quantity, colors[label(run)])
+    axes[0].set(ylabel="training loss", yscale="log")
+    _percent(axes[1], "validation accuracy")
+    _legend(axes[0], [(colors[name], "-", name) for name in labels])
+    return fig
+
+
+def depth_overview(runs: Sequence[Run]) -> Figure:
+    """All positions of the depth explorer at once: a column a depth.
+
+    Validation accuracy through training above; below, the gradient norm of each layer before
+    training (dotted) and after it (solid).
+    """
+    depths = sorted({run.config.depth for run in runs})
+    fig, axes = _axes(2, len(depths), (11, 4.2), sharey="row")
+    for column, depth in enumerate(depths):
+        for _, _, color, run in _kinds_of(runs, depth):
+            _line(axes[0, column], run, "val_accuracy", color)
+            _gradient_by_layer(axes[1, column], run, color)
+        axes[0, column].set_title(f"depth {depth}")
+        axes[1, column].set_xlabel("layer")
+    _percent(axes[0, 0], f"{_title(runs)}\nvalidation accuracy")
+    axes[1, 0].set(yscale="log", ylabel="gradient norm")
+    _legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS])
+    return fig
+
+
+def explorer_view(runs: Sequence[Run]) -> Figure:
+    """What the depth explorer shows of the seeds of one configuration."""
+    fig, axes = _axes(1, 3, (10, 2.9))
+    config = runs[0].config
+    color = RESIDUAL if config.residual else PLAIN
+    for run in runs:
+        _line(axes[0], run, "train_loss", color)
+        _line(axes[1], run, "val_accuracy", color)
+        _gradient_by_layer(axes[2], run, color)
+    kind = "residual" if config.residual else "plain"
+    axes[0].set(ylabel="training loss", yscale="log", title=f"{_title(runs)}, {kind}")
+    axes[1].set(title=f"depth {config.depth}, {len(runs)} seeds")
+    axes[2].set(ylabel="gradient norm", yscale="log", xlabel="layer", title="dotted: untrained")
+    _percent(axes[1], "validation accuracy")
+    axes[1].set_ylim(0, 1)
+    return fig
+
+
+def _axes(
+    rows: int, columns: int, size: tuple[float, float], **kwargs: object
+) -> tuple[Figure, np.ndarray]:
+    with plt.rc_context(STYLE):
+        return plt.subplots(rows, columns, figsize=size, layout="constrained", **kwargs)
+
+
+def _kinds_of(
+    runs: Iterable[Run], depth: int
+) -> Iterable[tuple[bool, str, tuple[float, float, float], Run]]:
+    for residual, kind, color in KINDS:
+        for run in select(runs, depth=depth, residual=residual):
+            yield residual, kind, color, run
+
+
+def _line(ax: Axes, run: Run, quantity: str, color: object, style: str = "-") -> None:
+    """One run's value after each epoch, from 1 on."""
+    values = run.history[quantity]
+    ax.plot(range(1, len(values) + 1), values, style, color=color, lw=1, alpha=0.8)
+    ax.set_xlabel("epoch")
+
+
+def _gradient_by_layer(ax: Axes, run: Run, color: object) -> None:
+    norms = run.history["layers"]["gradient_norm"]
+    layers = range(1, len(norms[0]) + 1)
+    ax.plot(layers, norms[0], ":", color=color, lw=1)
+    ax.plot(layers, norms[-1], "-", color=color, lw=1, alpha=0.8)
+
+
+def _percent(ax: Axes, label: str) -> None:
+    ax.set_ylabel(label)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _legend(ax: Axes, entries: Iterable[tuple[object, str, str]], *, outside: bool = False) -> None:
+    handles = [plt.Line2D([], [], color=c, ls=style, label=label) for c, style, label in entries]
+    where = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if outside else {}
+    ax.legend(handles=handles, **where)
+
+
+def _title(runs: Sequence[Run]) -> str:
+    return TITLES[runs[0].config.data]

@@ -1,0 +1,241 @@
+"""Built-in image sets `shapes10` and `shapes20`: one object on a texture, drawn from a seed."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+SHAPES10 = (
+    "circle", "square", "triangle", "star", "cross",
+    "crescent", "heart", "arrow", "letter L", "hourglass",
+)  # fmt: skip
+SHAPES20 = tuple(f"{fill} {shape}" for fill in ("filled", "outline") for shape in SHAPES10)
+CLASS_NAMES = {"shapes10": SHAPES10, "shapes20": SHAPES20}
+
+SIZE = 32  # side of an image, pixels
+AREA = (56.0, 182.0)  # of a silhouette, pixels: whole-pixel masks then stay in 5 to 20 % of 1024
+ROTATION = np.deg2rad(25)  # at most, either way: a triangle still stands, a heart still points down
+STROKE = 1.4  # thickness of an outline, pixels
+CONTRAST = 80.0  # least distance between object and background colours, of 255
+MAX_DISTRACTORS = 7
+SUPERSAMPLE = 4  # objects are drawn this many times larger, then averaged down
+SUBPIXEL_BITS = 4  # OpenCV takes vertices as integers, in units of 2 ** -SUBPIXEL_BITS pixels
+CHUNK = 1000  # images held in floating point at a time
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Images with one object each, its class and the pixels that it covers.
+
+    Attributes:
+        images: RGB, 0 to 255.
+        labels: Index into `class_names`; modulo 10 it is the shape, in either set.
+        masks: True on the filled silhouette, also for an object drawn in outline.
+        class_names: `SHAPES10` or `SHAPES20`.
+    """
+
+    images: UInt8[np.ndarray, "n 32 32 3"]
+    labels: UInt8[np.ndarray, " n"]
+    masks: Bool[np.ndarray, "n 32 32"]
+    class_names: tuple[str, ...]
+
+
+def render(name: str, n_images: int, seed: int) -> Shapes:
+    """Draws a set of images, the same bytes for the same arguments.
+
+    Classes are equally frequent (up to rounding) and in random order. The class decides the shape,
+    in `shapes20` also whether it is filled or an outline; in `shapes10` that is drawn at random.
+    Everything else is drawn independently of the class: colours, texture, distractors, rotation
+    (up to 25 degrees), the area of the silhouette (5 to 20 % of the image, an outline's inside
+    included), and the position, uniform over all places where the object fits whole.
+
+    Args:
+        name: `"shapes10"` or `"shapes20"`.
+        n_images: How many, at least 1.
+        seed: Any integer from 0 on; different seeds give independent sets.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+    _check(name, n_images, seed)
+    class_names = CLASS_NAMES[name]
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n_images) % len(class_names)).astype(np.uint8)
+    images = np.empty((n_images, SIZE, SIZE, 3), np.uint8)
+    masks = np.empty((n_images, SIZE, SIZE), bool)
+    for start in range(0, n_images, CHUNK):
+        part = slice(start, start + CHUNK)
+        shape = labels[part] % len(SHAPES10)
+        if name == "shapes20":
+            filled = labels[part] < len(SHAPES10)
+        else:
+            filled = rng.random(len(shape)) < 0.5
+        images[part], masks[part] = _draw_images(rng, shape, filled)
+    return Shapes(images, labels, masks, class_names)
+
+
+def _check(name: str, n_images: int, seed: int) -> None:
+    if name not in CLASS_NAMES:
+        raise ValueError(
+            f"no built-in set is called {name!r}: expected one of "
+            f"{', '.join(map(repr, CLASS_NAMES))}; pass one of these names"
+        )
+    for argument, value, least in (("n_images", n_images, 1), ("seed", seed, 0)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise ValueError(
+                f"{argument} is {value!r}: expected an integer of at least {least}; "
+                f"pass for example {argument}={max(least, 1000 if least else 0)}"
+            )
+
+
+def _draw_images(
+    rng: np.random.Generator, shape: UInt8[np.ndarray, " n"], filled: Bool[np.ndarray, " n"]
+) -> tuple[UInt8[np.ndarray, "n 32 32 3"], Bool[np.ndarray, "n 32 32"]]:
+    ground = rng.uniform(0, 255, (len(shape), 3))
+    # The second colour of a texture is near the first, or no object could stand out from both.
+    other_ground = np.clip(ground + rng.normal(0, 45, ground.shape), 0, 255)
+    colour = _contrasting_colours(rng, ground, other_ground)
+
+    weight = _textures(rng, len(shape))[..., None]
+    scenes = ground[:, None, None] * (1 - weight) + other_ground[:, None, None] * weight
+    scenes = scenes.astype(np.uint8)
+    for scene in scenes:
+        _draw_distractors(rng, scene)
+
+    silhouettes, ink = _draw_objects(_place(rng, shape), filled)
+    images = scenes + ink[..., None] * (colour[:, None, None].astype(np.float32) - scenes)
+    images += rng.standard_normal(images.shape, np.float32) * 6
+    return np.clip(images, 0, 255).astype(np.uint8), silhouettes >= 0.5
+
+
+def _contrasting_colours(
+    rng: np.random.Generator, first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "n 3"]:
+    """Draws colours that are uniform but for the neighbourhood of two others."""
+    candidates = rng.uniform(0, 255, (len(first), 32, 3))
+    # The eye tells greens apart better than blues and reds: weights of a common approximation.
+    perceived = np.sqrt(np.array([2, 4, 3]) / 9)
+    distance = np.minimum(
+        np.linalg.norm((candidates - first[:, None]) * perceived, axis=-1),
+        np.linalg.norm((candidates - second[:, None]) * perceived, axis=-1),
+    )
+    # The first that is far enough; in the rare case of none, the farthest.
+    chosen = np.argmax(np.minimum(distance, CONTRAST), axis=1)
+    return candidates[np.arange(len(first)), chosen]
+
+
+def _textures(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 32 32"]:
+    """Draws blends in [0, 1] of blotches, coarse and fine, and of waves."""
+    texture = np.zeros((n, SIZE, SIZE), np.float32)
+    for cells in (4, 11):
+        # Linear interpolation between the points of a random grid, as two matrix products.
+        position = np.linspace(0, cells - 1, SIZE)[:, None]
+        spread = np.maximum(0, 1 - np.abs(position - np.arange(cells))).astype(np.float32)
+        grid = rng.standard_normal((n, cells, cells), np.float32)
+        texture += rng.uniform(0.2, 1, (n, 1, 1)).astype(np.float32) * (spread @ grid @ spread.T)
+    angle, period, phase = rng.uniform([0, 4, 0], [np.pi, 16, 2 * np.pi], (n, 3)).T[..., None, None]
+    y, x = np.mgrid[:SIZE, :SIZE]
+    wave = np.sin((np.cos(angle) * x + np.sin(angle) * y) * (2 * np.pi / period) + phase)
+    texture += rng.uniform(0, 1, (n, 1, 1)) * wave
+    return np.clip(0.5 + 0.4 * texture, 0, 1)
+
+
+def _draw_distractors(rng: np.random.Generator, scene: UInt8[np.ndarray, "32 32 3"]) -> None:
+    """Draws short strokes and dots into an image; the object comes on top, so hides and is whole."""
+    count = rng.integers(2, MAX_DISTRACTORS + 1)
+    colours = rng.integers(0, 256, (count, 3)).tolist()
+    unit = 1 << SUBPIXEL_BITS
+    start = rng.uniform(0, SIZE, (count, 2))
+    angle = rng.uniform(0, 2 * np.pi, count)
+    length = rng.uniform(2.5, 6, count)
+    end = start + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    start, end = (start * unit).astype(int).tolist(), (end * unit).astype(int).tolist()
+    is_dot = (rng.random(count) < 0.4).tolist()
+    for i, colour in enumerate(colours):
+        if is_dot[i]:
+            radius = int(unit * (0.8 + length[i] / 5))
+            cv2.circle(scene, start[i], radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        else:
+            cv2.line(scene, start[i], end[i], colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _place(
+    rng: np.random.Generator, shape: UInt8[np.ndarray, " n"]
+) -> Float[np.ndarray, "n vertices 2"]:
+    """Rotates, scales and moves the outline of each object; vertices are (x, y) in pixels."""
+    n = len(shape)
+    angle = rng.uniform(-ROTATION, ROTATION, n)
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=1)
+    scale = np.sqrt(rng.uniform(*AREA, n))[:, None, None]
+    vertices = OUTLINES[shape] @ rotation * scale
+    low, high = vertices.min(axis=1), vertices.max(axis=1)
+    corner = rng.random((n, 2)) * (SIZE - (high - low))
+    return vertices + (corner - low)[:, None]
+
+
+def _draw_objects(
+    vertices: Float[np.ndarray, "n vertices 2"], filled: Bool[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "n 32 32"], Float[np.ndarray, "n 32 32"]]:
+    """Returns how much of each pixel the silhouettes and the drawn objects cover, in [0, 1]."""
+    large = SIZE * SUPERSAMPLE
+    # OpenCV puts the centre of the first pixel at 0, `vertices` put its corner there.
+    fixed = (vertices * SUPERSAMPLE - 0.5) * (1 << SUBPIXEL_BITS)
+    fixed = np.rint(fixed).astype(np.int32)
+    silhouettes = np.empty((len(vertices), SIZE, SIZE), np.uint8)
+    ink = np.empty_like(silhouettes)
+    stroke = round(2 * STROKE * SUPERSAMPLE)  # its outer half falls outside of the silhouette
+    for i, points in enumerate(fixed):
+        canvas = np.zeros((large, large), np.uint8)
+        cv2.fillPoly(canvas, [points], 255, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.resize(canvas, (SIZE, SIZE), silhouettes[i], interpolation=cv2.INTER_AREA)
+        if filled[i]:
+            ink[i] = silhouettes[i]
+            continue
+        inside = canvas.copy()
+        cv2.polylines(inside, [points], True, 0, stroke, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.resize(canvas - inside, (SIZE, SIZE), ink[i], interpolation=cv2.INTER_AREA)
+    return silhouettes / np.float32(255), ink / np.float32(255)
+
+
+def _arc(start: float, stop: float, n: int) -> Float[np.ndarray, "n 2"]:
+    angle = np.linspace(np.deg2rad(start), np.deg2rad(stop), n)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _outlines() -> Float[np.ndarray, "10 vertices 2"]:
+    """Returns the outlines of `SHAPES10`, upright (y points down), of area 1."""
+    star = _arc(-90, 270, 11)[:-1]
+    star[1::2] *= 0.45
+    t = np.linspace(0, 2 * np.pi, 33)[:-1]
+    heart_y = -13 * np.cos(t) + 5 * np.cos(2 * t) + 2 * np.cos(3 * t) + np.cos(4 * t)
+    outlines = {
+        "circle": _arc(0, 360, 33)[:-1],
+        "square": [(0, 0), (1, 0), (1, 1), (0, 1)],
+        "triangle": [(0, -1), (1.1, 0.9), (-1.1, 0.9)],
+        "star": star,
+        "cross": [(1, 0), (2, 0), (2, 1), (3, 1), (3, 2), (2, 2),
+                  (2, 3), (1, 3), (1, 2), (0, 2), (0, 1), (1, 1)],
+        # Between two circles that meet at 50 degrees either way from the right.
+        "crescent": np.concatenate(
+            [_arc(50, 310, 24), _arc(-100, -260, 16)[1:-1] * 0.78 + (0.78, 0)]
+        ),
+        "heart": np.stack([16 * np.sin(t) ** 3, heart_y], axis=1),
+        "arrow": [(0, 1), (2, 1), (2, 0), (4, 1.9), (2, 3.8), (2, 2.8), (0, 2.8)],
+        "letter L": [(0, 0), (1.1, 0), (1.1, 2), (2.6, 2), (2.6, 3.1), (0, 3.1)],
+        "hourglass": [(0, 0), (2, 0), (1.2, 1.3), (2, 2.6), (0, 2.6), (0.8, 1.3)],
+    }  # fmt: skip
+    length = max(map(len, outlines.values()))
+    table = []
+    for name in SHAPES10:
+        outline = np.asarray(outlines[name], float)
+        x, y = outline.T
+        area = abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
+        # One array for all: a repeated last vertex changes no polygon.
+        table.append(np.pad(outline, ((0, length - len(outline)), (0, 0)), "edge") / np.sqrt(area))
+    return np.stack(table)
+
+
+OUTLINES = _outlines()

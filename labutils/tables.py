@@ -1,0 +1,147 @@
+"""Every table of the report, from stored runs, as pandas frames and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from labutils.experiments import select
+from labutils.profiles import profile
+from labutils.runs import Run
+
+
+def width_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.1: a row a width, without and with shifts: test loss, accuracy, epochs."""
+    rows = []
+    for width in sorted({run.config.width for run in runs}):
+        for shift in sorted({run.config.crop_padding for run in runs}):
+            chosen = select(runs, width=width, crop_padding=shift)
+            rows.append(
+                {
+                    "width": width,
+                    "shifts": f"{shift} px" if shift else "none",
+                    **_early_stopped(chosen),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
+    rows = []
+    for depth in sorted({run.config.depth for run in runs}):
+        plain, residual = (select(runs, depth=depth, residual=r) for r in (False, True))
+        row = {"depth": depth, "plain": accuracy(plain), "residual": accuracy(residual)}
+        row["residual - plain"] = paired_difference(plain, residual)
+        for kind, chosen in (("plain", plain), ("residual", residual)):
+            row[f"train loss, {kind}"] = spread([r.history["train_loss"][-1] for r in chosen], 3)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: plain networks at the stalling depth under several learning rates."""
+    ordered = sorted(runs, key=lambda r: (r.config.data != "mnist", r.config.learning_rate))
+    return pd.DataFrame(
+        {
+            "data": run.config.data,
+            "depth": run.config.depth,
+            "learning rate": f"{run.config.learning_rate:g}",
+            "train loss": f"{run.history['train_loss'][-1]:.3f}",
+            "test accuracy": percent(run.metrics["test_accuracy"]),
+        }
+        for run in ordered
+        if run.config.seed == 0
+    )
+
+
+def block_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: report-d's table with the plain network of equal depth beside it."""
+    rows = []
+    for width, depth, residual in sorted(
+        {(run.config.width, run.config.depth, run.config.residual) for run in runs}
+    ):
+        chosen = select(runs, width=width, depth=depth, residual=residual)
+        network = (
+            "no block" if depth == 2 else "3 residual blocks" if residual else "3 plain blocks"
+        )
+        rows.append({"width": width, "network": network, **_early_stopped(chosen)})
+    return pd.DataFrame(rows)
+
+
+def model_table(runs: Sequence[Run], names: dict[tuple[str, str, bool], str]) -> pd.DataFrame:
+    """A row a network: parameters, test loss and accuracy, training time.
+
+    Args:
+        names: what to call the runs of a data set, a model family and with or without skips.
+    """
+    rows = []
+    for (data, model, residual), name in names.items():
+        chosen = select(runs, data=data, model=model, residual=residual)
+        rows.append(
+            {
+                "network": name,
+                "data": data,
+                "parameters": f"{chosen[0].metrics['parameters']:,}",
+                "epochs": chosen[0].metrics["epochs"],
+                "test loss": spread([run.metrics["test_loss"] for run in chosen], 3),
+                "test accuracy": accuracy(chosen),
+                "best": percent(max(run.metrics["test_accuracy"] for run in chosen)),
+                "seeds": len(chosen),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The frame as a Markdown table, numbers to the right."""
+    head = "| " + " | ".join(frame.columns) + " |"
+    rule = "|" + "---:|" * len(frame.columns)
+    rows = ("| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False))
+    return "\n".join((head, rule, *rows))
+
+
+def show(frame: pd.DataFrame) -> None:
+    """Display the table in a notebook, in the quick profile with its notice."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(markdown(frame)))
+    if notice := profile().notice:
+        display(Markdown(notice))
+
+
+def percent(share: float) -> str:
+    """For example `97.35 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation, for example `0.086 ± 0.002`; `-` for no value."""
+    if len(values) == 0:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def accuracy(runs: Sequence[Run]) -> str:
+    """Mean and standard deviation of the test accuracy, for example `97.35 ± 0.10 %`."""
+    values = spread([100 * run.metrics["test_accuracy"] for run in runs])
+    return values if values == "-" else f"{values} %"
+
+
+def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
+    """Mean and deviation over seeds of the difference in test accuracy, in points."""
+    first = {run.config.seed: run.metrics["test_accuracy"] for run in plain}
+    second = {run.config.seed: run.metrics["test_accuracy"] for run in residual}
+    return spread([100 * (second[seed] - first[seed]) for seed in sorted(first.keys() & second)])
+
+
+def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:
+    return {
+        "epochs to stop": spread([run.metrics["epochs"] for run in runs], 1),
+        "test loss": spread([run.metrics["test_loss"] for run in runs], 4),
+        "test accuracy": accuracy(runs),
+    }
