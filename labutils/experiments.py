@@ -84,7 +84,7 @@ def best_mlp_grid(which: Profile) -> list[RunConfig]:
             epochs=5 if which.quick else epochs,
             seed=seed,
         )
-        for data, epochs in (("mnist", 30), ("cifar10", 40))
+        for data, epochs in (("mnist", 20), ("cifar10", 30))
         for seed in range(1 if which.quick else 3)
     ]
 
@@ -146,6 +146,18 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
             f"cores, with `python -m labutils sweep {name}`, or set TRAIN_MISSING = True."
         )
     return run_sweep(wanted, store=store)
+
+
+def stalled_baselines(which: Profile | None = None) -> list[Run]:
+    """The runs of the depth grids that `rescue` is compared with: its networks at rate 0.001."""
+    which = which or profile()
+    return [
+        run
+        for name in ("mnist", "cifar10")
+        for run in select(
+            load(f"{name}-depth", which), depth=STALL_DEPTH[name], residual=False, seed=0
+        )
+    ]
 
 
 def select(runs: Iterable[Run], **fields: object) -> list[Run]:

@@ -15,11 +15,15 @@ SHAPES20 = tuple(f"{fill} {shape}" for fill in ("filled", "outline") for shape i
 CLASS_NAMES = {"shapes10": SHAPES10, "shapes20": SHAPES20}
 
 SIZE = 32  # side of an image, pixels
-AREA = (56.0, 182.0)  # of a silhouette, pixels: whole-pixel masks then stay in 5 to 20 % of 1024
+AREA = (60.0, 185.0)  # of a silhouette, pixels: whole-pixel masks then stay in 5 to 20 % of 1024
 ROTATION = np.deg2rad(25)  # at most, either way: a triangle still stands, a heart still points down
 STROKE = 1.4  # thickness of an outline, pixels
 CONTRAST = 80.0  # least distance between object and background colours, of 255
+NOISE = 10  # of each pixel and channel, either way, of 255
 MAX_DISTRACTORS = 7
+# Of a pixel, for it to count as the object's. More than a half, because OpenCV's polygons include
+# their border, half a subpixel too much.
+MASK_COVERAGE = 0.55
 SUPERSAMPLE = 4  # objects are drawn this many times larger, then averaged down
 SUBPIXEL_BITS = 4  # OpenCV takes vertices as integers, in units of 2 ** -SUBPIXEL_BITS pixels
 CHUNK = 1000  # images held in floating point at a time
@@ -97,17 +101,17 @@ def _draw_images(
     # The second colour of a texture is near the first, or no object could stand out from both.
     other_ground = np.clip(ground + rng.normal(0, 45, ground.shape), 0, 255)
     colour = _contrasting_colours(rng, ground, other_ground)
-
-    weight = _textures(rng, len(shape))[..., None]
-    scenes = ground[:, None, None] * (1 - weight) + other_ground[:, None, None] * weight
-    scenes = scenes.astype(np.uint8)
+    ground, other_ground, colour = (
+        array[:, None, None].astype(np.float32) for array in (ground, other_ground, colour)
+    )
+    texture = _textures(rng, len(shape))[..., None]
+    scenes = (ground + texture * (other_ground - ground)).astype(np.uint8)
     for scene in scenes:
         _draw_distractors(rng, scene)
-
     silhouettes, ink = _draw_objects(_place(rng, shape), filled)
-    images = scenes + ink[..., None] * (colour[:, None, None].astype(np.float32) - scenes)
-    images += rng.standard_normal(images.shape, np.float32) * 6
-    return np.clip(images, 0, 255).astype(np.uint8), silhouettes >= 0.5
+    images = scenes + ink[..., None] * (colour - scenes)
+    images += rng.integers(-NOISE, NOISE, images.shape, np.int8, endpoint=True)
+    return np.clip(images, 0, 255, out=images).astype(np.uint8), silhouettes >= MASK_COVERAGE
 
 
 def _contrasting_colours(
@@ -135,30 +139,30 @@ def _textures(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 32 32"]:
         spread = np.maximum(0, 1 - np.abs(position - np.arange(cells))).astype(np.float32)
         grid = rng.standard_normal((n, cells, cells), np.float32)
         texture += rng.uniform(0.2, 1, (n, 1, 1)).astype(np.float32) * (spread @ grid @ spread.T)
-    angle, period, phase = rng.uniform([0, 4, 0], [np.pi, 16, 2 * np.pi], (n, 3)).T[..., None, None]
-    y, x = np.mgrid[:SIZE, :SIZE]
-    wave = np.sin((np.cos(angle) * x + np.sin(angle) * y) * (2 * np.pi / period) + phase)
-    texture += rng.uniform(0, 1, (n, 1, 1)) * wave
+    low, high = [0, 4, 0, 0], [np.pi, 16, 2 * np.pi, 1]
+    drawn = rng.uniform(low, high, (n, 4)).astype(np.float32)
+    angle, period, phase, amplitude = drawn.T[..., None, None]
+    pixel = np.arange(SIZE, dtype=np.float32)
+    distance = np.cos(angle) * pixel + np.sin(angle) * pixel[:, None]
+    texture += amplitude * np.sin(distance * (2 * np.pi / period) + phase)
     return np.clip(0.5 + 0.4 * texture, 0, 1)
 
 
 def _draw_distractors(rng: np.random.Generator, scene: UInt8[np.ndarray, "32 32 3"]) -> None:
-    """Draws short strokes and dots into an image; the object comes on top, so hides and is whole."""
+    """Draw short strokes and dots into an image; the object, drawn later, is never hidden."""
     count = rng.integers(2, MAX_DISTRACTORS + 1)
     colours = rng.integers(0, 256, (count, 3)).tolist()
     unit = 1 << SUBPIXEL_BITS
     start = rng.uniform(0, SIZE, (count, 2))
     angle = rng.uniform(0, 2 * np.pi, count)
-    length = rng.uniform(2.5, 6, count)
+    is_dot = rng.random(count) < 0.4
+    length = np.where(is_dot, 0.5, rng.uniform(2.5, 6, count))
     end = start + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     start, end = (start * unit).astype(int).tolist(), (end * unit).astype(int).tolist()
-    is_dot = (rng.random(count) < 0.4).tolist()
     for i, colour in enumerate(colours):
-        if is_dot[i]:
-            radius = int(unit * (0.8 + length[i] / 5))
-            cv2.circle(scene, start[i], radius, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
-        else:
-            cv2.line(scene, start[i], end[i], colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+        # A very short thick line is a round dot; OpenCV's own small discs look like crosses.
+        thickness = 2 + i % 2 if is_dot[i] else 1
+        cv2.line(scene, start[i], end[i], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _place(

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from labutils.experiments import select
+from labutils.experiments import load, select, stalled_baselines
 from labutils.profiles import profile
 from labutils.runs import Run
+
+TITLES = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "digits": "digits (for MNIST)",
+    "shapes10": "shapes10 (for CIFAR-10)",
+    "shapes20": "shapes20 (for CIFAR-100)",
+}
+FAMILIES = {
+    "mlp": "MLP",
+    "convnet": "ConvNet",
+    "small-cnn": "SmallCNN",
+    "cnn": "CNN",
+    "resnet": "ResNet",
+}
 
 
 def width_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -43,10 +60,10 @@ def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: plain networks at the stalling depth under several learning rates."""
-    ordered = sorted(runs, key=lambda r: (r.config.data != "mnist", r.config.learning_rate))
+    ordered = sorted(runs, key=lambda r: (r.config.data not in ("mnist", "digits"), r.config.learning_rate))
     return pd.DataFrame(
         {
-            "data": run.config.data,
+            "data": TITLES[run.config.data],
             "depth": run.config.depth,
             "learning rate": f"{run.config.learning_rate:g}",
             "train loss": f"{run.history['train_loss'][-1]:.3f}",
@@ -71,28 +88,36 @@ def block_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def model_table(runs: Sequence[Run], names: dict[tuple[str, str, bool], str]) -> pd.DataFrame:
-    """A row a network: parameters, test loss and accuracy, training time.
-
-    Args:
-        names: what to call the runs of a data set, a model family and with or without skips.
-    """
+def model_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a network and data set: parameters, test loss and accuracy over the seeds."""
     rows = []
-    for (data, model, residual), name in names.items():
-        chosen = select(runs, data=data, model=model, residual=residual)
+    for run in runs:
+        if run.config.seed != runs[0].config.seed:
+            continue  # one row for all seeds
+        config = run.config
+        chosen = [r for r in runs if replace(r.config, seed=config.seed) == config]
+        kind = "residual" if config.residual else "plain"
         rows.append(
             {
-                "network": name,
-                "data": data,
-                "parameters": f"{chosen[0].metrics['parameters']:,}",
-                "epochs": chosen[0].metrics["epochs"],
-                "test loss": spread([run.metrics["test_loss"] for run in chosen], 3),
-                "test accuracy": accuracy(chosen),
-                "best": percent(max(run.metrics["test_accuracy"] for run in chosen)),
+                "network": f"{FAMILIES[config.model]} {config.depth}, {kind}, width {config.width}",
+                "data": TITLES[config.data],
+                "parameters": f"{run.metrics['parameters']:,}",
+                "epochs": config.epochs,
                 "seeds": len(chosen),
+                "test loss": spread([r.metrics["test_loss"] for r in chosen], 3),
+                "test accuracy": accuracy(chosen),
             }
         )
     return pd.DataFrame(rows)
+
+
+def report(name: str) -> str:
+    """The Markdown table of a stored experiment, as README.md shows it."""
+    which = profile("full")
+    runs = load(name, which)
+    if name == "rescue":
+        runs += stalled_baselines(which)
+    return markdown(REPORT[name](runs))
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -137,6 +162,17 @@ def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
     first = {run.config.seed: run.metrics["test_accuracy"] for run in plain}
     second = {run.config.seed: run.metrics["test_accuracy"] for run in residual}
     return spread([100 * (second[seed] - first[seed]) for seed in sorted(first.keys() & second)])
+
+
+REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
+    "mnist-width": width_table,
+    "mnist-depth": depth_table,
+    "cifar10-depth": depth_table,
+    "rescue": rescue_table,
+    "mnist-blocks": block_table,
+    "best-mlp": model_table,
+    "convnet-pair": model_table,
+}
 
 
 def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:

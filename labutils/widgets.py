@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
 import matplotlib.pyplot as plt
-from IPython.display import HTML, display
+from IPython.display import HTML, Image, display
+from matplotlib.figure import Figure
 
 from labutils import tables
 from labutils.experiments import select
-from labutils.figures import TITLES, explorer_view
+from labutils.figures import explorer_view
 from labutils.runs import Run
 
 WIDE = {"description_width": "initial"}
@@ -34,7 +36,7 @@ class DepthExplorer(ipywidgets.VBox):
         if not self.grids:
             raise ValueError("no runs to explore: load a depth grid with experiments.load first")
         self.data = ipywidgets.Dropdown(
-            options=[(TITLES.get(name, name), name) for name in self.grids],
+            options=[(tables.TITLES.get(name, name), name) for name in self.grids],
             description="Data set",
             style=WIDE,
         )
@@ -67,26 +69,33 @@ class DepthExplorer(ipywidgets.VBox):
         if not runs:
             display(HTML(self._missing(data, depth, residual)))
             return
-        display(HTML(_numbers(runs)))
-        explorer_view(runs)
-        plt.show()
+        display(HTML(f"<p>{_sentence(runs)}</p>"))
+        display(Image(data=_png(explorer_view(runs)), alt=_sentence(runs)))
 
     def _missing(self, data: str, depth: int, residual: bool) -> str:
         kind = "residual" if residual else "plain"
         if depth == 2 and residual:
             return "<p>At depth 2 there is no block to put a skip around: look at it plain.</p>"
         return (
-            f"<p>No {kind} run of depth {depth} on {TITLES.get(data, data)} is stored: "
+            f"<p>No {kind} run of depth {depth} on {tables.TITLES.get(data, data)} is stored: "
             f"<code>python -m labutils sweep {data}-depth</code> trains it.</p>"
         )
 
 
-def _numbers(runs: Sequence[Run]) -> str:
-    """Final numbers of the seeds shown, in a sentence."""
+def _png(fig: Figure) -> bytes:
+    """Draw the figure once; the inline backend, which looks for tight margins, draws it twice."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=80)
+    plt.close(fig)
+    return buffer.getvalue()
+
+
+def _sentence(runs: Sequence[Run]) -> str:
+    """Final numbers of the seeds shown."""
     loss = tables.spread([run.history["train_loss"][-1] for run in runs], 3)
     diverged = sum(run.metrics["status"] == "diverged" for run in runs)
     text = (
-        f"<p><b>{len(runs)} seeds:</b> test accuracy {tables.accuracy(runs)}, "
-        f"training loss {loss}, {runs[0].metrics['parameters']:,} parameters"
+        f"{len(runs)} seeds: test accuracy {tables.accuracy(runs)}, training loss {loss}, "
+        f"{runs[0].metrics['parameters']:,} parameters"
     )
-    return text + (f", {diverged} diverged.</p>" if diverged else ".</p>")
+    return text + (f", {diverged} diverged." if diverged else ".")

@@ -1,0 +1,459 @@
+"""Command line: train, sweep, runs, data and describe, its options made from the dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.constructors import (
+    MISSING,
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from labutils.config import DataName, FitConfig, ModelName, RunConfig
+from labutils.loggers import LOGGERS, open_loggers
+from labutils.profiles import Profile, profile
+
+# torch takes seconds to import: what needs it is imported once the arguments are known to be good.
+if TYPE_CHECKING:
+    from labutils.runs import Run, Store
+
+PROG = "python -m labutils"
+Keep = Literal["none", "fp32", "fp16"]
+LoggerName = Literal[LOGGERS]
+
+APP = tyro.extras.SubcommandApp()
+REGISTRY = ConstructorRegistry()
+USAGE_ERROR, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # as shells count them
+
+
+class Network(dict[str, Any]):
+    """What is trained."""
+
+
+class Training(dict[str, Any]):
+    """How it is trained."""
+
+
+class Experiment(str):
+    """A name in `experiments.EXPERIMENTS`."""
+
+
+@REGISTRY.struct_rule
+def _option_group(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """The options of `RunConfig` in two groups: its own fields, and those of `FitConfig`."""
+    if info.type not in (Network, Training):
+        return None
+    whole = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(RunConfig, MISSING, False))
+    training = {field.name for field in dataclasses.fields(FitConfig)}
+    chosen = [f for f in whole.fields if (f.name in training) == (info.type is Training)]
+    return StructConstructorSpec(info.type, tuple(_readable(field) for field in chosen))
+
+
+def _readable(field: StructFieldSpec) -> StructFieldSpec:
+    """The field without Python's None, True and False; where None is meant, its help says so."""
+    if field.default is None:
+        marks = (tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint=""))
+    elif field.default is False:
+        marks = (tyro.conf.arg(help_behavior_hint="(default: off)"),)
+    else:
+        return field
+    return dataclasses.replace(field, type=Annotated[(field.type, *marks)])
+
+
+@REGISTRY.primitive_rule
+def _experiment_names(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """The choices of `sweep`; asked for only where sweep's own options are."""
+    if info.type is not Experiment:
+        return None
+    from labutils.experiments import EXPERIMENTS
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="EXPERIMENT",
+        instance_from_str=lambda words: Experiment(words[0]),
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda name: [name],
+        choices=tuple(EXPERIMENTS),
+    )
+
+
+def _hint(default: str) -> Any:
+    return tyro.conf.arg(help_behavior_hint=f"(default: {default})")
+
+
+@APP.command
+def train(
+    network: tyro.conf.OmitArgPrefixes[Network],
+    training: tyro.conf.OmitArgPrefixes[Training],
+    keep: Keep = "none",
+    log: Annotated[tuple[LoggerName, ...], _hint("none")] = (),
+) -> int:
+    """Train one network, or load it where it is stored already.
+
+    A training that was interrupted goes on from its last epoch.
+
+    Args:
+        keep: Also store the weights, in full or half precision; a stored run that has none is
+            trained again.
+        log: Write the curves for these programs too, under build/logs/.
+    """
+    config, which = RunConfig(**network, **training), profile()
+    from labutils import runs
+
+    origin = "it was stored already, nothing was trained"
+
+    def recipe(config: RunConfig, **arguments: Any) -> Any:
+        nonlocal origin
+        from labutils.training import train
+
+        done = _epochs_done(arguments["checkpoint"])
+        origin = f"resumed after epoch {done}" if done else "trained from the beginning"
+        if done:
+            print(f"{config.name} goes on after epoch {done} of {config.epochs}", file=sys.stderr)
+        with open_loggers(
+            log,
+            run_name=config.name,
+            config=config.to_dict(),
+            folder=which.scratch.parent / "logs",
+            first_epoch=done + 1 if done else 0,
+        ) as loggers:
+            return train(config, **arguments | {"on_epoch": loggers.log})
+
+    run = runs.load_or_train(config, recipe, store=runs.Store.of(which), keep=keep)
+    print(f"{_shown(run.folder)}: {_result(run)} ({origin})")
+    return 0
+
+
+@APP.command
+def sweep(
+    experiments: Annotated[
+        tyro.conf.Positional[tuple[Experiment, ...]], tyro.conf.arg(help_behavior_hint="")
+    ],
+    jobs: Annotated[
+        int | None, tyro.conf.DisallowNone, _hint("one for each processor core")
+    ] = None,
+    cluster: Annotated[
+        str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="ADDRESS"), _hint("none")
+    ] = None,
+    keep: Keep = "none",
+    dry_run: Annotated[bool, _hint("off")] = False,
+) -> int:
+    """Train all runs of an experiment that are not stored yet, side by side.
+
+    What is stored is not trained again; what was interrupted goes on from its last epoch.
+
+    Args:
+        experiments: One or more experiments of the report.
+        jobs: Runs trained at the same time, one thread each.
+        cluster: Address of a Dask scheduler whose workers share this file system.
+        keep: Also store the weights, in full or half precision; stored runs that have none are
+            trained again.
+        dry_run: Only list the runs, stored or missing, with the estimated time.
+    """
+    which = profile()
+    from labutils.experiments import EXPERIMENTS
+    from labutils.runs import Store
+    from labutils.sweep import run_sweep
+
+    if not experiments:
+        return _usage_error("sweep", f"Name an experiment: {', '.join(EXPERIMENTS)}.")
+    if jobs is not None and jobs < 1:
+        return _usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
+    store = Store.of(which)
+    configs = {config.id: config for name in experiments for config in EXPERIMENTS[name](which)}
+    missing = {c.id: c for c in configs.values() if not _is_stored(c, store, keep)}
+    if dry_run:
+        _print_plan(configs.values(), missing, store)
+    _print_estimate(len(configs), list(missing.values()), jobs, cluster)
+    if not dry_run:
+        found = run_sweep(
+            list(configs.values()), store=store, keep=keep, n_jobs=jobs, cluster=cluster
+        )
+        _print_runs(found)
+    return 0
+
+
+@APP.command
+def runs(
+    data: Annotated[DataName | None, tyro.conf.DisallowNone, _hint("all")] = None,
+    model: Annotated[ModelName | None, tyro.conf.DisallowNone, _hint("all")] = None,
+) -> int:
+    """List the runs that are stored, with their results.
+
+    Args:
+        data: Only runs on this data set.
+        model: Only runs of this model family.
+    """
+    which = profile()
+    found, damaged = _stored_runs(which)
+    chosen = [
+        run
+        for run in found
+        if data in (None, getattr(run.config, "data", None))
+        and model in (None, getattr(run.config, "model", None))
+    ]
+    if chosen:
+        _print_runs(chosen)
+    elif found:
+        print(f"None of the {len(found)} runs in {_shown(which.runs)} is of this kind.")
+    elif not damaged:
+        print(
+            f"No run is stored in {_shown(which.runs)}. `{PROG} train` trains one network, "
+            f"`{PROG} sweep EXPERIMENT` those of an experiment; -h after either says more."
+        )
+    for message in damaged:
+        print(message, file=sys.stderr)
+    return 1 if damaged else 0
+
+
+@APP.command
+def data(names: tyro.conf.Positional[tuple[DataName, ...]] = ("mnist", "cifar10", "cifar100")) -> int:
+    """Download data sets into LAB_DATA (data/ where it is not set), and say what is in them.
+
+    Args:
+        names: Data sets.
+    """
+    from labutils.data import BUILT_IN, DataError, data_root, load
+
+    failed = 0
+    for name in names:
+        try:
+            found = load(name)
+        except DataError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        file = "built in" if name in BUILT_IN else data_root() / f"{name}.safetensors"
+        parts = [len(part) for part in (found.train, found.val, found.test)]
+        mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (found.mean, found.std))
+        print(f"{name}: {file}")
+        print("  images   {:,} training, {:,} validation, {:,} test".format(*parts))
+        print("  shape    {} x {} x {} (channels x height x width)".format(*found.image_shape))
+        print(f"  classes  {len(found.class_names)}: {_shortened(found.class_names)}")
+        print(f"  mean     {mean}")
+        print(f"  std      {std}", flush=True)
+    return failed
+
+
+@APP.command
+def describe(network: tyro.conf.OmitArgPrefixes[Network]) -> int:
+    """Show a network's layers: output shapes, parameters and multiply-adds for one image."""
+    config = RunConfig(**network)
+    from labutils.data import SPECS
+    from labutils.models import build_model, describe
+
+    height, width, channels = SPECS[config.data].image_shape
+    shape = (channels, height, width)
+    rows = describe(build_model(config, shape, SPECS[config.data].classes), shape)
+    table = [
+        (r.name, r.kind, _times(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
+        for r in rows
+    ]
+    totals = (sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
+    table.append(("total", "", "", *(f"{total:,}" for total in totals)))
+    print(_table(("layer", "kind", "output", "parameters", "multiply-adds"), table, left=2))
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 1 for an error, 130 for Ctrl-C.
+
+    Raises:
+        SystemExit: with 0 after -h, with 2 where the arguments cannot be understood.
+    """
+    try:
+        try:
+            return APP.cli(
+                prog=PROG,
+                description=_description(),
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName),
+                registry=REGISTRY,
+            )
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is caught
+    except BrokenPipeError:  # the reader, for example head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted; nothing is broken. Give the same command again to go on: "
+            "a training resumes from its last whole epoch.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except Exception as error:
+        # Errors that labutils defines, and those of files, are for the person at the terminal.
+        if isinstance(error, OSError) or type(error).__module__.startswith("labutils."):
+            print(error, file=sys.stderr)
+            return 1
+        raise
+
+
+def _description() -> str:
+    return (
+        "Train networks, and see what is trained. Results go to trained_models/; with\n"
+        "LAB_PROFILE=quick set, to build/quick/. Options of a command: "
+        f"{PROG} COMMAND -h."
+    )
+
+
+def _usage_error(command: str, message: str) -> int:
+    print(f"{message} `{PROG} {command} -h` says more.", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    """Epochs of the unfinished run in a checkpoint; 0 without one that can be read."""
+    import torch
+
+    try:
+        return len(torch.load(checkpoint, map_location="cpu")["history"]["val_loss"])
+    except Exception:  # torch.load raises many kinds; `fit` says that the file is damaged
+        return 0
+
+
+def _is_stored(config: RunConfig, store: Store, keep: Keep) -> bool:
+    folder = store.find(config)
+    return folder is not None and (keep == "none" or (folder / "weights.safetensors").exists())
+
+
+def _stored_runs(which: Profile) -> tuple[list[Run], list[str]]:
+    """All stored runs by name, and a message for each that is damaged."""
+    from labutils.runs import RunError, _read_run
+
+    found, damaged = [], []
+    for folder in sorted(path for path in which.runs.glob("[!.]*") if path.is_dir()):
+        try:
+            found.append(_read_run(folder))
+        except RunError as error:
+            damaged.append(str(error))
+    return found, damaged
+
+
+def _print_plan(
+    configs: Iterable[RunConfig], missing: Mapping[str, RunConfig], store: Store
+) -> None:
+    from labutils.runs import estimate_seconds
+
+    rows = []
+    for config in configs:
+        state, time = "stored", "-"
+        if config.id in missing:
+            begun = (store.scratch / config.id / "checkpoint.pt").exists()
+            state, time = "begun" if begun else "missing", _duration(estimate_seconds([config]))
+        rows.append((config.name, state, time))
+    print(_table(("run", "state", "estimated time"), rows, left=2))
+
+
+def _print_estimate(
+    total: int, missing: Sequence[RunConfig], jobs: int | None, cluster: str | None
+) -> None:
+    """How many runs are stored, how many are missing, and how long these will take."""
+    line = f"{total - len(missing)} of {total} runs stored, {len(missing)} missing"
+    if missing:
+        from labutils.runs import estimate_seconds
+
+        times = [estimate_seconds([config]) for config in missing]
+        if cluster:
+            line += f": about {_duration(sum(times))} of one core, shared by the cluster"
+        else:
+            side = jobs or len(os.sched_getaffinity(0))
+            longest = max(sum(times) / side, *times)
+            line += f": about {_duration(longest)} with {side} side by side"
+    print(f"{line}.", flush=True)
+
+
+def _print_runs(found: Iterable[Run]) -> None:
+    head = ("run", "status", "epochs", "val acc", "test acc", "time", "weights")
+    rows = [
+        (
+            run.folder.name,
+            run.metrics["status"],
+            str(run.metrics["epochs"]),
+            _percent(run.metrics["val_accuracy"]),
+            _percent(run.metrics["test_accuracy"]),
+            _duration(run.metrics["seconds"]),
+            _weights_size(run),
+        )
+        for run in found
+    ]
+    print(_table(head, rows, left=2))
+
+
+def _result(run: Run) -> str:
+    """Status, epochs, losses and accuracies of a run in one line."""
+    metrics = run.metrics
+    epochs = f"{metrics['epochs']} epoch{'s' if metrics['epochs'] > 1 else ''}"
+    status = {
+        "finished": f"finished after {epochs}",
+        "stopped_early": f"stopped early after {epochs}, the best is {metrics['best_epoch']}",
+        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch "
+        f"{metrics['best_epoch']}",
+    }[metrics["status"]]
+    parts = [
+        f"{name} loss {metrics[f'{key}_loss']:.4f}, accuracy {_percent(metrics[f'{key}_accuracy'])}"
+        for name, key in (("validation", "val"), ("test", "test"))
+    ]
+    return "; ".join((status, *parts))
+
+
+def _weights_size(run: Run) -> str:
+    path = run.folder / "weights.safetensors"
+    return f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "-"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f} %"
+
+
+def _duration(seconds: float) -> str:
+    """For example `8 s`, `12 min` or `1 h 05 min`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _shortened(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _shown(path: Path) -> Path:
+    """The path as one would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Aligned columns, the first `left` of them to the left."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (head, *rows)
+    )
+
+
+if __name__ == "__main__":
+    # A person needs the message of a warning, not the line of code that it comes from.
+    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
+    sys.exit(main())

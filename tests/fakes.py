@@ -1,0 +1,56 @@
+"""Finished runs made up for tests: right in form, with numbers that the test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from labutils.config import RunConfig
+from labutils.gradients import STATISTICS
+from labutils.runs import Run, Store
+from labutils.training import Outcome
+
+
+def fake_outcome(
+    config: RunConfig,
+    *,
+    test_accuracy: float = 0.9,
+    train_accuracy: float = 0.9,
+    status: str = "finished",
+    epochs: int = 3,
+) -> Outcome:
+    """What a recipe would return; gradients grow with the layer, losses fall with the epoch."""
+    per_epoch = [1.0 / (epoch + 1) for epoch in range(epochs)]
+    layers = [[10.0 ** (layer - config.depth) for layer in range(config.depth)]] * (epochs + 1)
+    history = {
+        "train_loss": per_epoch,
+        "train_accuracy": [train_accuracy] * epochs,
+        "val_loss": per_epoch,
+        "val_accuracy": [train_accuracy] * epochs,
+        "learning_rate": [config.learning_rate] * epochs,
+        "seconds": [1.0] * epochs,
+        "layer_names": [f"layer{number}" for number in range(config.depth)],
+        "layers": {name: layers for name in STATISTICS},
+        "status": status,
+        "best_epoch": epochs,
+    }
+    metrics = {
+        "status": status,
+        "epochs": epochs,
+        "best_epoch": epochs,
+        "val_loss": 0.5,
+        "val_accuracy": train_accuracy,
+        "test_loss": 1 - test_accuracy,
+        "test_accuracy": test_accuracy,
+        "seconds": 3.0,
+        "parameters": 1234,
+    }
+    return Outcome(torch.nn.Linear(1, 1), history, metrics)
+
+
+def fake_runs(folder: Path, configs: Sequence[RunConfig], **outcome: object) -> list[Run]:
+    """Store a made-up run for each configuration and read it back."""
+    store = Store(folder / "runs", folder / "scratch")
+    return [store.save(config, fake_outcome(config, **outcome)) for config in configs]

@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import PIL.Image
+import pytest
+from fakes import fake_runs
+
+from labutils import figures
+from labutils.config import RunConfig
+from labutils.profiles import Profile
+
+DEPTHS = (4, 10)
+ALT = "Residual networks learn at every depth"
+
+
+@pytest.fixture
+def grid(tmp_path):
+    configs = [
+        RunConfig(depth=depth, residual=residual, seed=seed)
+        for depth in DEPTHS
+        for residual in (False, True)
+        for seed in (0, 1)
+    ]
+    return fake_runs(tmp_path, [RunConfig(depth=2), *configs])
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def which(tmp_path):
+    return Profile("quick", tmp_path / "runs", tmp_path / "scratch", tmp_path / "images")
+
+
+def test_save_figure_writes_the_picture_with_its_alternative_text(which):
+    fig, _ = plt.subplots()
+    path = figures.save_figure(fig, "some-figure", alt=ALT, which=which)
+    assert path == which.images / "some-figure.png"
+    with PIL.Image.open(path) as image:
+        assert image.info["Description"] == ALT
+        assert "Software" not in image.info
+    assert not plt.get_fignums()
+
+
+def test_the_same_figure_is_the_same_file(which, grid):
+    first = figures.save_figure(figures.depth_curves(grid), "a", alt=ALT, which=which)
+    second = figures.save_figure(figures.depth_curves(grid), "b", alt=ALT, which=which)
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("alt", ["", "plot", "plot of accuracy"])
+def test_an_alternative_text_that_says_nothing_is_refused(which, alt):
+    with pytest.raises(ValueError, match="what the figure shows"):
+        figures.save_figure(plt.figure(), "some-figure", alt=alt, which=which)
+    assert not which.images.exists()
+
+
+def lines(ax):
+    return [line for line in ax.get_lines() if len(line.get_xdata())]
+
+
+def test_depth_curves_draw_every_run_in_its_column(grid):
+    (loss_plain, loss_residual), (accuracy_plain, accuracy_residual) = (
+        figures.depth_curves(grid).axes[:2],
+        figures.depth_curves(grid).axes[2:4],
+    )
+    assert len(lines(loss_plain)) == len(lines(accuracy_plain)) == 5
+    # depth 2 has no block: the same network stands in both columns
+    assert len(lines(loss_residual)) == len(lines(accuracy_residual)) == 5
+    drawn = lines(loss_plain)[0]
+    assert list(drawn.get_xdata()) == [1, 2, 3]
+    assert list(drawn.get_ydata()) == pytest.approx([1, 1 / 2, 1 / 3], rel=1e-5)
+
+
+def test_depth_accuracy_shows_every_point_of_each_kind(grid):
+    ax = figures.depth_accuracy(grid).axes[0]
+    points = [line for line in lines(ax) if line.get_marker() == "o"]
+    assert sum(len(line.get_xdata()) for line in points) == len(grid)
+    assert all(set(line.get_ydata()) == {0.9} for line in points)
+
+
+def test_first_layer_gradient_shows_norm_and_ratio_of_the_first_layer(grid):
+    norm, _, ratio, _ = figures.first_layer_gradient(grid, DEPTHS).axes
+    assert len(lines(norm)) == 4
+    assert list(lines(norm)[0].get_ydata()) == pytest.approx([1e-4] * 4)  # epoch 0 included
+    assert list(lines(ratio)[0].get_ydata()) == pytest.approx([1.0] * 4)
+
+
+def test_other_figures_show_all_their_runs(tmp_path, grid):
+    base = RunConfig(depth=2, patience=10)
+    widths = fake_runs(
+        tmp_path, [replace(base, width=w, crop_padding=s) for w in (3, 64) for s in (0, 1)]
+    )
+    curves = [
+        line for line in lines(figures.width_curves(widths).axes[0]) if line.get_marker() != "."
+    ]
+    assert len(curves) == 4
+    rescue = fake_runs(tmp_path, [RunConfig(depth=4, learning_rate=r) for r in (1e-4, 1e-3)])
+    assert len(lines(figures.rescue_curves(rescue).axes[0])) == 2
+    stopped = figures.early_stopping(grid)
+    assert [t.get_text() for t in stopped.axes[0].get_yticklabels()][:2] == [
+        "width 128, depth 2",
+        "width 128, depth 4, plain",
+    ]
+    two = figures.training_curves(grid, lambda run: str(run.config.residual))
+    assert [t.get_text() for t in two.axes[0].get_legend().get_texts()] == ["False", "True"]
+    overview = figures.depth_overview(grid)
+    assert [ax.get_title() for ax in overview.axes[:3]] == ["depth 2", "depth 4", "depth 10"]
+    assert len(lines(overview.axes[1])) == 4
+
+
+def test_a_diverged_run_can_be_drawn(tmp_path):
+    """What was not finite is stored as null and read as nan."""
+    config = RunConfig(depth=4)
+    runs = fake_runs(tmp_path, [config], train_accuracy=float("nan"), status="diverged")
+    figures.depth_curves(runs)
+    figures.explorer_view(runs)
+
+
+def test_readme_takes_the_alternative_text_from_the_file(which, monkeypatch):
+    monkeypatch.setattr(figures, "profile", lambda name=None: which)
+    figures.save_figure(plt.figure(), "some-figure", alt=ALT)
+    assert figures.report("some-figure") == f"![{ALT}](images/some-figure.png)"
