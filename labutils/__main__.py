@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.constructors import (
-    MISSING,
+    MISSING_NONPROP,
     ConstructorRegistry,
     PrimitiveConstructorSpec,
     PrimitiveTypeInfo,
@@ -51,26 +51,33 @@ class Experiment(str):
     """A name in `experiments.EXPERIMENTS`."""
 
 
+def _default(words: str) -> Any:
+    """Says `words` for the default, where Python's own would tell a reader little."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
+
+
 @REGISTRY.struct_rule
 def _option_group(info: StructTypeInfo) -> StructConstructorSpec | None:
     """The options of `RunConfig` in two groups: its own fields, and those of `FitConfig`."""
     if info.type not in (Network, Training):
         return None
-    whole = ConstructorRegistry.get_struct_spec(StructTypeInfo.make(RunConfig, MISSING, False))
+    whole = ConstructorRegistry.get_struct_spec(
+        StructTypeInfo.make(RunConfig, MISSING_NONPROP, False)
+    )
     training = {field.name for field in dataclasses.fields(FitConfig)}
     chosen = [f for f in whole.fields if (f.name in training) == (info.type is Training)]
     return StructConstructorSpec(info.type, tuple(_readable(field) for field in chosen))
 
 
 def _readable(field: StructFieldSpec) -> StructFieldSpec:
-    """The field without Python's None, True and False; where None is meant, its help says so."""
+    """The field without None and False as defaults: for None, its docstring says what is meant."""
     if field.default is None:
-        marks = (tyro.conf.DisallowNone, tyro.conf.arg(help_behavior_hint=""))
-    elif field.default is False:
-        marks = (tyro.conf.arg(help_behavior_hint="(default: off)"),)
-    else:
-        return field
-    return dataclasses.replace(field, type=Annotated[(field.type, *marks)])
+        text, _, default = field.helptext().partition(" Default: ")
+        kind = Annotated[field.type, tyro.conf.DisallowNone, _default(default.removesuffix("."))]
+        return dataclasses.replace(field, type=kind, helptext=text)
+    if field.default is False:
+        return dataclasses.replace(field, type=Annotated[field.type, _default("off")])
+    return field
 
 
 @REGISTRY.primitive_rule
@@ -90,8 +97,14 @@ def _experiment_names(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Non
     )
 
 
-def _hint(default: str) -> Any:
-    return tyro.conf.arg(help_behavior_hint=f"(default: {default})")
+def _experiments_hint(_: str) -> str:
+    from labutils.experiments import EXPERIMENTS
+
+    return f"({', '.join(EXPERIMENTS)})"
+
+
+def _data_hint(default: str) -> str:
+    return f"({', '.join(DataName.__args__)}; default: {default})"
 
 
 @APP.command
@@ -99,15 +112,12 @@ def train(
     network: tyro.conf.OmitArgPrefixes[Network],
     training: tyro.conf.OmitArgPrefixes[Training],
     keep: Keep = "none",
-    log: Annotated[tuple[LoggerName, ...], _hint("none")] = (),
+    log: Annotated[tuple[LoggerName, ...], _default("none")] = (),
 ) -> int:
-    """Train one network, or load it where it is stored already.
-
-    A training that was interrupted goes on from its last epoch.
+    """Train one network; what is stored is loaded, what was interrupted goes on.
 
     Args:
-        keep: Also store the weights, in full or half precision; a stored run that has none is
-            trained again.
+        keep: Store the weights too; a run that is stored without is trained again.
         log: Write the curves for these programs too, under build/logs/.
     """
     config, which = RunConfig(**network, **training), profile()
@@ -140,27 +150,25 @@ def train(
 @APP.command
 def sweep(
     experiments: Annotated[
-        tyro.conf.Positional[tuple[Experiment, ...]], tyro.conf.arg(help_behavior_hint="")
+        tyro.conf.Positional[tuple[Experiment, ...]],
+        tyro.conf.arg(metavar="EXPERIMENT ...", help_behavior_hint=_experiments_hint),
     ],
-    jobs: Annotated[
-        int | None, tyro.conf.DisallowNone, _hint("one for each processor core")
-    ] = None,
+    jobs: Annotated[int | None, tyro.conf.DisallowNone, _default("one a processor core")] = None,
     cluster: Annotated[
-        str | None, tyro.conf.DisallowNone, tyro.conf.arg(metavar="ADDRESS"), _hint("none")
+        str | None,
+        tyro.conf.DisallowNone,
+        tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: none)"),
     ] = None,
     keep: Keep = "none",
-    dry_run: Annotated[bool, _hint("off")] = False,
+    dry_run: Annotated[bool, _default("off")] = False,
 ) -> int:
-    """Train all runs of an experiment that are not stored yet, side by side.
-
-    What is stored is not trained again; what was interrupted goes on from its last epoch.
+    """Train what is missing of an experiment, its runs side by side.
 
     Args:
         experiments: One or more experiments of the report.
         jobs: Runs trained at the same time, one thread each.
         cluster: Address of a Dask scheduler whose workers share this file system.
-        keep: Also store the weights, in full or half precision; stored runs that have none are
-            trained again.
+        keep: Store the weights too; runs that are stored without are trained again.
         dry_run: Only list the runs, stored or missing, with the estimated time.
     """
     which = profile()
@@ -188,8 +196,8 @@ def sweep(
 
 @APP.command
 def runs(
-    data: Annotated[DataName | None, tyro.conf.DisallowNone, _hint("all")] = None,
-    model: Annotated[ModelName | None, tyro.conf.DisallowNone, _hint("all")] = None,
+    data: Annotated[DataName | None, tyro.conf.DisallowNone, _default("all")] = None,
+    model: Annotated[ModelName | None, tyro.conf.DisallowNone, _default("all")] = None,
 ) -> int:
     """List the runs that are stored, with their results.
 
@@ -220,8 +228,13 @@ def runs(
 
 
 @APP.command
-def data(names: tyro.conf.Positional[tuple[DataName, ...]] = ("mnist", "cifar10", "cifar100")) -> int:
-    """Download data sets into LAB_DATA (data/ where it is not set), and say what is in them.
+def data(
+    names: Annotated[
+        tyro.conf.Positional[tuple[DataName, ...]],
+        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint=_data_hint),
+    ] = ("mnist", "cifar10", "cifar100"),
+) -> int:
+    """Download data sets into LAB_DATA (else data/) and say what is in them.
 
     Args:
         names: Data sets.
@@ -250,7 +263,7 @@ def data(names: tyro.conf.Positional[tuple[DataName, ...]] = ("mnist", "cifar10"
 
 @APP.command
 def describe(network: tyro.conf.OmitArgPrefixes[Network]) -> int:
-    """Show a network's layers: output shapes, parameters and multiply-adds for one image."""
+    """Show a network's layers: output shape, parameters, multiply-adds."""
     config = RunConfig(**network)
     from labutils.data import SPECS
     from labutils.models import build_model, describe
@@ -305,9 +318,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _description() -> str:
     return (
-        "Train networks, and see what is trained. Results go to trained_models/; with\n"
-        "LAB_PROFILE=quick set, to build/quick/. Options of a command: "
-        f"{PROG} COMMAND -h."
+        "Train networks, and see what is trained.\n\n"
+        "Runs are stored in trained_models/; with LAB_PROFILE=quick, in build/quick/.\n\n"
+        f"All options of a command: {PROG} COMMAND -h"
     )
 
 
@@ -378,14 +391,14 @@ def _print_estimate(
 
 
 def _print_runs(found: Iterable[Run]) -> None:
-    head = ("run", "status", "epochs", "val acc", "test acc", "time", "weights")
+    head = ("run", "status", "epochs", "val %", "test %", "time", "weights")
     rows = [
         (
             run.folder.name,
             run.metrics["status"],
             str(run.metrics["epochs"]),
-            _percent(run.metrics["val_accuracy"]),
-            _percent(run.metrics["test_accuracy"]),
+            _percent(run.metrics["val_accuracy"]).removesuffix(" %"),
+            _percent(run.metrics["test_accuracy"]).removesuffix(" %"),
             _duration(run.metrics["seconds"]),
             _weights_size(run),
         )

@@ -56,6 +56,8 @@ class Config:
                 object.__setattr__(self, field.name, float(value))
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{field.name} is {value}: give a finite number")
+            if kind == "bool" and not isinstance(value, bool):  # 1 would make another id than True
+                raise ConfigError(f"{field.name} is {value!r}: give True or False")
 
     @property
     def id(self) -> str:
@@ -128,7 +130,7 @@ class FitConfig(Config):
     epochs: int = 20
     """The most epochs; fewer where early stopping ends the run."""
     patience: int | None = None
-    """Stop after so many epochs without a lower validation loss and restore the best weights."""
+    """Stop after so many epochs without lower validation loss, restore the best. Default: never."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes; recorded losses are never smoothed."""
     flip: bool = False
@@ -160,6 +162,11 @@ class FitConfig(Config):
             _at_least("patience", self.patience, 1)
         if self.optimizer == "sgd" and self.momentum == 0:
             raise ConfigError("sgd uses Nesterov momentum: give momentum above 0, for example 0.9")
+        if self.optimizer != "sgd" and self.momentum != FitConfig.momentum:
+            raise ConfigError(
+                f"{self.optimizer} has no option momentum (given {self.momentum}): "
+                "leave it out, or take sgd"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +213,15 @@ class RunConfig(FitConfig):
         _choice("norm", self.norm, ("none", "batch"))
         _choice("init", self.init, ("default", "he", "zero-residual"))
         _choice("head", self.head, ("flatten", "fully-convolutional"))
+        _at_least("depth", self.depth, 2)
         _at_least("width", self.width, 1)
         _at_least("stem_stride", self.stem_stride, 1)
         _at_least("stages", self.stages, 1)
         _below_one("dropout", self.dropout)
         self._check_options(family)
         self._check_depth(family)
+        if self.norm == "batch" and self.batch_size == 1:
+            raise ConfigError("batch normalisation needs a batch_size of 2 or more (given 1)")
 
     def _check_options(self, family: Family) -> None:
         """Refuse an option that the family would silently ignore."""
@@ -236,7 +246,7 @@ class RunConfig(FitConfig):
                 raise ConfigError(f"{self.model} has depth {family.depth}, not {depth}: leave out")
             return
         step = 2 * self.stages if self.model == "resnet" else 2
-        if depth < 2 or (depth - 2) % step:
+        if (depth - 2) % step:
             near = [2 + step * blocks for blocks in range(1, 4)]
             raise ConfigError(
                 f"depth {depth} is not 2 + {step} x blocks for {self.model}: "
@@ -269,5 +279,6 @@ def _at_least(name: str, value: float, lowest: float, *, strict: bool = False) -
 
 
 def _below_one(name: str, value: float) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:
         raise ConfigError(f"{name} is {value!r}: give a share of at least 0 and below 1")

@@ -15,7 +15,7 @@ CIFAR10_DEPTHS = (4, 10, 16, 24, 36)
 WIDTHS = (3, 10, 64)
 RESCUE_RATES = (1e-4, 3e-4, 3e-3)
 # Where plain networks first stop learning in the depth grids; Lab1.ipynb checks it.
-STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 16}
+STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 24}
 
 
 def depth_grid(data: DataName, which: Profile) -> list[RunConfig]:

@@ -11,7 +11,7 @@ import PIL.Image
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from labutils.experiments import select
 from labutils.profiles import Profile, profile
@@ -143,13 +143,16 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
 
 @plt.rc_context(STYLE)
 def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
-    """Gradient of the first hidden layer through training, and its ratio to the weight's norm."""
+    """Gradient of the first hidden layer through training, and its ratio to the weight's norm.
+
+    A line ends where the gradient has become exactly zero.
+    """
     fig, axes = _axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
     for column, depth in enumerate(depths):
         for residual, kind, color in KINDS:
             for number, run in enumerate(select(runs, depth=depth, residual=residual)):
                 gradient, weight = (
-                    np.array(run.history["layers"][name], dtype=float)[:, 0]
+                    _no_zeros([epoch[0] for epoch in run.history["layers"][name]])
                     for name in ("gradient_norm", "weight_norm")
                 )
                 label = kind if number == 0 else None
@@ -157,9 +160,36 @@ def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
                 axes[1, column].plot(gradient / weight, color=color, lw=1)
         axes[0, column].set_title(f"{_title(runs)}, depth {depth}")
         axes[1, column].set_xlabel("epoch")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0, 0].set(ylabel="gradient norm", yscale="log")
     axes[1, 0].set(ylabel="gradient norm / weight norm", yscale="log")
     axes[0, 0].legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
+    """What is left of the image in each layer before training: a unit's deviation across images.
+
+    Dotted, the rounding of an fp32 number as large as the plain layer's mean activation: below
+    it two images look the same.
+    """
+    fig, axes = _axes(1, len(depths), (9, 3.2), sharey=True)
+    for ax, depth in zip(axes, depths, strict=True):
+        for number, (_, kind, color, run) in enumerate(_kinds_of(runs, depth)):
+            deviation, mean = (
+                np.array(run.history["layers"][name][0], dtype=float)[:-1]  # without the logits
+                for name in ("activation_image_std", "activation_mean")
+            )
+            layers = range(1, len(mean) + 1)
+            label = kind if run.config.seed == 0 else None
+            ax.plot(layers, deviation, color=color, lw=1, label=label)
+            if number == 0:
+                rounding = mean * np.finfo(np.float32).eps / 2
+                ax.plot(layers, rounding, ":", color="gray", label="rounding in fp32 (plain)")
+        ax.set(title=f"{_title(runs)}, depth {depth}", xlabel="layer", yscale="log")
+    axes[0].set_ylabel("deviation across images")
+    axes[0].legend()
     return fig
 
 
@@ -281,6 +311,7 @@ def _line(ax: Axes, run: Run, quantity: str, color: object, style: str = "-") ->
     """One run's value after each epoch, from 1 on."""
     values = run.history[quantity]
     ax.plot(range(1, len(values) + 1), values, style, color=color, lw=1, alpha=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if ax.get_subplotspec().is_last_row():
         ax.set_xlabel("epoch")
 
@@ -288,8 +319,14 @@ def _line(ax: Axes, run: Run, quantity: str, color: object, style: str = "-") ->
 def _gradient_by_layer(ax: Axes, run: Run, color: object) -> None:
     norms = run.history["layers"]["gradient_norm"]
     layers = range(1, len(norms[0]) + 1)
-    ax.plot(layers, norms[0], ":", color=color, lw=1)
-    ax.plot(layers, norms[-1], "-", color=color, lw=1, alpha=0.8)
+    ax.plot(layers, _no_zeros(norms[0]), ":", color=color, lw=1)
+    ax.plot(layers, _no_zeros(norms[-1]), "-", color=color, lw=1, alpha=0.8)
+
+
+def _no_zeros(values: Sequence[float]) -> np.ndarray:
+    """The values with nan for zero, where a line on a logarithmic axis ends."""
+    array = np.array(values, dtype=float)
+    return np.where(array == 0, np.nan, array)
 
 
 def _log(ax: Axes, label: str) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
-from labutils.models import weight_layers
+from labutils.models import eval_mode, weight_layers
 
 STATISTICS = (
     "gradient_norm",
@@ -48,20 +48,17 @@ def recorded_activations(model: nn.Module) -> Iterator[list[Tensor]]:
 @contextmanager
 def probing(model: nn.Module) -> Iterator[None]:
     """Eval mode but for batch norm, which uses the batch's own statistics and keeps none."""
-    training = {module: module.training for module in model.modules()}
     norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
     kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
-    model.eval()
-    for norm in norms:
-        norm.train()
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in kept:
-                buffer.copy_(value)
-        for module, was_training in training.items():
-            module.training = was_training
+    with eval_mode(model):
+        for norm in norms:
+            norm.train()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, value in kept:
+                    buffer.copy_(value)
 
 
 def layer_statistics(
@@ -90,7 +87,7 @@ def layer_statistics(
         if len(activations) != len(weights):
             raise ValueError(
                 f"{len(weights)} weight layers but {len(activations)} activations: give every "
-                "hidden weight layer a ReLU module of its own (torch.nn.functional.relu is not seen)"
+                "hidden weight layer a ReLU module of its own (nn.functional.relu is not seen)"
             )
         gradients = torch.autograd.grad(loss, [*weights, *activations])
     found: dict[str, list[Tensor]] = {name: [] for name in STATISTICS}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -275,6 +276,18 @@ def initialize(model: nn.Module, init: str) -> None:
             nn.init.zeros_(last.weight)
 
 
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; afterwards each module's own mode is as it was."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in training.items():
+            module.training = was_training
+
+
 class LayerSummary(NamedTuple):
     """One row of `describe`."""
 
@@ -309,13 +322,11 @@ def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerS
 
     leaves = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
     handles = [leaf.register_forward_hook(record) for leaf in leaves]
-    was_training = model.training
     try:
         first = next(model.parameters())
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, *image_shape, device=first.device))
+        with torch.no_grad(), eval_mode(model):
+            model(torch.zeros(1, *image_shape, device=first.device))
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     return rows

@@ -97,9 +97,11 @@ def _check(name: str, n_images: int, seed: int) -> None:
 def _draw_images(
     rng: np.random.Generator, shape: UInt8[np.ndarray, " n"], filled: Bool[np.ndarray, " n"]
 ) -> tuple[UInt8[np.ndarray, "n 32 32 3"], Bool[np.ndarray, "n 32 32"]]:
-    ground = rng.uniform(0, 255, (len(shape), 3))
+    # Rather dark: objects are more often lighter than darker, so that a network without
+    # convolutions learns something too. This is so for every class alike.
+    ground = rng.uniform(0, 150, (len(shape), 3))
     # The second colour of a texture is near the first, or no object could stand out from both.
-    other_ground = np.clip(ground + rng.normal(0, 45, ground.shape), 0, 255)
+    other_ground = np.clip(ground + rng.normal(0, 30, ground.shape), 0, 255)
     colour = _contrasting_colours(rng, ground, other_ground)
     ground, other_ground, colour = (
         array[:, None, None].astype(np.float32) for array in (ground, other_ground, colour)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from labutils import data
 from labutils.config import FitConfig, RunConfig
 from labutils.gradients import layer_statistics
-from labutils.models import build_model, weight_layers
+from labutils.models import build_model, eval_mode, weight_layers
 
 Images = Shaped[Tensor, "n channels height width"]
 Labels = Int64[Tensor, " n"]
@@ -131,26 +131,24 @@ def evaluate(
     execution: Execution | None = None,
     batch_size: int = EVALUATION_BATCH,
 ) -> Evaluation:
-    """Mean cross-entropy and accuracy in eval mode; the model's mode is restored.
+    """Mean cross-entropy and accuracy in eval mode; each module's mode is restored.
 
     Raises:
-        TrainingError: no images, or as many labels as images are not given.
+        TrainingError: sizes or types do not fit, or the model has too few classes.
     """
     _check_split("evaluate", images, labels)
     execution = execution or execution_for(model, device=next(model.parameters()).device)
-    was_training = model.training
-    model.eval()
     loss, correct = 0.0, 0
-    try:
+    with eval_mode(model):
         for start in range(0, len(labels), batch_size):
             batch = execution.place(images[start : start + batch_size])
             target = labels[start : start + batch_size].to(execution.device)
             with execution.autocast():
                 logits = model(batch)
+            if start == 0:
+                _check_classes("evaluate", logits, labels)
             loss += F.cross_entropy(logits.float(), target, reduction="sum").item()
             correct += (logits.argmax(1) == target).sum().item()
-    finally:
-        model.train(was_training)
     return Evaluation(loss / len(labels), correct / len(labels))
 
 
@@ -201,7 +199,7 @@ def fit(
 
     With `config.patience` the weights of the lowest validation loss are restored at the end;
     otherwise the last stay. A loss that is not finite ends the run with status `diverged` and
-    the weights of the last finite epoch.
+    the weights that were kept until then: of the last finite epoch, or the best with `patience`.
 
     Args:
         train, val: images (uint8, or floats where nothing is augmented) and class indices.
@@ -251,9 +249,10 @@ class _Fit:
             self.batch = lambda indices, generator: self.train[0][indices.to(place)]
 
     def run(self, on_epoch: OnEpoch | None, progress: bool) -> History:
-        history, config = self.history, self.config
+        self._check_output()
         if not self._restore():
             self._measure_layers()
+        history, config = self.history, self.config
         total = config.epochs * self.steps
         with tqdm(
             total=total,
@@ -275,12 +274,18 @@ class _Fit:
             self.model.load_state_dict(self.kept)
         if history.status == "diverged":
             tqdm.write(
-                f"{config.label}: the loss is not finite in epoch {history.epochs}. The run ends as "
-                f"diverged with the weights of epoch {history.best_epoch}; a lower learning rate "
-                "or normalisation may help."
+                f"{config.label}: the loss is not finite in epoch {history.epochs}. The run ends "
+                f"as diverged with the weights of epoch {history.best_epoch}; a lower learning "
+                "rate or normalisation may help."
             )
         self.model.eval()
         return history
+
+    def _check_output(self) -> None:
+        with torch.no_grad(), eval_mode(self.model), self.execution.autocast():
+            logits = self.model(self.execution.place(self.train[0][:1]))
+        _check_classes("train", logits, self.train[1])
+        _check_classes("val", logits, self.val[1])
 
     def _train_epoch(self, bar: tqdm) -> bool:
         """One pass over the training split; tells whether every loss was finite."""
@@ -293,7 +298,7 @@ class _Fit:
             order = torch.randperm(len(self.train[1]), generator=generator)
             for step, indices in enumerate(order.split(config.batch_size)):
                 bar.update()
-                if len(indices) == 1 and self.steps > 1:
+                if len(indices) == 1 and self.steps > 1 and config.batch_size > 1:
                     continue  # batch norm has no statistics of a single image
                 rate = learning_rate_at(config, epoch * self.steps + step, total)
                 self.optimizer.param_groups[0]["lr"] = rate
@@ -374,19 +379,25 @@ class _Fit:
             return False
         try:
             state = torch.load(self.checkpoint, map_location=self.execution.device)
-            config, history = state["config"], History(**state["history"])
+            owner, history = state["config"]["id"], History(**state["history"])
         except Exception as error:  # torch.load raises many kinds for a damaged file
             warnings.warn(
                 f"{self.checkpoint} cannot be read ({error}): training starts from the beginning",
                 stacklevel=4,
             )
             return False
-        if config != self.config.to_dict():
+        remedy = "delete it, or give this run a checkpoint file of its own"
+        if owner != self.config.id:
             raise TrainingError(
-                f"{self.checkpoint} belongs to another configuration ({config.get('id')}, not "
-                f"{self.config.id}): delete it, or give this run a checkpoint file of its own"
+                f"{self.checkpoint} belongs to another configuration ({owner}, not "
+                f"{self.config.id}): {remedy}"
             )
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:  # a FitConfig does not say which network it trains
+            raise TrainingError(
+                f"{self.checkpoint} belongs to another network: {remedy} ({error})"
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.kept, self.history = state["kept"], history
         return True
@@ -403,7 +414,6 @@ def train(
     images = data.load(config.data)
     statistics = (images.mean, images.std)
     model = build_model(config, images.image_shape, len(images.class_names), statistics)
-    started = time.perf_counter()
     history = fit(
         model,
         (images.train.images, images.train.labels),
@@ -415,7 +425,9 @@ def train(
     )
     execution = execution_for(model, config.precision)
     val = evaluate(model, images.val.images, images.val.labels, execution=execution)
+    started = time.perf_counter()
     test = evaluate(model, images.test.images, images.test.labels, execution=execution)
+    test_seconds = time.perf_counter() - started
     metrics = {
         "status": history.status,
         "epochs": history.epochs,
@@ -425,7 +437,7 @@ def train(
         "test_loss": test.loss,
         "test_accuracy": test.accuracy,
         "seconds": sum(history.seconds),
-        "test_seconds": time.perf_counter() - started - sum(history.seconds),
+        "test_seconds": test_seconds,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **surroundings(),
     }
@@ -459,10 +471,30 @@ def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[t
 
 
 def _check_split(name: str, images: Tensor, labels: Tensor) -> None:
-    if images.ndim != 4 or len(images) != len(labels) or len(labels) == 0:
+    if images.ndim != 4 or labels.shape != images.shape[:1] or len(labels) == 0:
         raise TrainingError(
             f"{name}: images are {tuple(images.shape)} and labels {tuple(labels.shape)}; "
             "give n x channels x height x width and n, with n at least 1"
         )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TrainingError(
+            f"{name}: images are {images.dtype}; give uint8 (0 to 255) or floats (0 to 1)"
+        )
     if labels.dtype != torch.int64 or labels.min() < 0:
-        raise TrainingError(f"{name}: labels are {labels.dtype}; give class indices, int64 from 0")
+        raise TrainingError(
+            f"{name}: labels are {labels.dtype}, the smallest {labels.min().item()}; "
+            "give class indices, int64 from 0"
+        )
+
+
+def _check_classes(name: str, logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim != 2:
+        raise TrainingError(
+            f"{name}: the model's output is {tuple(logits.shape)}; give a model whose output is "
+            "images x classes"
+        )
+    if labels.max() >= logits.shape[1]:
+        raise TrainingError(
+            f"{name}: a label is {labels.max().item()}, but the model has {logits.shape[1]} "
+            f"classes (0 to {logits.shape[1] - 1}): give it more, or number the labels from 0"
+        )

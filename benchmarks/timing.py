@@ -1,0 +1,49 @@
+"""Times two ways of doing one thing in turn, and keeps the ratio of each pair."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from labutils.training import surroundings
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def compare(
+    name: str, question: str, slow: Callable[[], object], fast: Callable[[], object], pairs: int = 7
+) -> None:
+    """Run `slow` and `fast` in turn, slow / fast a pair, and write benchmarks/results/NAME.json.
+
+    A machine that is busy slows both halves of a pair: the ratio holds where seconds would not.
+    One pair first is not counted.
+    """
+    ratios, seconds = [], {"slow": [], "fast": []}
+    for number in range(pairs + 1):
+        taken = {}
+        for key, function in (("slow", slow), ("fast", fast)):
+            started = time.perf_counter()
+            function()
+            taken[key] = time.perf_counter() - started
+        if number:
+            ratios.append(taken["slow"] / taken["fast"])
+            for key, value in taken.items():
+                seconds[key].append(value)
+    result = {
+        "question": question,
+        "ratio": {
+            "min": min(ratios),
+            "median": statistics.median(ratios),
+            "max": max(ratios),
+            "pairs": pairs,
+        },
+        "median_seconds": {key: statistics.median(values) for key, values in seconds.items()},
+        **surroundings(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    ratio = result["ratio"]
+    print(f"{question}: {ratio['median']:.1f} ({ratio['min']:.1f} to {ratio['max']:.1f})")

@@ -1,0 +1,80 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labutils import tables
+from labutils.__main__ import main
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+GENERATED = re.compile(r"<!-- \[\[\[cog.*?\[\[\[end\]\]\] -->", re.DOTALL)
+MEASURED = re.compile(r"(\d[\d,]*\.?\d*)(?= (?:%|points?\b))")
+
+
+def prose(text: str) -> str:
+    """The sentences that people wrote: no generated part, no code."""
+    return re.sub(r"```.*?```", "", GENERATED.sub("", text), flags=re.DOTALL)
+
+
+def notebook_prose(path: Path) -> str:
+    cells = json.loads(path.read_text())["cells"]
+    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize("name", ["README.md", "Lab1.ipynb"])
+def test_numbers_in_sentences_stand_in_a_generated_table(name):
+    """A sentence repeats a number of a table, or says which older report it is from."""
+    shown = set(re.findall(r"\d[\d,]*\.?\d*", "\n".join(map(tables.report, tables.REPORT))))
+    path = ROOT / name
+    text = notebook_prose(path) if path.suffix == ".ipynb" else prose(README)
+    sentences = [s for s in re.split(r"(?<=[.!?:])\s+", text) if "report-" not in s]
+    found = [(number, s) for s in sentences for number in MEASURED.findall(s)]
+    assert found, "no number at all: does the pattern still find them?"
+    strange = [(number, s) for number, s in found if number not in shown]
+    assert not strange, f"in no table: {strange}"
+
+
+def test_the_example_of_the_readme_learns():
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    assert len(code.splitlines()) <= 10
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert float(re.search(r"accuracy=([\d.]+)", run.stdout)[1]) > 0.9
+
+
+def test_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", README))
+    assert {"lab", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("line", re.findall(r"^python -m labutils .*?(?= +#|$)", README, re.M))
+def test_commands_of_the_readme_are_understood(line, capsys):
+    """Their help is printed instead of running them: options and names are parsed all the same."""
+    arguments = [word for word in line.split()[3:] if word != "-h"]
+    try:
+        assert main([*arguments[:1], "-h"]) == 0
+    except SystemExit as stop:
+        assert stop.code in (0, None)
+    said = capsys.readouterr().out
+    for option in (word for word in arguments if word.startswith("--")):
+        assert option in said
+
+
+def test_pictures_and_links_of_the_readme_exist():
+    targets = re.findall(r"\]\(([^)#:\s]+)\)", README)
+    assert any(target.endswith(".png") for target in targets)
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_contents_list_leads_to_headings():
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    anchors = re.findall(r"\]\(#([^)]+)\)", README)
+    assert anchors and set(anchors) <= headings
