@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock
 from jaxtyping import Float, Int64, UInt8
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import Tensor
 
 from labutils.config import DataName
@@ -37,6 +37,7 @@ class Spec(NamedTuple):
     test: int
     image_shape: tuple[int, int, int]
     classes: int
+    coarse_classes: int = 0
 
 
 # The counts of built-in sets decide how they are made; those of the others are checked.
@@ -46,7 +47,7 @@ SPECS = {
     "shapes20": Spec(10_000, 2_000, (32, 32, 3), 20),
     "mnist": Spec(60_000, 10_000, (28, 28, 1), 10),
     "cifar10": Spec(50_000, 10_000, (32, 32, 3), 10),
-    "cifar100": Spec(50_000, 10_000, (32, 32, 3), 100),
+    "cifar100": Spec(50_000, 10_000, (32, 32, 3), 100, 20),
 }
 
 
@@ -103,7 +104,7 @@ class DataSet:
 
 def data_root() -> Path:
     """Folder of the data files: the variable LAB_DATA, or data/ beside the notebooks."""
-    return Path(os.environ.get("LAB_DATA") or ROOT / "data")
+    return Path(os.environ.get("LAB_DATA") or ROOT / "data").expanduser()
 
 
 def load(name: DataName, root: Path | None = None) -> DataSet:
@@ -192,41 +193,61 @@ def _read(path: Path, spec: Spec) -> tuple[dict[str, np.ndarray], list[str]]:
         raise DataError(
             f"{path} cannot be read: truncated or damaged ({error}). {remedy}"
         ) from error
+    problem = _problem(arrays, class_names, spec)
+    if problem:
+        raise DataError(f"{path}: {problem}. {remedy}")
+    return arrays, class_names
+
+
+def _problem(arrays: dict[str, np.ndarray], class_names: object, spec: Spec) -> str:
+    """What is wrong with the content of a data set; empty where nothing is."""
+    limits = {"labels": spec.classes}
+    if spec.coarse_classes:
+        limits["coarse_labels"] = spec.coarse_classes
     for part, count in (("train", spec.train), ("test", spec.test)):
-        expected = {f"{part}_images": (count, *spec.image_shape), f"{part}_labels": (count,)}
-        for key, shape in expected.items():
+        for kind in ("images", *limits):
+            key = f"{part}_{kind}"
+            shape = (count, *spec.image_shape) if kind == "images" else (count,)
             found = arrays.get(key)
             if found is None or found.shape != shape or found.dtype != np.uint8:
                 what = "missing" if found is None else f"{found.dtype} {found.shape}"
-                raise DataError(f"{path}: {key} is {what}, expected uint8 {shape}. {remedy}")
-        if arrays[f"{part}_labels"].max() >= spec.classes:
-            raise DataError(
-                f"{path}: a label in {part}_labels is not below {spec.classes}. {remedy}"
-            )
+                return f"{key} is {what}, expected uint8 {shape}"
+            if kind in limits and found.max() >= limits[kind]:
+                return f"a label in {key} is not below {limits[kind]}"
     if not isinstance(class_names, list) or len(class_names) != spec.classes:
-        raise DataError(f"{path}: its metadata do not name {spec.classes} classes. {remedy}")
-    return arrays, class_names
+        return f"its metadata do not name {spec.classes} classes"
+    return ""
 
 
 def _download(name: str, root: Path, path: Path) -> None:
     """Fetch a set through torchvision and write its cache file, once for all processes."""
-    temporary = path.with_suffix(f".part{os.getpid()}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             if path.exists():
                 return
             arrays, class_names = _from_torchvision(name, root)
+            problem = _problem(arrays, class_names, SPECS[name])
+            if problem:
+                raise ValueError(f"what came is not {name}: {problem}")
             metadata = {"class_names": json.dumps(class_names), "source": "torchvision.datasets"}
-            save_file(arrays, temporary, metadata)
-            os.replace(temporary, path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        # urllib's errors are OSErrors; torchvision raises RuntimeError for a bad checksum.
+            _write(path, save(arrays, metadata))
+    except Exception as error:  # a broken archive raises a dozen kinds
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(
-            f"{name}: {path} is not there, and it could not be downloaded into {root} ({error}). "
-            "Connect to the network and try again, set LAB_DATA to a writable folder or to one "
+            f"{name}: {path} is not there, and it could not be downloaded into {root} "
+            f"({reason}). Connect to the network and try again (where a download was broken off, "
+            f"delete what it left in {root} first), set LAB_DATA to a writable folder or to one "
             f"that holds {path.name}, or set LAB_PROFILE=quick to use the built-in data sets."
         ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing; not by safetensors' own writer, whose files only their owner reads."""
+    temporary = path.with_suffix(".part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -246,7 +267,8 @@ def _from_torchvision(name: str, root: Path) -> tuple[dict[str, np.ndarray], lis
         arrays[f"{part}_labels"] = np.asarray(source.targets, dtype=np.uint8)
         if name == "cifar100":
             arrays[f"{part}_coarse_labels"] = _coarse_labels(source, part)
-    return {key: np.ascontiguousarray(value) for key, value in arrays.items()}, source.classes
+    class_names = [title.split(" - ")[0] for title in source.classes]  # MNIST's: "0 - zero"
+    return {key: np.ascontiguousarray(value) for key, value in arrays.items()}, class_names
 
 
 def _coarse_labels(source: object, part: str) -> np.ndarray:
@@ -261,11 +283,18 @@ def _coarse_labels(source: object, part: str) -> np.ndarray:
 def _built_in(name: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     if name == "digits":
         return _digits()
-    raise DataError("shapes not joined yet")
+    from labutils import shapes
+
+    arrays = {}
+    for seed, part in enumerate(("train", "test")):
+        drawn = shapes.render(name, getattr(SPECS[name], part), seed)
+        for key in ("images", "labels", "masks"):
+            arrays[f"{part}_{key}"] = getattr(drawn, key)
+    return arrays, drawn.class_names
 
 
 def _digits() -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """scikit-learn's 1,797 digits of 8x8 pixels, enlarged to 20x20 and framed to 28x28 as MNIST's."""
+    """scikit-learn's 1,797 digits of 8x8 pixels, enlarged to 20x20 and framed like MNIST."""
     import cv2
     from sklearn.datasets import load_digits
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from labutils import data
@@ -65,14 +65,13 @@ class Run:
         path = self.folder / "weights.safetensors"
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
-        try:
-            weights = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise _damaged(path, error) from error
         spec = data.SPECS[self.config.data]
         height, width, channels = spec.image_shape
         model = build_model(self.config, (channels, height, width), spec.classes)
-        model.load_state_dict(weights)  # copies half precision into fp32 parameters
+        try:
+            model.load_state_dict(load_file(path))  # copies half precision into fp32 parameters
+        except (SafetensorError, OSError, RuntimeError) as error:  # the last: other layers
+            raise _damaged(path, error) from error
         return model.eval()
 
 
@@ -104,7 +103,10 @@ class Store:
         folder = self.find(config)
         if folder is None:
             raise MissingRuns(f"{config.name} is not stored in {self.folder}")
-        return _read_run(folder)
+        run = _read_run(folder)
+        if run.config.id != config.id:
+            raise _damaged(folder / "config.json", f"it is that of run {run.config.id}")
+        return run
 
     def __iter__(self) -> Iterator[Run]:
         """All finished runs, by name."""
@@ -114,10 +116,9 @@ class Store:
 
     def save(self, config: Config, outcome: Outcome, keep: Keep = "none") -> Run:
         """Write a finished run so that it is either there whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{config.name}.part{os.getpid()}"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        part = self.folder / f".{config.name}.part"
+        shutil.rmtree(part, ignore_errors=True)  # what a process left that was killed here
+        part.mkdir(parents=True)
         weights = {k: v.detach().cpu().contiguous() for k, v in outcome.model.state_dict().items()}
         metrics = outcome.metrics | {"weights_sha256": weights_digest(weights)}
         _write_json(part / "config.json", config.to_dict())
@@ -125,18 +126,21 @@ class Store:
         _write_json(part / "metrics.json", _finite(metrics))
         if keep != "none":
             half = keep == "fp16"
-            save_file(
-                {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()},
-                part / "weights.safetensors",
+            content = save(
+                {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()}
             )
+            # not by safetensors' own writer, whose files only their owner may read
+            (part / "weights.safetensors").write_bytes(content)
         for path in part.iterdir():
             _fsync(path)
-        target = self.folder / config.name
-        if target.exists():  # trained again, for its weights
-            shutil.rmtree(target)
-        os.rename(part, target)
+        old, retired = self.find(config), self.folder / f".{config.name}.old"
+        shutil.rmtree(retired, ignore_errors=True)
+        if old is not None:  # trained again, for its weights
+            os.rename(old, retired)
+        os.rename(part, self.folder / config.name)
         _fsync(self.folder)
-        return _read_run(target)
+        shutil.rmtree(retired, ignore_errors=True)
+        return self.load(config)
 
 
 def default_store() -> Store:
@@ -197,10 +201,13 @@ def load_or_measure(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
     path = run.folder / "measures" / f"{name}-{digest}.json"
     if path.exists():
-        return _read_json(path)["result"]
+        stored = _read_json(path)
+        if "result" not in stored:
+            raise _damaged(path, "it holds no result")
+        return stored["result"]
     result = json.loads(json.dumps(_finite(function())))
     path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(f".part{os.getpid()}")
+    part = path.with_name(f".{path.name}.part{os.getpid()}")
     _write_json(part, key | {"result": result})
     _fsync(part)
     os.replace(part, path)
@@ -244,18 +251,28 @@ def _read_run(folder: Path) -> Run:
     return Run(config, folder, _nan(history), _nan(metrics))
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
+    if not isinstance(value, dict):
+        raise _damaged(path, "it holds no JSON object")
+    return value
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(
-        f"{path} is missing or damaged ({type(error).__name__}: {error}). Restore it with "
-        f"`git checkout -- {path.parent.name}`, or delete the folder and train the run again."
-    )
+def _damaged(path: Path, error: Exception | str) -> RunError:
+    what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    what = " ".join(what.split())
+    folder = profile("full").runs
+    restore = ""
+    if path.is_relative_to(folder):  # what the quick profile stores is not in git
+        name = path.relative_to(folder.parent).as_posix()
+        restore = f"restore it with `git checkout -- {name}` in {folder.parent}, or "
+    remedy = "delete the folder and train the run again"
+    if path.parent.name == "measures":
+        remedy = "delete it and it is measured again"
+    return RunError(f"{path} is missing or damaged ({what}): {restore}{remedy}.")
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -306,6 +323,8 @@ def _nan(value: Any) -> Any:
 
 
 def _fsync(path: Path) -> None:
+    if os.name == "nt":  # Windows opens no folder, and syncs nothing that is open for reading
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -47,7 +47,7 @@ class Shapes:
 
 
 def render(name: str, n_images: int, seed: int) -> Shapes:
-    """Draws a set of images, the same bytes for the same arguments.
+    """Draw a set of images, the same bytes for the same arguments.
 
     Classes are equally frequent (up to rounding) and in random order. The class decides the shape,
     in `shapes20` also whether it is filled or an outline; in `shapes10` that is drawn at random.
@@ -119,7 +119,7 @@ def _draw_images(
 def _contrasting_colours(
     rng: np.random.Generator, first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
-    """Draws colours that are uniform but for the neighbourhood of two others."""
+    """Draw colours that are uniform but for the neighbourhood of two others."""
     candidates = rng.uniform(0, 255, (len(first), 32, 3))
     # The eye tells greens apart better than blues and reds: weights of a common approximation.
     perceived = np.sqrt(np.array([2, 4, 3]) / 9)
@@ -133,7 +133,7 @@ def _contrasting_colours(
 
 
 def _textures(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 32 32"]:
-    """Draws blends in [0, 1] of blotches, coarse and fine, and of waves."""
+    """Draw blends in [0, 1] of blotches, coarse and fine, and of waves."""
     texture = np.zeros((n, SIZE, SIZE), np.float32)
     for cells in (4, 11):
         # Linear interpolation between the points of a random grid, as two matrix products.
@@ -185,7 +185,7 @@ def _place(
 def _draw_objects(
     vertices: Float[np.ndarray, "n vertices 2"], filled: Bool[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "n 32 32"], Float[np.ndarray, "n 32 32"]]:
-    """Returns how much of each pixel the silhouettes and the drawn objects cover, in [0, 1]."""
+    """Return how much of each pixel the silhouettes and the drawn objects cover, in [0, 1]."""
     large = SIZE * SUPERSAMPLE
     # OpenCV puts the centre of the first pixel at 0, `vertices` put its corner there.
     fixed = (vertices * SUPERSAMPLE - 0.5) * (1 << SUBPIXEL_BITS)
@@ -212,7 +212,7 @@ def _arc(start: float, stop: float, n: int) -> Float[np.ndarray, "n 2"]:
 
 
 def _outlines() -> Float[np.ndarray, "10 vertices 2"]:
-    """Returns the outlines of `SHAPES10`, upright (y points down), of area 1."""
+    """Return the outlines of `SHAPES10`, upright (y points down), of area 1."""
     star = _arc(-90, 270, 11)[:-1]
     star[1::2] *= 0.45
     t = np.linspace(0, 2 * np.pi, 33)[:-1]

@@ -1,12 +1,14 @@
-"""Run many configurations side by side through joblib: processes here, or a Dask cluster."""
+"""Run many configurations side by side: in processes here through joblib, or on a Dask cluster."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
@@ -15,10 +17,17 @@ from labutils.runs import Keep, Recipe, Run, Store, default_store, estimate_seco
 from labutils.training import train
 
 ATTEMPTS = 3  # deaths in a row, without one run finishing between them, that end a sweep
+# A Dask worker may have many threads, but PyTorch's random numbers (dropout) belong to the process.
+ONE_AT_A_TIME = threading.Lock()
 
 
 class SweepError(RuntimeError):
     """Runs of a sweep failed; all that finished are stored."""
+
+
+Attempted = tuple[str, str, str]  # id and name of a run, and what went wrong, if anything did
+Attempt = Callable[[Config], Attempted]
+SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 
 def run_sweep(
@@ -37,8 +46,9 @@ def run_sweep(
     alone: the rest go on, and what it had begun resumes from its last epoch.
 
     Args:
-        n_jobs: processes; by default one a processor core.
-        cluster: address of a Dask scheduler whose workers share this file system.
+        n_jobs: processes here; by default one a processor core. A cluster has its own number.
+        cluster: address of a Dask scheduler whose workers share this file system; each worker
+            process trains one network at a time, so give it one thread.
 
     Raises:
         SweepError: some runs failed, or workers died again and again; the message says which.
@@ -51,16 +61,15 @@ def run_sweep(
         if keep != "none" and config.id not in missing and not store.load(config).has_weights
     }
     if missing:
-        with _backend(n_jobs, cluster):
-            _train_all(missing, recipe, store, keep, len(configs), progress)
+        attempt = partial(_attempt, recipe=recipe, store=store, keep=keep)
+        with _workers(n_jobs, cluster) as side_by_side:
+            _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
 
 
 def _train_all(
     missing: dict[str, Config],
-    recipe: Recipe,
-    store: Store,
-    keep: Keep,
+    attempts: Callable[[list[Config]], Iterator[Attempted]],
     total: int,
     progress: bool,
 ) -> None:
@@ -68,8 +77,10 @@ def _train_all(
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
+            cost = {run_id: estimate_seconds([config]) for run_id, config in missing.items()}
+            longest_first = sorted(missing.values(), key=lambda c: cost[c.id], reverse=True)
             try:
-                for run_id, name, error in _attempts(missing, recipe, store, keep):
+                for run_id, name, error in attempts(longest_first):
                     del missing[run_id]
                     deaths = 0
                     bar.set_postfix_str(name)
@@ -80,38 +91,69 @@ def _train_all(
                 deaths += 1
                 tqdm.write(f"a worker died; {len(missing)} runs go on from their last epoch")
                 if deaths == ATTEMPTS:
+                    names = ", ".join(config.name for config in missing.values())
                     raise SweepError(
-                        f"workers died {ATTEMPTS} times in a row (out of memory?): "
-                        f"{len(missing)} runs are left. Try again with fewer jobs."
+                        f"workers died {ATTEMPTS} times in a row (out of memory?). Try again with "
+                        f"fewer jobs; {len(missing)} runs are left: {names}"
                     ) from None
     if failed:
         reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise SweepError(f"{len(failed)} of {total} runs failed, the others are stored. {reasons}")
 
 
-def _attempts(missing: dict[str, Config], recipe: Recipe, store: Store, keep: Keep):
-    longest_first = sorted(missing.values(), key=lambda c: estimate_seconds([c]), reverse=True)
-    work = [delayed(_attempt)(config, recipe, store, keep) for config in longest_first]
-    return Parallel(return_as="generator_unordered")(work)
+def _attempt(config: Config, recipe: Recipe, store: Store, keep: Keep) -> Attempted:
+    """One run in a worker; an error of the recipe is told, not raised."""
+    with ONE_AT_A_TIME, _one_thread():
+        try:
+            load_or_train(config, recipe, store=store, keep=keep, progress=False)
+        except Exception as error:
+            return config.id, config.name, f"{type(error).__name__}: {error}"
+        return config.id, config.name, ""
 
 
-def _attempt(config: Config, recipe: Recipe, store: Store, keep: Keep) -> tuple[str, str, str]:
-    """One run in a worker: its id, its name, and what went wrong, if anything did."""
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch computes in one thread; with one job that is in the caller's own process."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        load_or_train(config, recipe, store=store, keep=keep, progress=False)
-    except Exception as error:
-        return config.id, config.name, f"{type(error).__name__}: {error}"
-    return config.id, config.name, ""
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _backend(n_jobs: int | None, cluster: str | None):
+@contextlib.contextmanager
+def _workers(n_jobs: int | None, cluster: str | None) -> Iterator[SideBySide]:
+    """What runs attempts side by side: processes here, or the workers of a Dask cluster."""
     if cluster is None:
-        jobs = n_jobs or len(os.sched_getaffinity(0))
-        return parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1)
+        with parallel_config(backend="loky", n_jobs=n_jobs or cpu_count(), inner_max_num_threads=1):
+            yield _in_processes
+        return
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
         raise SweepError("a Dask cluster needs `pip install '.[cluster]'`") from error
-    Client(cluster)  # joblib's dask backend takes the current client
-    return parallel_config(backend="dask", n_jobs=n_jobs or -1)
+    try:
+        client = Client(cluster, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SweepError(f"no Dask scheduler answers at {cluster!r}: {error}") from error
+    with client:
+        yield partial(_on_cluster, client)
+
+
+def _in_processes(attempt: Attempt, configs: list[Config]) -> Iterator[Attempted]:
+    return Parallel(return_as="generator_unordered")(delayed(attempt)(config) for config in configs)
+
+
+def _on_cluster(client: object, attempt: Attempt, configs: list[Config]) -> Iterator[Attempted]:
+    """Not through joblib's Dask backend, which waits forever for a run whose workers all died."""
+    from distributed import as_completed
+
+    running = {client.submit(attempt, config, pure=False): config for config in configs}
+    for future in as_completed(running, loop=client.loop):
+        error = future.exception()  # of Dask: that workers died is an error of this run alone
+        if error is None:
+            yield future.result()
+        else:
+            config = running[future]
+            yield config.id, config.name, f"{type(error).__name__}: {error}"

@@ -26,6 +26,9 @@ from labutils.models import build_model, eval_mode, weight_layers
 
 Images = Shaped[Tensor, "n channels height width"]
 Labels = Int64[Tensor, " n"]
+# sizes of their own: one name stands for one number throughout a call
+ValImages = Shaped[Tensor, "n_val channels val_height val_width"]
+ValLabels = Int64[Tensor, " n_val"]
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
@@ -187,7 +190,7 @@ def make_optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer
 def fit(
     model: nn.Module,
     train: tuple[Images, Labels],
-    val: tuple[Images, Labels],
+    val: tuple[ValImages, ValLabels],
     config: FitConfig,
     *,
     device: torch.device | None = None,
