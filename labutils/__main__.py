@@ -166,7 +166,7 @@ def sweep(
 
     Args:
         experiments: One or more experiments of the report.
-        jobs: Runs trained at the same time, one thread each.
+        jobs: Runs trained at the same time, one thread each; a cluster has its own number.
         cluster: Address of a Dask scheduler whose workers share this file system.
         keep: Store the weights too; runs that are stored without are trained again.
         dry_run: Only list the runs, stored or missing, with the estimated time.
@@ -378,13 +378,15 @@ def _print_estimate(
     """How many runs are stored, how many are missing, and how long these will take."""
     line = f"{total - len(missing)} of {total} runs stored, {len(missing)} missing"
     if missing:
+        from joblib import cpu_count
+
         from labutils.runs import estimate_seconds
 
         times = [estimate_seconds([config]) for config in missing]
         if cluster:
             line += f": about {_duration(sum(times))} of one core, shared by the cluster"
         else:
-            side = jobs or len(os.sched_getaffinity(0))
+            side = jobs or cpu_count()
             longest = max(sum(times) / side, *times)
             line += f": about {_duration(longest)} with {side} side by side"
     print(f"{line}.", flush=True)
