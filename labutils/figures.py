@@ -91,7 +91,8 @@ def width_curves(runs: Sequence[Run]) -> Figure:
             ax.plot(best, run.history[quantity][best - 1], ".", color=color)
     _log(axes[0], "validation loss")
     _percent(axes[1], "validation accuracy")
-    _legend(axes[0], [(colors[w], "-", f"width {w}") for w in widths] + [("gray", "--", "shifted")])
+    entries = [(colors[width], "-", f"width {width}") for width in widths]
+    _legend(axes[1], [*entries, ("gray", "--", "shifted images")], outside=True)
     return fig
 
 
@@ -137,6 +138,7 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
             ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=kind)
         ax.set(title=_title(runs), xlabel="depth (weight layers)")
         _percent(ax, "test accuracy")
+        ax.set_ylim(bottom=0)
         ax.legend()
     return fig
 
@@ -188,6 +190,7 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
                 rounding = mean * np.finfo(np.float32).eps / 2
                 ax.plot(layers, rounding, ":", color="gray", label="rounding in fp32 (plain)")
         ax.set(title=f"{_title(runs)}, depth {depth}", xlabel="layer", yscale="log")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[0].set_ylabel("deviation across images")
     axes[0].legend()
     return fig
@@ -238,6 +241,7 @@ def training_curves(runs: Sequence[Run], label: Callable[[Run], str]) -> Figure:
     """Training loss and validation accuracy of a few runs, a colour for each label."""
     labels = list(dict.fromkeys(label(run) for run in runs))
     colors = dict(zip(labels, sns.color_palette("colorblind"), strict=False))
+    colors |= {kind: color for _, kind, color in KINDS}  # the same in every figure
     fig, axes = _axes(1, 2, (9, 3.4))
     for run in runs:
         for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=True):
@@ -321,6 +325,7 @@ def _gradient_by_layer(ax: Axes, run: Run, color: object) -> None:
     layers = range(1, len(norms[0]) + 1)
     ax.plot(layers, _no_zeros(norms[0]), ":", color=color, lw=1)
     ax.plot(layers, _no_zeros(norms[-1]), "-", color=color, lw=1, alpha=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _no_zeros(values: Sequence[float]) -> np.ndarray:

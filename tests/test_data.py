@@ -619,20 +619,21 @@ def test_shapes_come_with_masks(name, classes, tmp_path, monkeypatch):
         assert split.masks.shape == (len(split), 32, 32) and split.masks.dtype == torch.uint8
         assert split.masks.unique().tolist() == [0, 1]
 
-    drawn = {image.tobytes(): (label, mask) for image, label, mask in rendered(name, 200)}
+    drawn = {image.tobytes(): (label, mask) for image, label, mask in rendered(name, 200, 0)}
     for image, label, mask in zip(
         loaded.val.images.permute(0, 2, 3, 1), loaded.val.labels, loaded.val.masks, strict=True
     ):
         label_drawn, mask_drawn = drawn[image.contiguous().numpy().tobytes()]
         assert label == label_drawn and (mask.numpy() == mask_drawn).all()
-    test = {image.numpy().tobytes() for image in loaded.test.images.permute(0, 2, 3, 1)}
-    assert not test & set(drawn), "test images are other images"
+    test = [image.numpy().tobytes() for image in loaded.test.images.permute(0, 2, 3, 1)]
+    assert not set(test) & set(drawn), "test images are other images"
+    assert test == [image.tobytes() for image, _, _ in rendered(name, 40, 1)], "another seed's"
 
 
-def rendered(name, count):
+def rendered(name, count, seed):
     from labutils.shapes import render
 
-    made = render(name, count, 0)
+    made = render(name, count, seed)
     return zip(made.images, made.labels, made.masks, strict=True)
 
 

@@ -237,7 +237,7 @@ def test_the_id_finds_a_run_whose_label_was_another(store):
     assert load_or_train(CONFIG, never, store=store).folder == old
     run = load_or_train(CONFIG, Recipe(), store=store, keep="fp32")
     assert run.folder.name == CONFIG.name
-    assert visible(store.folder) == [CONFIG.name], "never two folders for one run"
+    assert os.listdir(store.folder) == [CONFIG.name], "never two folders for one run"
 
 
 def test_other_configurations_are_other_runs(store):

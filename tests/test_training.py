@@ -170,9 +170,9 @@ def test_fit_is_a_plain_loop(config):
 
 @pytest.mark.parametrize("config", [MLP, EVERYTHING], ids=["mlp", "everything"])
 def test_the_seed_alone_decides(config):
+    torch.manual_seed(98)  # both set: else this hangs on what the test before has drawn
     model, history = trained(config)
-    torch.manual_seed(99)  # what was drawn before does not matter
-    torch.rand(5)
+    torch.manual_seed(99)
     again, same = trained(config)
     assert measured(same) == measured(history) and same_weights(again, model)
     # the same initial weights, other order and augmentation
@@ -540,6 +540,23 @@ def test_a_late_divergence_keeps_the_last_finite_weights(monkeypatch, capsys, pa
     assert "weights of epoch 2" in capsys.readouterr().out
 
 
+def test_one_training_loss_that_is_not_finite_is_enough(monkeypatch, capsys):
+    """Even where the weights survive it and every evaluation is finite."""
+    step, calls = training._Fit._step, []
+
+    def infinite_once(self, indices, generator):
+        calls.append(len(indices))
+        loss = step(self, indices, generator)
+        return loss + math.inf if len(calls) == 6 else loss  # the second of epoch 2
+
+    monkeypatch.setattr(training._Fit, "_step", infinite_once)
+    model, history = trained(MLP)
+    assert all(map(math.isfinite, history.train_loss + history.val_loss))
+    assert (history.status, history.epochs, history.best_epoch) == ("diverged", 2, 1)
+    assert evaluate(model, *VAL).loss == pytest.approx(history.val_loss[0], rel=1e-6)
+    assert "weights of epoch 1" in capsys.readouterr().out
+
+
 # Going on after a kill
 
 
@@ -580,6 +597,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(config, tmp_path):
                 checkpoint=checkpoint,
                 on_epoch=interrupt_after(stop),
             )
+        torch.manual_seed(stop)  # nor does the state of a new process matter
         model = build(replace(config, seed=7))  # its weights come from the checkpoint
         history = fit(
             model,
