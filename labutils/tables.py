@@ -60,7 +60,10 @@ def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: plain networks at the stalling depth under several learning rates."""
-    ordered = sorted(runs, key=lambda r: (r.config.data not in ("mnist", "digits"), r.config.learning_rate))
+    digits_first = {"mnist": 0, "digits": 0}
+    ordered = sorted(
+        runs, key=lambda r: (digits_first.get(r.config.data, 1), r.config.learning_rate)
+    )
     return pd.DataFrame(
         {
             "data": TITLES[run.config.data],
