@@ -33,13 +33,13 @@ browser: $(VENV)/.test  ## run the tests in a browser (needs Chromium)
 lint: $(VENV)/.test  ## check style, format and that the tables of README.md are up to date
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@test ! -e README.md || $(RUN) cogapp --check --diff README.md
+	@$(RUN) cogapp --check --diff README.md
 
 readme: $(VENV)/.test  ## write the tables of README.md anew from the stored runs
 	@$(RUN) cogapp -r README.md
 
-bench: $(VENV)/.test  ## measure the speed claims of README.md
-	@set -e; for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file; done
+bench: $(VENV)/.lab  ## measure the speed claims of README.md, as ratios
+	@for name in augmentation precision sweep; do $(RUN) benchmarks.$$name || exit 1; done
 
 clean:  ## remove .venv, build/quick/ and caches; data, stored and unfinished runs stay
 	@rm -rf $(VENV) build/quick *.egg-info .pytest_cache .ruff_cache .hypothesis

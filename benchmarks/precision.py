@@ -4,11 +4,12 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from timing import compare
 
+from benchmarks.timing import compare
 from labutils.config import RunConfig
+from labutils.evaluation import Execution, execution_for
 from labutils.models import build_model
-from labutils.training import Execution, execution_for, make_optimizer
+from labutils.optimizers import make_optimizer
 
 STEPS, BATCH = 2, 128
 

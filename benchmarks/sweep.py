@@ -3,8 +3,8 @@
 import multiprocessing
 
 import torch
-from timing import compare
 
+from benchmarks.timing import compare
 from labutils.config import FitConfig, RunConfig
 from labutils.models import build_model
 from labutils.training import fit

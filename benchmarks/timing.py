@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from labutils.training import surroundings
+from labutils.evaluation import surroundings
 
 RESULTS = Path(__file__).parent / "results"
 

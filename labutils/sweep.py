@@ -12,7 +12,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from labutils.config import Config
+from labutils.config import Config, RunConfig
 from labutils.runs import Keep, Recipe, Run, Store, default_store, estimate_seconds, load_or_train
 from labutils.training import train
 
@@ -77,8 +77,7 @@ def _train_all(
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
-            cost = {run_id: estimate_seconds([config]) for run_id, config in missing.items()}
-            longest_first = sorted(missing.values(), key=lambda c: cost[c.id], reverse=True)
+            longest_first = sorted(missing.values(), key=_cost, reverse=True)
             try:
                 for run_id, name, error in attempts(longest_first):
                     del missing[run_id]
@@ -99,6 +98,11 @@ def _train_all(
     if failed:
         reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise SweepError(f"{len(failed)} of {total} runs failed, the others are stored. {reasons}")
+
+
+def _cost(config: Config) -> float:
+    """Estimated seconds of a classifier's run; nothing is known of other kinds."""
+    return estimate_seconds([config]) if isinstance(config, RunConfig) else 0.0
 
 
 def _attempt(config: Config, recipe: Recipe, store: Store, keep: Keep) -> Attempted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labutils.experiments import load, select, stalled_baselines
-from labutils.profiles import profile
+from labutils.profiles import ROOT, profile
 from labutils.runs import Run
 
 TITLES = {
@@ -121,6 +122,25 @@ def report(name: str) -> str:
     if name == "rescue":
         runs += stalled_baselines(which)
     return markdown(REPORT[name](runs))
+
+
+def benchmarks() -> str:
+    """The Markdown table of what `make bench` measured last."""
+    rows = []
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        ratio, hardware = result["ratio"], result["hardware"]
+        rows.append(
+            {
+                "compared": result["question"],
+                "ratio": f"{ratio['median']:.1f}",
+                "lowest and highest": f"{ratio['min']:.1f} to {ratio['max']:.1f}",
+                "pairs": ratio["pairs"],
+                "processor": f"{hardware['device']} ({hardware['processor']})",
+                "threads": hardware["threads"],
+            }
+        )
+    return markdown(pd.DataFrame(rows))
 
 
 def markdown(frame: pd.DataFrame) -> str:

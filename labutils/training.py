@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +19,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from labutils import data
+from labutils.augmentation import Augmenter
 from labutils.config import FitConfig, RunConfig
+from labutils.evaluation import (
+    TrainingError,
+    check_classes,
+    check_split,
+    evaluate,
+    execution_for,
+    surroundings,
+)
 from labutils.gradients import layer_statistics
 from labutils.models import build_model, eval_mode, weight_layers
+from labutils.optimizers import learning_rate_at, make_optimizer
 
 Images = Shaped[Tensor, "n channels height width"]
 Labels = Int64[Tensor, " n"]
@@ -33,18 +42,6 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
-EVALUATION_BATCH = 1_000
-
-
-class TrainingError(ValueError):
-    """Something given to `fit` or `evaluate` cannot be trained on; the message says what to do."""
-
-
-class Evaluation(NamedTuple):
-    """Mean cross-entropy, and the share of correct answers in [0, 1]."""
-
-    loss: float
-    accuracy: float
 
 
 @dataclass
@@ -93,100 +90,6 @@ class Outcome(NamedTuple):
     metrics: dict[str, Any]
 
 
-class Execution(NamedTuple):
-    """How a network is computed: chosen here and nowhere else."""
-
-    device: torch.device
-    memory_format: torch.memory_format
-    bf16: bool
-
-    def autocast(self) -> contextlib.AbstractContextManager:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
-
-    def place(self, images: Tensor) -> Tensor:
-        return images.to(self.device).contiguous(memory_format=self.memory_format)
-
-
-def default_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def execution_for(
-    model: nn.Module, precision: str = "fp32", device: torch.device | None = None
-) -> Execution:
-    """Channels-last memory for networks with convolutions, autocast where bf16 is asked for.
-
-    Together they train a ResNet-18 more than twice as fast as fp32 in PyTorch's default layout on
-    a CPU with AVX-512-BF16; a network of small linear layers gains from neither.
-    """
-    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    memory_format = torch.channels_last if convolutional else torch.contiguous_format
-    return Execution(device or default_device(), memory_format, precision == "bf16")
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    images: Images,
-    labels: Labels,
-    *,
-    execution: Execution | None = None,
-    batch_size: int = EVALUATION_BATCH,
-) -> Evaluation:
-    """Mean cross-entropy and accuracy in eval mode; each module's mode is restored.
-
-    Raises:
-        TrainingError: sizes or types do not fit, or the model has too few classes.
-    """
-    _check_split("evaluate", images, labels)
-    execution = execution or execution_for(model, device=next(model.parameters()).device)
-    loss, correct = 0.0, 0
-    with eval_mode(model):
-        for start in range(0, len(labels), batch_size):
-            batch = execution.place(images[start : start + batch_size])
-            target = labels[start : start + batch_size].to(execution.device)
-            with execution.autocast():
-                logits = model(batch)
-            if start == 0:
-                _check_classes("evaluate", logits, labels)
-            loss += F.cross_entropy(logits.float(), target, reduction="sum").item()
-            correct += (logits.argmax(1) == target).sum().item()
-    return Evaluation(loss / len(labels), correct / len(labels))
-
-
-def learning_rate_at(config: FitConfig, step: int, total_steps: int) -> float:
-    """Learning rate of one step, counted from 0: a pure function, so that resuming is exact.
-
-    `one-cycle` is that of Smith and Topin (2018) as PyTorch's OneCycleLR draws it: from 1/25 of
-    the highest rate up to it in the first 30 % of the steps, then down to a ten-thousandth of the
-    first, both along a cosine.
-    """
-    highest = config.learning_rate
-    if config.schedule == "constant":
-        return highest
-    if config.schedule == "cosine":
-        return highest * 0.5 * (1 + math.cos(math.pi * step / total_steps))
-    peak = 0.3 * total_steps - 1
-    first, final = highest / 25, highest / 25 / 1e4
-    if step <= peak:
-        start, end, share = first, highest, step / peak
-    else:
-        start, end, share = highest, final, (step - peak) / max(total_steps - 1 - peak, 1e-9)
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def make_optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """The optimiser that `config` names, over all parameters; fused, which pays on a CPU too."""
-    shared = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), momentum=config.momentum, nesterov=True, **shared
-        )
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.optimizer](model.parameters(), **shared)
-
-
 def fit(
     model: nn.Module,
     train: tuple[Images, Labels],
@@ -213,8 +116,8 @@ def fit(
     Raises:
         TrainingError: sizes or types do not fit, or the checkpoint belongs to another run.
     """
-    _check_split("train", *train)
-    _check_split("val", *val)
+    check_split("train", *train)
+    check_split("val", *val)
     if (config.flip or config.crop_padding or config.cutout) and train[0].dtype != torch.uint8:
         raise TrainingError("augmentation needs uint8 images (0 to 255): convert the training set")
     return _Fit(model, train, val, config, device, checkpoint).run(on_epoch, progress)
@@ -242,7 +145,7 @@ class _Fit:
         self.kept = self._copy_weights()
         self.steps = math.ceil(len(self.train[1]) / config.batch_size)
         if config.flip or config.crop_padding or config.cutout:
-            self.batch = data.Augmenter(
+            self.batch = Augmenter(
                 self.train[0],
                 flip=config.flip,
                 crop_padding=config.crop_padding,
@@ -287,8 +190,8 @@ class _Fit:
     def _check_output(self) -> None:
         with torch.no_grad(), eval_mode(self.model), self.execution.autocast():
             logits = self.model(self.execution.place(self.train[0][:1]))
-        _check_classes("train", logits, self.train[1])
-        _check_classes("val", logits, self.val[1])
+        check_classes("train", logits, self.train[1])
+        check_classes("val", logits, self.val[1])
 
     def _train_epoch(self, bar: tqdm) -> bool:
         """One pass over the training split; tells whether every loss was finite."""
@@ -447,20 +350,6 @@ def train(
     return Outcome(model, history.to_dict(), metrics)
 
 
-def surroundings() -> dict[str, Any]:
-    """Software and hardware that a measurement was made with."""
-    cuda = torch.cuda.is_available()
-    processor = torch.cuda.get_device_name() if cuda else torch.backends.cpu.get_cpu_capability()
-    return {
-        "software": {"python": platform.python_version(), "torch": torch.__version__},
-        "hardware": {
-            "device": default_device().type,
-            "processor": processor,
-            "threads": torch.get_num_threads(),
-        },
-    }
-
-
 @contextlib.contextmanager
 def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[torch.Generator]:
     """A generator for order and augmentation, and the global one (dropout), both of this epoch.
@@ -471,33 +360,3 @@ def _epoch_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[t
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(drawn)
         yield torch.Generator().manual_seed(drawn)
-
-
-def _check_split(name: str, images: Tensor, labels: Tensor) -> None:
-    if images.ndim != 4 or labels.shape != images.shape[:1] or len(labels) == 0:
-        raise TrainingError(
-            f"{name}: images are {tuple(images.shape)} and labels {tuple(labels.shape)}; "
-            "give n x channels x height x width and n, with n at least 1"
-        )
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TrainingError(
-            f"{name}: images are {images.dtype}; give uint8 (0 to 255) or floats (0 to 1)"
-        )
-    if labels.dtype != torch.int64 or labels.min() < 0:
-        raise TrainingError(
-            f"{name}: labels are {labels.dtype}, the smallest {labels.min().item()}; "
-            "give class indices, int64 from 0"
-        )
-
-
-def _check_classes(name: str, logits: Tensor, labels: Tensor) -> None:
-    if logits.ndim != 2:
-        raise TrainingError(
-            f"{name}: the model's output is {tuple(logits.shape)}; give a model whose output is "
-            "images x classes"
-        )
-    if labels.max() >= logits.shape[1]:
-        raise TrainingError(
-            f"{name}: a label is {labels.max().item()}, but the model has {logits.shape[1]} "
-            f"classes (0 to {logits.shape[1] - 1}): give it more, or number the labels from 0"
-        )

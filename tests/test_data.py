@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from safetensors.numpy import save_file
 
 from labutils import data
-from labutils.data import Augmenter, DataError, Spec, pixel_statistics, stratified_split
+from labutils.augmentation import Augmenter
+from labutils.data import DataError, Spec, pixel_statistics, stratified_split
 
 ROOT = Path(__file__).parents[1]
 TINY = Spec(train=60, test=20, image_shape=(6, 5, 1), classes=3)

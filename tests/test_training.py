@@ -19,17 +19,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from labutils import data, training
 from labutils.config import FitConfig, RunConfig
+from labutils.evaluation import Evaluation, TrainingError, evaluate, execution_for
 from labutils.models import build_model, weight_layers
-from labutils.training import (
-    Evaluation,
-    TrainingError,
-    evaluate,
-    execution_for,
-    fit,
-    learning_rate_at,
-    make_optimizer,
-    train,
-)
+from labutils.optimizers import learning_rate_at, make_optimizer
+from labutils.training import fit, train
 
 ROOT = Path(__file__).parents[1]
 SHAPE, CLASSES = (3, 8, 8), 3
