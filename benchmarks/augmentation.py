@@ -1,11 +1,11 @@
 """Flip and crop 4,096 CIFAR-sized images: a DataLoader over PIL images, and the Augmenter."""
 
 import torch
-from timing import compare
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from labutils.data import Augmenter
+from benchmarks.timing import compare
+from labutils.augmentation import Augmenter
 
 IMAGES = torch.randint(0, 256, (4096, 3, 32, 32), dtype=torch.uint8)
 BATCH = 128
