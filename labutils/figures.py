@@ -290,7 +290,9 @@ def explorer_view(runs: Sequence[Run]) -> Figure:
     axes[1].set(title=f"depth {config.depth}, {len(runs)} seeds")
     axes[2].set(ylabel="gradient norm", yscale="log", xlabel="layer", title="dotted: untrained")
     _percent(axes[1], "validation accuracy")
-    axes[1].set_ylim(0, 1)
+    # the same axes at every position, so that moving the slider shows what changes
+    for ax, limits in zip(axes, ((1e-3, 3), (0, 1), (1e-20, 1e2)), strict=True):
+        ax.set_ylim(limits)
     return fig
 
 

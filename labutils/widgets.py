@@ -45,6 +45,7 @@ class DepthExplorer(ipywidgets.VBox):
             description="Depth (weight layers)",
             continuous_update=False,
             style=WIDE,
+            layout={"width": "26em"},
         )
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
