@@ -100,7 +100,8 @@ def convnet_pair(which: Profile) -> list[RunConfig]:
         schedule="one-cycle",
         flip=True,
         crop_padding=4,
-        epochs=2 if which.quick else 8,
+        batch_size=32 if which.quick else 128,
+        epochs=3 if which.quick else 8,
         precision="bf16",
     )
     return [replace(base, residual=residual) for residual in (False, True)]
@@ -188,7 +189,9 @@ def _depth_base(data: DataName, which: Profile) -> RunConfig:
 
 
 def _early_stopping_base(which: Profile) -> RunConfig:
-    return RunConfig(data=which.data("mnist"), patience=10, epochs=100)
+    batch_size = 32 if which.quick else 128  # so few images make too few steps otherwise
+    epochs = 40 if which.quick else 100
+    return RunConfig(data=which.data("mnist"), patience=10, epochs=epochs, batch_size=batch_size)
 
 
 def _early_stopping_seeds(which: Profile) -> range:

@@ -63,7 +63,13 @@ def run_notebook(
     target = path if profile == "full" else root / "build" / "quick" / path.name
     if profile == "quick":
         target.unlink(missing_ok=True)  # an older success must not hide a failure
-    client = _Client(notebook, timeout=None, store_widget_state=True, record_timing=False)
+    client = _Client(
+        notebook,
+        timeout=None,
+        store_widget_state=True,
+        record_timing=False,
+        coalesce_streams=True,  # of a progress bar only its last state
+    )
     client.on_cell_execute = lambda **_: on_cell(client.code_cells_executed + 1, total)
     try:
         client.run(root, profile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -146,7 +147,11 @@ def _workers(n_jobs: int | None, cluster: str | None) -> Iterator[SideBySide]:
 
 
 def _in_processes(attempt: Attempt, configs: list[Config]) -> Iterator[Attempted]:
-    return Parallel(return_as="generator_unordered")(delayed(attempt)(config) for config in configs)
+    with warnings.catch_warnings():
+        # loky replaces a worker that has grown, between two runs: nothing is lost
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        work = (delayed(attempt)(config) for config in configs)
+        yield from Parallel(return_as="generator_unordered")(work)
 
 
 def _on_cluster(client: object, attempt: Attempt, configs: list[Config]) -> Iterator[Attempted]:
