@@ -92,7 +92,9 @@ def width_curves(runs: Sequence[Run]) -> Figure:
     _log(axes[0], "validation loss")
     _percent(axes[1], "validation accuracy")
     entries = [(colors[width], "-", f"width {width}") for width in widths]
-    _legend(axes[1], [*entries, ("gray", "--", "shifted images")], outside=True)
+    entries += [("gray", "--", "shifted images"), ("gray", "", "weights restored")]
+    _legend(axes[1], entries, outside=True)
+    axes[1].get_legend().legend_handles[-1].set_marker(".")
     return fig
 
 
@@ -199,7 +201,7 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
 @plt.rc_context(STYLE)
 def rescue_curves(runs: Sequence[Run]) -> Figure:
     """Training loss of stalled plain networks under several learning rates, a panel a set."""
-    names = sorted({run.config.data for run in runs}, reverse=True)
+    names = list(dict.fromkeys(run.config.data for run in runs))
     rates = sorted({run.config.learning_rate for run in runs})
     colors = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
     fig, axes = _axes(1, len(names), (9, 3.4))
@@ -240,7 +242,7 @@ def early_stopping(runs: Sequence[Run]) -> Figure:
 def training_curves(runs: Sequence[Run], label: Callable[[Run], str]) -> Figure:
     """Training loss and validation accuracy of a few runs, a colour for each label."""
     labels = list(dict.fromkeys(label(run) for run in runs))
-    colors = dict(zip(labels, sns.color_palette("colorblind"), strict=False))
+    colors = dict(zip(labels, sns.color_palette("colorblind")[2:], strict=False))
     colors |= {kind: color for _, kind, color in KINDS}  # the same in every figure
     fig, axes = _axes(1, 2, (9, 3.4))
     for run in runs:
@@ -256,8 +258,8 @@ def training_curves(runs: Sequence[Run], label: Callable[[Run], str]) -> Figure:
 def depth_overview(runs: Sequence[Run]) -> Figure:
     """All positions of the depth explorer at once: a column a depth.
 
-    Validation accuracy through training above; below, the gradient norm of each layer before
-    training (dotted) and after it (solid).
+    Validation accuracy through training above; below, the gradient at each layer's output
+    relative to that at the logits, before training (dotted) and after it (solid).
     """
     depths = sorted({run.config.depth for run in runs})
     fig, axes = _axes(2, len(depths), (11, 4.2), sharey="row")
@@ -268,8 +270,9 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
         axes[0, column].set_title(f"depth {depth}")
         axes[1, column].set_xlabel("layer")
     _percent(axes[0, 0], f"{_title(runs)}\nvalidation accuracy")
-    axes[1, 0].set(yscale="log", ylabel="gradient norm")
+    axes[1, 0].set(yscale="log", ylabel="gradient / at the logits")
     _legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS])
+    _legend(axes[1, -1], [("gray", ":", "untrained"), ("gray", "-", "trained")])
     return fig
 
 
@@ -288,10 +291,11 @@ def explorer_view(runs: Sequence[Run]) -> Figure:
     axes[0].set_title(f"{_title(runs)}, {kind}")
     _log(axes[0], "training loss")
     axes[1].set(title=f"depth {config.depth}, {len(runs)} seeds")
-    axes[2].set(ylabel="gradient norm", yscale="log", xlabel="layer", title="dotted: untrained")
+    axes[2].set(ylabel="gradient / at the logits", yscale="log", xlabel="layer")
+    axes[2].set_title("dotted: untrained; zero is not drawn")
     _percent(axes[1], "validation accuracy")
     # the same axes at every position, so that moving the slider shows what changes
-    for ax, limits in zip(axes, ((1e-3, 3), (0, 1), (1e-20, 1e2)), strict=True):
+    for ax, limits in zip(axes, ((1e-3, 3), (0, 1), (1e-22, 1e3)), strict=True):
         ax.set_ylim(limits)
     return fig
 
@@ -323,10 +327,10 @@ def _line(ax: Axes, run: Run, quantity: str, color: object, style: str = "-") ->
 
 
 def _gradient_by_layer(ax: Axes, run: Run, color: object) -> None:
-    norms = run.history["layers"]["gradient_norm"]
-    layers = range(1, len(norms[0]) + 1)
-    ax.plot(layers, _no_zeros(norms[0]), ":", color=color, lw=1)
-    ax.plot(layers, _no_zeros(norms[-1]), "-", color=color, lw=1, alpha=0.8)
+    """Gradient at what each layer hands on, relative to that at the logits: before and after."""
+    for epoch, style in ((0, ":"), (-1, "-")):
+        norms = _no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
+        ax.plot(range(1, len(norms) + 1), norms / norms[-1], style, color=color, lw=1, alpha=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
@@ -337,9 +341,14 @@ def _no_zeros(values: Sequence[float]) -> np.ndarray:
 
 
 def _log(ax: Axes, label: str) -> None:
-    """A logarithmic axis for losses: ticks at 1, 2 and 5, written as plain numbers."""
-    ax.set(yscale="log", ylabel=label)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """A logarithmic axis for losses, its ticks plain numbers; linear where little is spanned."""
+    ax.set_ylabel(label)
+    low, high = ax.dataLim.intervaly
+    if not high > 3 * low > 0:
+        return
+    ax.set_yscale("log")
+    subs = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -55,16 +55,15 @@ def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
         row["residual - plain"] = paired_difference(plain, residual)
         for kind, chosen in (("plain", plain), ("residual", residual)):
             row[f"train loss, {kind}"] = spread([r.history["train_loss"][-1] for r in chosen], 3)
+        row["test loss, residual"] = spread([r.metrics["test_loss"] for r in residual], 2)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: plain networks at the stalling depth under several learning rates."""
-    digits_first = {"mnist": 0, "digits": 0}
-    ordered = sorted(
-        runs, key=lambda r: (digits_first.get(r.config.data, 1), r.config.learning_rate)
-    )
+    order = list(dict.fromkeys(run.config.data for run in runs))
+    ordered = sorted(runs, key=lambda r: (order.index(r.config.data), r.config.learning_rate))
     return pd.DataFrame(
         {
             "data": TITLES[run.config.data],
@@ -74,21 +73,30 @@ def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
             "test accuracy": percent(run.metrics["test_accuracy"]),
         }
         for run in ordered
-        if run.config.seed == 0
     )
 
 
 def block_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.2: report-d's table with the plain network of equal depth beside it."""
+    """Section 1.2: report-d's table with the plain network of equal depth beside it.
+
+    The last column pairs each network's epochs with those of the same seed without blocks.
+    """
     rows = []
-    for width, depth, residual in sorted(
-        {(run.config.width, run.config.depth, run.config.residual) for run in runs}
-    ):
-        chosen = select(runs, width=width, depth=depth, residual=residual)
-        network = (
-            "no block" if depth == 2 else "3 residual blocks" if residual else "3 plain blocks"
-        )
-        rows.append({"width": width, "network": network, **_early_stopped(chosen)})
+    names = {(2, False): "no block", (8, False): "3 plain blocks", (8, True): "3 residual blocks"}
+    for width in sorted({run.config.width for run in runs}):
+        shallow = select(runs, width=width, depth=2)
+        for (depth, residual), network in names.items():
+            chosen = select(runs, width=width, depth=depth, residual=residual)
+            rows.append(
+                {
+                    "width": width,
+                    "network": network,
+                    **_early_stopped(chosen),
+                    "epochs - no block": "-"
+                    if depth == 2
+                    else _paired(shallow, chosen, lambda run: run.metrics["epochs"], 1),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -182,9 +190,16 @@ def accuracy(runs: Sequence[Run]) -> str:
 
 def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
     """Mean and deviation over seeds of the difference in test accuracy, in points."""
-    first = {run.config.seed: run.metrics["test_accuracy"] for run in plain}
-    second = {run.config.seed: run.metrics["test_accuracy"] for run in residual}
-    return spread([100 * (second[seed] - first[seed]) for seed in sorted(first.keys() & second)])
+    return _paired(plain, residual, lambda run: 100 * run.metrics["test_accuracy"], 2)
+
+
+def _paired(
+    first: Sequence[Run], second: Sequence[Run], value: Callable[[Run], float], digits: int
+) -> str:
+    """Second minus first, seed by seed."""
+    before = {run.config.seed: value(run) for run in first}
+    after = {run.config.seed: value(run) for run in second}
+    return spread([after[seed] - before[seed] for seed in sorted(before.keys() & after)], digits)
 
 
 REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets
 import matplotlib.pyplot as plt
-from IPython.display import HTML, Image, display
+from IPython.display import HTML, Image, clear_output, display
 from matplotlib.figure import Figure
 
 from labutils import tables
 from labutils.experiments import select
 from labutils.figures import explorer_view
+from labutils.profiles import STAND_INS
 from labutils.runs import Run
 
 WIDE = {"description_width": "initial"}
@@ -36,7 +37,7 @@ class DepthExplorer(ipywidgets.VBox):
         if not self.grids:
             raise ValueError("no runs to explore: load a depth grid with experiments.load first")
         self.data = ipywidgets.Dropdown(
-            options=[(tables.TITLES.get(name, name), name) for name in self.grids],
+            options=[(tables.TITLES[name], name) for name in self.grids],
             description="Data set",
             style=WIDE,
         )
@@ -50,20 +51,30 @@ class DepthExplorer(ipywidgets.VBox):
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
         )
+        self.output = ipywidgets.Output()
         self.data.observe(self._new_data, "value")
-        controls = {"depth": self.depth, "residual": self.residual, "data": self.data}
-        self.output = ipywidgets.interactive_output(self._show, controls)
+        for control in (self.depth, self.residual):
+            control.observe(self._update, "value")
         row = ipywidgets.HBox([self.data, self.depth, self.residual])
         super().__init__([row, self.output])
+        self._update()
 
     def _depths(self) -> list[int]:
         return sorted({run.config.depth for run in self.grids[self.data.value]})
 
     def _new_data(self, change: object) -> None:
-        """Offer the depths of the chosen set, and stay at the nearest one."""
+        """Offer the depths of the chosen set, stay at the nearest one, and draw once."""
         before, depths = self.depth.value, self._depths()
+        self.depth.unobserve(self._update, "value")
         self.depth.options = depths
         self.depth.value = min(depths, key=lambda depth: abs(depth - before))
+        self.depth.observe(self._update, "value")
+        self._update()
+
+    def _update(self, change: object = None) -> None:
+        with self.output:
+            clear_output(wait=True)
+            self._show(self.data.value, self.depth.value, self.residual.value)
 
     def _show(self, data: str, depth: int, residual: bool) -> None:
         runs = select(self.grids[data], depth=depth, residual=residual)
@@ -77,9 +88,11 @@ class DepthExplorer(ipywidgets.VBox):
         kind = "residual" if residual else "plain"
         if depth == 2 and residual:
             return "<p>At depth 2 there is no block to put a skip around: look at it plain.</p>"
+        meant = {stand_in: name for name, stand_in in STAND_INS.items()}.get(data)
+        command = f"python -m labutils sweep {meant or data}-depth"
         return (
-            f"<p>No {kind} run of depth {depth} on {tables.TITLES.get(data, data)} is stored: "
-            f"<code>python -m labutils sweep {data}-depth</code> trains it.</p>"
+            f"<p>No {kind} run of depth {depth} on {tables.TITLES[data]} is stored: "
+            f"<code>{'LAB_PROFILE=quick ' if meant else ''}{command}</code> trains it.</p>"
         )
 
 

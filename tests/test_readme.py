@@ -12,7 +12,9 @@ from labutils.__main__ import main
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 GENERATED = re.compile(r"<!-- \[\[\[cog.*?\[\[\[end\]\]\] -->", re.DOTALL)
-MEASURED = re.compile(r"(\d[\d,]*\.?\d*)(?= (?:%|points?\b))")
+MEASURED = re.compile(r"(?<![\w.,-])(\d[\d,]*\.\d+|\d[\d,]*(?= (?:%|points?\b)))(?![\w.]*\d)")
+NOT_OURS = {"69.92", "92.75", "97.35", "43.02"}  # test accuracies of report-d and report-b
+SETTINGS = {"0.001", "3.11"}  # learning rate, Python
 
 
 def prose(text: str) -> str:
@@ -32,15 +34,16 @@ def notebook_prose(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["README.md", "Lab1.ipynb"])
 def test_numbers_in_sentences_stand_in_a_generated_table(name):
-    """A sentence repeats a number of a table, or says which older report it is from."""
+    """A sentence repeats a number of a table, or one of the few that are listed above."""
     shown = set(re.findall(r"\d[\d,]*\.?\d*", "\n".join(map(tables.report, tables.REPORT))))
     path = ROOT / name
     text = notebook_prose(path) if path.suffix == ".ipynb" else prose(README)
     text = paragraphs_on_results(text)
-    sentences = [s for s in re.split(r"(?<=[.!?])\s+", text) if "report-" not in s]
+    text = re.sub(r"Exercise \d\.\d|\]\([^)]*\)|arXiv [\d.]+", "", text)
+    sentences = re.split(r"(?<=[.!?])\s+", text)
     found = [(number, s) for s in sentences for number in MEASURED.findall(s)]
     assert found, "no number at all: does the pattern still find them?"
-    strange = [(number, s) for number, s in found if number not in shown]
+    strange = [(number, s) for number, s in found if number not in shown | NOT_OURS | SETTINGS]
     assert not strange, f"in no table: {strange}"
 
 

@@ -64,6 +64,7 @@ def test_width_and_block_tables_group_all_seeds(tmp_path):
     ]
     frame = tables.block_table(fake_runs(tmp_path, blocks))
     assert list(frame["network"]) == ["no block", "3 plain blocks", "3 residual blocks"]
+    assert list(frame["epochs - no block"]) == ["-", "0.0 ± 0.0", "0.0 ± 0.0"]
 
 
 def test_model_table_has_a_row_for_all_seeds_of_a_network(tmp_path):
@@ -81,7 +82,7 @@ def test_rescue_table_is_ordered_by_set_and_rate(tmp_path):
     grid = [
         RunConfig(data=data, depth=16, learning_rate=rate)
         for rate in (3e-3, 1e-4)
-        for data in ("cifar10", "mnist")
+        for data in ("mnist", "cifar10")
     ]
     frame = tables.rescue_table(fake_runs(tmp_path, grid))
     assert list(zip(frame["data"], frame["learning rate"], strict=True)) == [

@@ -813,3 +813,17 @@ def test_a_model_without_logits_a_class_is_refused(unchecked):
 def test_a_wrong_type_is_caught_by_the_annotations_while_testing():
     with pytest.raises(jaxtyping.TypeCheckError):
         evaluate(build(MLP), IMAGES, LABELS.float())
+
+
+def test_a_residual_stack_without_normalisation_explodes_and_says_so(capsys):
+    """Mistake 13 of the older reports: the activations double with every block, unremarked."""
+    config = RunConfig(
+        depth=80, width=16, residual=True, init="he", optimizer="sgd", learning_rate=0.1, epochs=2
+    )
+    images, labels = problem(noise=True)
+    model = build_model(config, SHAPE, CLASSES)
+    history = fit(model, (images, labels), (images[:20], labels[:20]), config, progress=False)
+    deviation = history.layers["activation_std"][0]
+    assert deviation[-2] > 1e3 * deviation[0]  # before the first step already
+    assert history.status == "diverged"
+    assert "normalisation may help" in capsys.readouterr().out

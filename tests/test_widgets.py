@@ -62,7 +62,9 @@ def test_moving_a_control_shows_the_new_position(grids, shown):
 def test_a_new_data_set_offers_its_depths_and_stays_near(grids, shown):
     explorer = DepthExplorer(grids)
     explorer.depth.value = 10
+    shown.clear()
     explorer.data.value = "cifar10"
+    assert len(shown) == 2  # a sentence and one picture, however many controls change
     assert explorer.depth.options == (4, 16)
     assert explorer.depth.value == 4
     assert "50.00" in text(shown[-2:])
@@ -75,6 +77,13 @@ def test_missing_runs_are_named_with_the_command(grids, shown):
     explorer._show("mnist", 10, True)
     assert "No residual run of depth 10" in text(shown)
     assert "python -m labutils sweep mnist-depth" in text(shown)
+
+
+def test_in_quick_the_command_is_that_of_the_stand_in(tmp_path, shown):
+    explorer = DepthExplorer({"digits": fake_runs(tmp_path, [RunConfig(data="digits", depth=4)])})
+    shown.clear()
+    explorer.residual.value = True
+    assert "LAB_PROFILE=quick python -m labutils sweep mnist-depth" in text(shown)
 
 
 def test_labels_explain_themselves(grids, shown):
