@@ -24,7 +24,7 @@ from tyro.constructors import (
 
 from labutils.config import DataName, FitConfig, ModelName, RunConfig
 from labutils.loggers import LOGGERS, open_loggers
-from labutils.profiles import Profile, profile
+from labutils.profiles import profile
 
 # torch takes seconds to import: what needs it is imported once the arguments are known to be good.
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def sweep(
         return _usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
     store = Store.of(which)
     configs = {config.id: config for name in experiments for config in EXPERIMENTS[name](which)}
-    missing = {c.id: c for c in configs.values() if not _is_stored(c, store, keep)}
+    missing = {config.id: config for config in store.missing(configs.values(), keep)}
     if dry_run:
         _print_plan(configs.values(), missing, store)
     _print_estimate(len(configs), list(missing.values()), jobs, cluster)
@@ -206,7 +206,9 @@ def runs(
         model: Only runs of this model family.
     """
     which = profile()
-    found, damaged = _stored_runs(which)
+    from labutils.runs import Store
+
+    found, damaged = Store.of(which).scan()
     chosen = [
         run
         for run in found
@@ -337,24 +339,6 @@ def _epochs_done(checkpoint: Path) -> int:
         return len(torch.load(checkpoint, map_location="cpu")["history"]["val_loss"])
     except Exception:  # torch.load raises many kinds; `fit` says that the file is damaged
         return 0
-
-
-def _is_stored(config: RunConfig, store: Store, keep: Keep) -> bool:
-    folder = store.find(config)
-    return folder is not None and (keep == "none" or (folder / "weights.safetensors").exists())
-
-
-def _stored_runs(which: Profile) -> tuple[list[Run], list[str]]:
-    """All stored runs by name, and a message for each that is damaged."""
-    from labutils.runs import RunError, _read_run
-
-    found, damaged = [], []
-    for folder in sorted(path for path in which.runs.glob("[!.]*") if path.is_dir()):
-        try:
-            found.append(_read_run(folder))
-        except RunError as error:
-            damaged.append(str(error))
-    return found, damaged
 
 
 def _print_plan(

@@ -35,9 +35,11 @@ class Execution(NamedTuple):
     bf16: bool
 
     def autocast(self) -> contextlib.AbstractContextManager:
+        """Context in which a forward pass runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, images: Tensor) -> Tensor:
+        """The images on the device, in the memory format of the network."""
         return images.to(self.device).contiguous(memory_format=self.memory_format)
 
 

@@ -138,7 +138,7 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
     """
     which = which or profile()
     store, wanted = Store.of(which), configs(name, which)
-    missing = [config for config in wanted if store.find(config) is None]
+    missing = store.missing(wanted)
     if missing and not (train_missing or which.quick):
         minutes = estimate_seconds(missing) / 60 / 2
         raise MissingRuns(

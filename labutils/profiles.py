@@ -33,6 +33,7 @@ class Profile:
 
     @property
     def quick(self) -> bool:
+        """Whether built-in stand-ins and small grids are meant."""
         return self.name == "quick"
 
     @property

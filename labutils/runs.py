@@ -7,10 +7,10 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from filelock import FileLock
@@ -26,6 +26,8 @@ from labutils.training import OnEpoch, Outcome, train
 
 Recipe = Callable[..., Outcome]
 Keep = Literal["none", "fp32", "fp16"]
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+WEIGHTS = "weights.safetensors"
 CONFIGS: dict[str, type[Config]] = {"classifier": RunConfig}
 LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
 
@@ -54,7 +56,8 @@ class Run:
 
     @property
     def has_weights(self) -> bool:
-        return (self.folder / "weights.safetensors").exists()
+        """Whether `model` can load this run."""
+        return (self.folder / WEIGHTS).exists()
 
     def model(self) -> nn.Module:
         """The trained classifier in eval mode, with its own normalisation; needs no data set.
@@ -62,7 +65,7 @@ class Run:
         Raises:
             RunError: the run keeps no weights, or their file is damaged.
         """
-        path = self.folder / "weights.safetensors"
+        path = self.folder / WEIGHTS
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
         spec = data.SPECS[self.config.data]
@@ -84,6 +87,7 @@ class Store:
 
     @classmethod
     def of(cls, which: Profile) -> Store:
+        """The store of a profile."""
         return cls(which.runs, which.scratch)
 
     def find(self, config: Config) -> Path | None:
@@ -108,11 +112,24 @@ class Store:
             raise _damaged(folder / "config.json", f"it is that of run {run.config.id}")
         return run
 
-    def __iter__(self) -> Iterator[Run]:
-        """All finished runs, by name."""
-        for folder in sorted(self.folder.glob("[!.]*")):
-            if (folder / "config.json").exists():
-                yield _read_run(folder)
+    def missing(self, configs: Iterable[AnyConfig], keep: Keep = "none") -> list[AnyConfig]:
+        """Those that are not stored yet, or without the weights that `keep` asks for; each once."""
+        wanted = {config.id: config for config in configs}
+        return [config for config in wanted.values() if not self._has(config, keep)]
+
+    def _has(self, config: Config, keep: Keep) -> bool:
+        folder = self.find(config)
+        return folder is not None and (keep == "none" or (folder / WEIGHTS).exists())
+
+    def scan(self) -> tuple[list[Run], list[RunError]]:
+        """All finished runs by name, and what is wrong with each folder that cannot be read."""
+        found, damaged = [], []
+        for folder in sorted(path for path in self.folder.glob("[!.]*") if path.is_dir()):
+            try:
+                found.append(_read_run(folder))
+            except RunError as error:
+                damaged.append(error)
+        return found, damaged
 
     def save(self, config: Config, outcome: Outcome, keep: Keep = "none") -> Run:
         """Write a finished run so that it is either there whole or not at all."""
@@ -130,7 +147,7 @@ class Store:
                 {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()}
             )
             # not by safetensors' own writer, whose files only their owner may read
-            (part / "weights.safetensors").write_bytes(content)
+            (part / WEIGHTS).write_bytes(content)
         for path in part.iterdir():
             _fsync(path)
         old, retired = self.find(config), self.folder / f".{config.name}.old"

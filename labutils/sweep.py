@@ -55,12 +55,7 @@ def run_sweep(
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
-    missing = {config.id: config for config in configs if store.find(config) is None}
-    missing |= {
-        config.id: config
-        for config in configs
-        if keep != "none" and config.id not in missing and not store.load(config).has_weights
-    }
+    missing = {config.id: config for config in store.missing(configs, keep)}
     if missing:
         attempt = partial(_attempt, recipe=recipe, store=store, keep=keep)
         with _workers(n_jobs, cluster) as side_by_side:

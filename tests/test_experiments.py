@@ -37,7 +37,10 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "cifar10-depth": {"depth", "residual", "seed"},
         "mnist-blocks": {"width", "depth", "residual", "seed"},
         "convnet-pair": {"residual"},
+        "rescue": {"learning_rate", "data", "depth"},  # each set at its own depth
+        "best-mlp": {"data", "seed", "epochs", "flip"},  # digits are not mirrored
     }
+    assert set(compared) == set(EXPERIMENTS)
     for name, fields in compared.items():
         first, *others = configs(name, FULL)
         for other in others:

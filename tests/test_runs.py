@@ -105,7 +105,7 @@ def test_a_run_comes_back_as_it_was_stored(store):
     assert loaded.history["layers"] == {"gradient_norm": [[1.0, 2.0], [0.5, 0.25]]}
     assert loaded.metrics["test_accuracy"] == 0.75
     assert visible(loaded.folder) == sorted(FILES)
-    assert [run.config for run in store] == [CONFIG]
+    assert [run.config for run in store.scan()[0]] == [CONFIG]
 
 
 def test_config_file_says_everything(store):
@@ -172,7 +172,7 @@ def test_a_crash_leaves_nothing_that_looks_finished(store, monkeypatch, step, ke
             load_or_train(CONFIG, Recipe(), store=store, keep=keep)
     assert os.listdir(store.folder), "what is left over is there, to be ignored"
     assert visible(store.folder) == []
-    assert store.find(CONFIG) is None and list(store) == []
+    assert store.find(CONFIG) is None and store.scan() == ([], [])
     with pytest.raises(MissingRuns):
         store.load(CONFIG)
 
@@ -205,7 +205,7 @@ def test_a_crash_while_weights_are_added_leaves_no_half_run(store, monkeypatch):
         patch.setattr(runs.os, "rename", second_crashes)
         with pytest.raises(KeyboardInterrupt):
             load_or_train(CONFIG, Recipe(), store=store, keep="fp32")
-    assert done and store.find(CONFIG) is None and list(store) == []
+    assert done and store.find(CONFIG) is None and store.scan() == ([], [])
     assert load_or_train(CONFIG, Recipe(), store=store, keep="fp32").has_weights
     assert os.listdir(store.folder) == [CONFIG.name]
 
@@ -216,11 +216,11 @@ def test_foreign_folders_are_no_runs(store):
     (store.folder / "notes").mkdir()
     (store.folder / "README.md").write_text("hello")
     shutil.copytree(store.folder / CONFIG.name, store.folder / f".{CONFIG.name}.part")
-    assert [run.config.seed for run in store] == [0, 1]
+    assert [run.config.seed for run in store.scan()[0]] == [0, 1]
 
 
 def test_a_store_that_is_not_there_is_empty(store):
-    assert list(store) == [] and store.find(CONFIG) is None
+    assert store.scan() == ([], []) and store.find(CONFIG) is None
     with pytest.raises(MissingRuns, match=f"{CONFIG.name} is not stored in {store.folder}"):
         store.load(CONFIG)
     assert not store.folder.exists()
