@@ -248,7 +248,7 @@ def data(
         try:
             found = load(name)
         except DataError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
             failed = 1
             continue
         file = "built in" if name in BUILT_IN else data_root() / f"{name}.safetensors"

@@ -536,7 +536,7 @@ def test_one_damaged_set_does_not_stop_the_others(capsys, small_mnist):
     small_mnist.write_bytes(small_mnist.read_bytes()[:-1])
     assert main(["data", "mnist", "digits"]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith(f"mnist: {small_mnist} cannot be read")
+    assert said.err.startswith(f"{small_mnist} cannot be read")
     assert said.err.count("\n") == 1
     assert said.out.startswith("digits: built in")
 
