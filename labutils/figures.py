@@ -289,14 +289,14 @@ def explorer_view(runs: Sequence[Run]) -> Figure:
         _gradient_by_layer(axes[2], run, color)
     kind = "residual" if config.residual else "plain"
     axes[0].set_title(f"{_title(runs)}, {kind}")
-    _log(axes[0], "training loss")
+    # the same axes at every position, so that moving the slider shows what changes
+    _log(axes[0], "training loss", limits=(1e-3, 3))
     axes[1].set(title=f"depth {config.depth}, {len(runs)} seeds")
     axes[2].set(ylabel="gradient / at the logits", yscale="log", xlabel="layer")
     axes[2].set_title("dotted: untrained; zero is not drawn")
     _percent(axes[1], "validation accuracy")
-    # the same axes at every position, so that moving the slider shows what changes
-    for ax, limits in zip(axes, ((1e-3, 3), (0, 1), (1e-22, 1e3)), strict=True):
-        ax.set_ylim(limits)
+    axes[1].set_ylim(0, 1)
+    axes[2].set_ylim(1e-22, 1e3)
     return fig
 
 
@@ -340,10 +340,10 @@ def _no_zeros(values: Sequence[float]) -> np.ndarray:
     return np.where(array == 0, np.nan, array)
 
 
-def _log(ax: Axes, label: str) -> None:
+def _log(ax: Axes, label: str, limits: tuple[float, float] | None = None) -> None:
     """A logarithmic axis for losses, its ticks plain numbers; linear where little is spanned."""
-    ax.set_ylabel(label)
-    low, high = ax.dataLim.intervaly
+    ax.set(ylabel=label, ylim=limits)
+    low, high = limits or ax.dataLim.intervaly
     if not high > 3 * low > 0:
         return
     ax.set_yscale("log")
