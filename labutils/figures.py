@@ -342,7 +342,9 @@ def _no_zeros(values: Sequence[float]) -> np.ndarray:
 
 def _log(ax: Axes, label: str, limits: tuple[float, float] | None = None) -> None:
     """A logarithmic axis for losses, its ticks plain numbers; linear where little is spanned."""
-    ax.set(ylabel=label, ylim=limits)
+    ax.set_ylabel(label)
+    if limits:
+        ax.set_ylim(limits)
     low, high = limits or ax.dataLim.intervaly
     if not high > 3 * low > 0:
         return

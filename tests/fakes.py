@@ -22,7 +22,7 @@ def fake_outcome(
     epochs: int = 3,
 ) -> Outcome:
     """What a recipe would return; gradients grow with the layer, losses fall with the epoch."""
-    per_epoch = [1.0 / (epoch + 1) for epoch in range(epochs)]
+    per_epoch = [10.0**-epoch for epoch in range(epochs)]
     layers = [[10.0 ** (layer - config.depth) for layer in range(config.depth)]] * (epochs + 1)
     history = {
         "train_loss": per_epoch,

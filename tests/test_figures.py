@@ -72,7 +72,7 @@ def test_depth_curves_draw_every_run_in_its_column(grid):
     assert len(lines(loss_residual)) == len(lines(accuracy_residual)) == 5
     drawn = lines(loss_plain)[0]
     assert list(drawn.get_xdata()) == [1, 2, 3]
-    assert list(drawn.get_ydata()) == pytest.approx([1, 1 / 2, 1 / 3], rel=1e-5)
+    assert list(drawn.get_ydata()) == pytest.approx([1, 0.1, 0.01])
 
 
 def test_depth_accuracy_shows_every_point_of_each_kind(grid):
@@ -110,6 +110,23 @@ def test_other_figures_show_all_their_runs(tmp_path, grid):
     overview = figures.depth_overview(grid)
     assert [ax.get_title() for ax in overview.axes[:3]] == ["depth 2", "depth 4", "depth 10"]
     assert len(lines(overview.axes[1])) == 4
+
+
+def test_the_data_fill_the_axes_of_losses(grid):
+    """Limits that are set too early leave an empty panel, with its lines at the border."""
+    rescue = [run for run in grid if run.config.depth == 4]
+    for fig in (
+        figures.width_curves(grid),
+        figures.depth_curves(grid),
+        figures.rescue_curves(rescue),
+        figures.training_curves(grid, lambda run: str(run.config.depth)),
+        figures.explorer_view(rescue),
+    ):
+        fig.canvas.draw()
+        low, high = fig.axes[0].get_ylim()
+        assert low < 0.01 < 1 < high  # the losses of the made-up runs
+        if len(fig.axes) != 3:  # the explorer's axes are the same at every position
+            assert low > 0.005 and high < 2
 
 
 def test_a_diverged_run_can_be_drawn(tmp_path):
