@@ -19,8 +19,8 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from labutils.config import DataName
+from labutils.profiles import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SPLIT_SEED = 20151210  # no run changes it: every run sees the same validation images
 VALIDATION_SHARE = 0.1
 BUILT_IN = ("digits", "shapes10", "shapes20")
