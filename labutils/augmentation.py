@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from labutils.config import FitConfig
 from labutils.data import pixel_statistics
+
+# indices of the images of a batch, a generator for its draws, the epoch from 0
+Batches = Callable[[Tensor, torch.Generator, int], Tensor]
+
+
+def training_batches(images: Tensor, config: FitConfig) -> Batches:
+    """What cuts the batches of a training from its images: augmented as `config` says, or as is.
+
+    In the first `small_epochs` images are shrunk, and padding and cutout with them.
+    """
+    at_size = _batches(images, config, 1.0)
+    if not config.small_epochs:
+        return at_size
+    scale = config.small_size / images.shape[-1]
+    small = _batches(_shrink(images, scale), config, scale)
+    return lambda indices, generator, epoch: (small if epoch < config.small_epochs else at_size)(
+        indices, generator, epoch
+    )
+
+
+def _batches(images: Tensor, config: FitConfig, scale: float) -> Batches:
+    if not (config.flip or config.crop_padding or config.cutout):
+        return lambda indices, generator, epoch: images[indices.to(images.device)]
+    return Augmenter(
+        images,
+        flip=config.flip,
+        alternating_seed=config.seed if config.alternating_flip else None,
+        crop_padding=round(scale * config.crop_padding),
+        cutout=round(scale * config.cutout),
+    )
+
+
+def _shrink(images: Tensor, scale: float) -> Tensor:
+    """Images of less pixels, each the mean of those that it covers; uint8 stays uint8."""
+    size = [round(scale * side) for side in images.shape[2:]]
+    parts = [F.interpolate(part.float(), size, mode="area") for part in images.split(1_000)]
+    if not images.is_floating_point():
+        parts = [part.round().to(images.dtype) for part in parts]
+    return torch.cat(parts)
 
 
 class Augmenter:
@@ -18,6 +61,8 @@ class Augmenter:
     Args:
         images: uint8, 0 to 255.
         flip: mirror each image with probability one half.
+        alternating_seed: mirror each image in every second epoch instead; the seed draws in which
+            of them. So a pair of epochs shows each image both ways (Jordan 2024, section 3.6).
         crop_padding: black pixels added on each side before a random cut of the original size.
         cutout: side in pixels of a square around a random pixel, clipped at the border, that is
             filled with the set's mean colour (DeVries and Taylor 2017); 0 for none.
@@ -28,10 +73,15 @@ class Augmenter:
         images: UInt8[Tensor, "n channels height width"],
         *,
         flip: bool = False,
+        alternating_seed: int | None = None,
         crop_padding: int = 0,
         cutout: int = 0,
     ) -> None:
         self.flip, self.crop_padding, self.cutout = flip, crop_padding, cutout
+        self.first_mirrored = None
+        if alternating_seed is not None:
+            generator = torch.Generator().manual_seed(alternating_seed)
+            self.first_mirrored = torch.randint(2, images.shape[:1], generator=generator)
         self.height, self.width = images.shape[2:]
         if min(crop_padding, cutout) < 0 or cutout > min(self.height, self.width):
             raise ValueError(
@@ -49,15 +99,21 @@ class Augmenter:
             self.fill = (mean * 255).round().to(torch.uint8).view(1, -1, 1, 1).to(images.device)
 
     def __call__(
-        self, indices: Int64[Tensor, " batch"], generator: torch.Generator
+        self, indices: Int64[Tensor, " batch"], generator: torch.Generator, epoch: int = 0
     ) -> UInt8[Tensor, "batch channels height width"]:
-        """Augment the images at `indices`; all draws come from `generator`, on the CPU."""
+        """Augment the images at `indices`; all draws come from `generator`, on the CPU.
+
+        The epoch, from 0, matters to alternating flips alone.
+        """
         count, device = len(indices), self.windows.device
 
         def draw(high: int) -> Tensor:
             return torch.randint(high, (count,), generator=generator).to(device)
 
-        mirror = draw(2) if self.flip else torch.zeros(count, dtype=torch.int64, device=device)
+        if self.first_mirrored is not None:
+            mirror = ((self.first_mirrored[indices] + epoch) % 2).to(device)
+        else:
+            mirror = draw(2) if self.flip else torch.zeros(count, dtype=torch.int64, device=device)
         top, left = draw(2 * self.crop_padding + 1), draw(2 * self.crop_padding + 1)
         batch = self.windows[mirror, indices.to(device), top, left].permute(0, 3, 1, 2)
         if not self.cutout:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 DataName = Literal["mnist", "cifar10", "cifar100", "digits", "shapes10", "shapes20"]
-ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet"]
+ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
 
 
 class ConfigError(ValueError):
@@ -35,7 +35,11 @@ FAMILIES: dict[str, Family] = {
     "small-cnn": Family(4, 32, "none", 0.0, frozenset({"norm", "init", "dropout"}), True),
     "cnn": Family(8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
     "resnet": Family(20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stages"})),
+    "strong": Family(9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
 }
+
+# What only some optimisers take, and the value where it is left out.
+MUON_OPTIONS = {"momentum": 0.9, "bias_learning_rate": 0.0, "head_learning_rate": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +119,18 @@ class FitConfig(Config):
 
     kind: ClassVar[str] = "fit"
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """sgd is with Nesterov momentum."""
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
+    """sgd is with Nesterov momentum; muon trains filters, and such an sgd all other weights."""
     learning_rate: float = 1e-3
     """The highest learning rate of the schedule."""
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
-    """one-cycle rises for 30 % of the steps, then falls to nothing (Smith and Topin 2018)."""
+    schedule: Literal["constant", "linear", "cosine", "one-cycle"] = "constant"
+    """linear and cosine fall to zero; one-cycle rises first (Smith and Topin 2018)."""
     momentum: float = 0.9
-    """For sgd."""
+    """For sgd, and for muon's filters."""
+    bias_learning_rate: float = 0.0
+    """muon: highest rate of the sgd that trains biases and norms."""
+    head_learning_rate: float = 0.0
+    """muon: highest rate of the sgd that trains the head."""
     weight_decay: float = 0.0
     """Decoupled for adamw, an L2 term of the gradient for adam and sgd."""
     batch_size: int = 128
@@ -135,10 +143,16 @@ class FitConfig(Config):
     """Share of the target spread over all classes; recorded losses are never smoothed."""
     flip: bool = False
     """Mirror each training image with probability one half."""
+    alternating_flip: bool = False
+    """With flip: mirror each image in every second epoch instead (Jordan 2024)."""
     crop_padding: int = 0
     """Pad training images by so many black pixels and cut each back at a random place."""
     cutout: int = 0
     """Side in pixels of a square blanked at a random place of each training image."""
+    small_epochs: int = 0
+    """Train so many epochs at first on images shrunk to `small_size`; crops shrink with them."""
+    small_size: int = 0
+    """Side in pixels of the training images of the first `small_epochs` epochs."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is autocast: weights stay in fp32."""
     seed: int = 0
@@ -146,8 +160,8 @@ class FitConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _choice("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
-        _choice("schedule", self.schedule, ("constant", "cosine", "one-cycle"))
+        _choice("optimizer", self.optimizer, ("adam", "adamw", "sgd", "muon"))
+        _choice("schedule", self.schedule, ("constant", "linear", "cosine", "one-cycle"))
         _choice("precision", self.precision, ("fp32", "bf16"))
         _at_least("learning_rate", self.learning_rate, 0.0, strict=True)
         _at_least("weight_decay", self.weight_decay, 0.0)
@@ -155,17 +169,38 @@ class FitConfig(Config):
         _at_least("batch_size", self.batch_size, 1)
         _at_least("crop_padding", self.crop_padding, 0)
         _at_least("cutout", self.cutout, 0)
+        _at_least("small_epochs", self.small_epochs, 0)
+        _at_least("small_size", self.small_size, 0)
+        _at_least("bias_learning_rate", self.bias_learning_rate, 0.0)
+        _at_least("head_learning_rate", self.head_learning_rate, 0.0)
         _at_least("seed", self.seed, 0)
         _below_one("momentum", self.momentum)
         _below_one("label_smoothing", self.label_smoothing)
         if self.patience is not None:
             _at_least("patience", self.patience, 1)
+        self._check_optimizer()
+        if self.alternating_flip and not self.flip:
+            raise ConfigError("alternating_flip says how to mirror: give flip too, or leave it out")
+        if bool(self.small_epochs) != bool(self.small_size) or self.small_epochs > self.epochs:
+            raise ConfigError(
+                f"small_epochs {self.small_epochs}, small_size {self.small_size}: give both or "
+                f"neither, and no more small epochs than epochs ({self.epochs})"
+            )
+
+    def _check_optimizer(self) -> None:
         if self.optimizer == "sgd" and self.momentum == 0:
             raise ConfigError("sgd uses Nesterov momentum: give momentum above 0, for example 0.9")
-        if self.optimizer != "sgd" and self.momentum != FitConfig.momentum:
+        taken = {"sgd": ("momentum",), "muon": tuple(MUON_OPTIONS)}.get(self.optimizer, ())
+        for name, neutral in MUON_OPTIONS.items():
+            if name not in taken and getattr(self, name) != neutral:
+                raise ConfigError(
+                    f"{self.optimizer} has no option {name} (given {getattr(self, name)}): leave "
+                    f"it out, or take {'sgd or muon' if name == 'momentum' else 'muon'}"
+                )
+        if self.optimizer == "muon" and 0 in (self.bias_learning_rate, self.head_learning_rate):
             raise ConfigError(
-                f"{self.optimizer} has no option momentum (given {self.momentum}): "
-                "leave it out, or take sgd"
+                "muon trains filters alone: give bias_learning_rate and head_learning_rate, above "
+                "0, for example 0.5 and 0.05"
             )
 
 
@@ -191,8 +226,9 @@ class RunConfig(FitConfig):
     """Add the block's input to its output (He et al. 2015); the weights stay the same."""
     norm: Literal["none", "batch"] | None = None
     """Normalisation after each hidden weight layer. Default: batch for cnn and resnet."""
-    init: Literal["default", "he", "zero-residual"] = "default"
-    """PyTorch's, He's, or He's with the last layer of each residual block at zero."""
+    init: Literal["default", "he", "zero-residual", "partial-identity"] = "default"
+    """PyTorch's, He's, He's with each residual block's last layer at zero, or filters of which as
+    many as there are input channels pass these on (PyTorch's for the others)."""
     head: Literal["flatten", "fully-convolutional"] = "flatten"
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
     stem_stride: int = 1
@@ -211,7 +247,7 @@ class RunConfig(FitConfig):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(family, name))
         _choice("norm", self.norm, ("none", "batch"))
-        _choice("init", self.init, ("default", "he", "zero-residual"))
+        _choice("init", self.init, ("default", "he", "zero-residual", "partial-identity"))
         _choice("head", self.head, ("flatten", "fully-convolutional"))
         _at_least("depth", self.depth, 2)
         _at_least("width", self.width, 1)
@@ -238,6 +274,10 @@ class RunConfig(FitConfig):
                 )
         if self.init == "zero-residual" and not self.residual:
             raise ConfigError("init zero-residual needs residual: a plain network would output 0")
+        if self.init == "zero-residual" and self.model == "strong":
+            raise ConfigError("init zero-residual: the norms of strong have no scale to start at 0")
+        if self.init == "partial-identity" and self.model == "mlp":
+            raise ConfigError("init partial-identity is for convolutions: mlp has none")
 
     def _check_depth(self, family: Family) -> None:
         depth = self.depth

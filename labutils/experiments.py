@@ -12,6 +12,8 @@ from labutils.sweep import run_sweep
 
 MNIST_DEPTHS = (2, 4, 10, 22, 26, 34, 40)
 CIFAR10_DEPTHS = (4, 10, 16, 24, 36)
+HEAD_DEPTHS = (4, 16, 36)
+RESNET_DEPTHS = (20, 44)
 WIDTHS = (3, 10, 64)
 RESCUE_RATES = (1e-4, 3e-4, 3e-3)
 # Where plain networks first stop learning in the depth grids; Lab1.ipynb checks it.
@@ -89,22 +91,116 @@ def best_mlp_grid(which: Profile) -> list[RunConfig]:
     ]
 
 
+def convnet_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: ConvNets without normalisation, plain and residual, of each depth."""
+    return [
+        replace(_convnet_base(which), depth=depth, residual=residual, seed=seed)
+        for seed in _seeds(which)
+        for depth in ((4, 10) if which.quick else CIFAR10_DEPTHS)
+        for residual in (False, True)
+    ]
+
+
 def convnet_pair(which: Profile) -> list[RunConfig]:
-    """Section 1.2: the first networks with convolutions, plain and residual."""
+    """Section 1.2: the first networks with convolutions, one pair of the grid of section 1.3."""
+    return [config for config in convnet_grid(which) if (config.depth, config.seed) == (10, 0)]
+
+
+def head_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: ConvNets with a 1x1 convolution and average pooling instead of flattening."""
+    return [
+        replace(_convnet_base(which), depth=depth, residual=residual, head="fully-convolutional")
+        for depth in ((4, 10) if which.quick else HEAD_DEPTHS)
+        for residual in (False, True)
+    ]
+
+
+def resnet_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: He's networks with batch norm, and their plain twins."""
+    return [
+        replace(_resnet_base(which), depth=depth, residual=residual, seed=seed)
+        for seed in _seeds(which)
+        for depth in ((8, 14) if which.quick else RESNET_DEPTHS)
+        for residual in (False, True)
+    ]
+
+
+def side_by_side(which: Profile) -> list[RunConfig]:
+    """Section 1.4: five families under one protocol; the last two differ in the skip alone."""
+    base = _conv_training(which, epochs=10)
+    width = 8 if which.quick else 32
+    networks = [
+        replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
+        replace(base, model="small-cnn", depth=4, width=width),
+        replace(base, model="cnn", depth=8, width=2 * width, norm="batch", dropout=0.5),
+        *(replace(_resnet16(base, width), residual=residual) for residual in (False, True)),
+    ]
+    return [replace(network, seed=seed) for seed in _seeds(which) for network in networks]
+
+
+def augmentation_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.4: the residual network of `side_by_side` on images as they are."""
+    return [
+        replace(config, flip=False, crop_padding=0)
+        for config in side_by_side(which)
+        if config.residual
+    ]
+
+
+def schedule_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.4: the shallow residual network of `resnet_grid` without its schedule."""
+    return [
+        replace(config, schedule="constant")
+        for config in resnet_grid(which)
+        if config.residual and config.depth == (8 if which.quick else RESNET_DEPTHS[0])
+    ]
+
+
+def mnist_cnn_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.4: an MLP and two CNNs on MNIST under one protocol."""
+    base = replace(_conv_training(which, epochs=8), data=which.data("mnist"), flip=False)
+    base = replace(base, crop_padding=2)
+    width = 8 if which.quick else 32
+    networks = [
+        replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
+        replace(base, model="small-cnn", depth=4, width=width),
+        replace(base, model="cnn", depth=8, width=width, norm="batch", dropout=0.5),
+    ]
+    return [replace(network, seed=seed) for seed in _seeds(which) for network in networks]
+
+
+def strong_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.5: one strong network, several seeds."""
     base = RunConfig(
         data=which.data("cifar10"),
-        model="convnet",
-        depth=10,
-        width=8 if which.quick else 32,
-        stem_stride=2,
-        schedule="one-cycle",
+        model="strong",
+        depth=9,
+        width=8 if which.quick else 64,
+        residual=True,
+        norm="batch",
+        init="partial-identity",
+        optimizer="muon",
+        learning_rate=0.24,
+        momentum=0.6,
+        bias_learning_rate=0.5,
+        head_learning_rate=0.05,
+        schedule="linear",
         flip=True,
+        alternating_flip=True,
         crop_padding=4,
-        batch_size=32 if which.quick else 128,
-        epochs=3 if which.quick else 8,
+        cutout=12,
+        batch_size=100 if which.quick else 500,
+        epochs=6 if which.quick else 48,
+        small_epochs=4 if which.quick else 32,
+        small_size=24,
         precision="bf16",
     )
-    return [replace(base, residual=residual) for residual in (False, True)]
+    return [replace(base, seed=seed) for seed in _seeds(which)]
+
+
+def strong_plain(which: Profile) -> list[RunConfig]:
+    """Section 1.5: the strong network of the first seed without its skips."""
+    return [replace(strong_grid(which)[0], residual=False)]
 
 
 EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
@@ -115,6 +211,15 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
     "mnist-blocks": block_grid,
     "best-mlp": best_mlp_grid,
     "convnet-pair": convnet_pair,
+    "convnet-depth": convnet_grid,
+    "convnet-head": head_grid,
+    "resnet-depth": resnet_grid,
+    "side-by-side": side_by_side,
+    "augmentation": augmentation_grid,
+    "schedule": schedule_grid,
+    "mnist-cnn": mnist_cnn_grid,
+    "strong": strong_grid,
+    "strong-plain": strong_plain,
 }
 
 
@@ -196,3 +301,44 @@ def _early_stopping_base(which: Profile) -> RunConfig:
 
 def _early_stopping_seeds(which: Profile) -> range:
     return range(1 if which.quick else 5)
+
+
+def _seeds(which: Profile) -> range:
+    return range(1 if which.quick else 3)
+
+
+def _conv_training(which: Profile, epochs: int) -> RunConfig:
+    """How networks with convolutions are trained; the network is the caller's."""
+    return RunConfig(
+        data=which.data("cifar10"),
+        schedule="one-cycle",
+        flip=True,
+        crop_padding=4,
+        batch_size=32 if which.quick else 128,
+        epochs=3 if which.quick else epochs,
+        precision="bf16",
+    )
+
+
+def _convnet_base(which: Profile) -> RunConfig:
+    base, width = _conv_training(which, epochs=8), 8 if which.quick else 32
+    return replace(base, model="convnet", depth=10, width=width, stem_stride=2)
+
+
+def _resnet_base(which: Profile) -> RunConfig:
+    return replace(
+        _conv_training(which, epochs=10),
+        model="resnet",
+        depth=20,
+        width=4 if which.quick else 16,
+        norm="batch",
+        init="he",
+        optimizer="sgd",
+        learning_rate=0.1,
+        weight_decay=5e-4,
+    )
+
+
+def _resnet16(base: RunConfig, width: int) -> RunConfig:
+    """report-b's network: 16 convolutions in blocks [2, 2, 2, 2], a stem and a head."""
+    return replace(base, model="resnet", depth=18, stages=4, width=width, norm="batch", init="he")

@@ -22,11 +22,12 @@ STATISTICS = (
     "dead_units",
 )
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+ACTIVATIONS = (nn.ReLU, nn.GELU)
 
 
 @contextmanager
 def recorded_activations(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect, in forward order, the output of each ReLU, and at the end the logits.
+    """Collect, in forward order, the output of each ReLU or GELU, and at the end the logits.
 
     One entry for each layer that `depth` counts: what the layer hands on, after norm, skip and
     nonlinearity. No hook is left behind, even after an error.
@@ -36,7 +37,7 @@ def recorded_activations(model: nn.Module) -> Iterator[list[Tensor]]:
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         outputs.append(output)
 
-    watched = [module for module in model.modules() if isinstance(module, nn.ReLU)] + [model]
+    watched = [module for module in model.modules() if isinstance(module, ACTIVATIONS)] + [model]
     handles = [module.register_forward_hook(keep) for module in watched]
     try:
         yield outputs
@@ -87,7 +88,7 @@ def layer_statistics(
         if len(activations) != len(weights):
             raise ValueError(
                 f"{len(weights)} weight layers but {len(activations)} activations: give every "
-                "hidden weight layer a ReLU module of its own (nn.functional.relu is not seen)"
+                "hidden weight layer a ReLU or GELU module of its own (functions are not seen)"
             )
         gradients = torch.autograd.grad(loss, [*weights, *activations])
     found: dict[str, list[Tensor]] = {name: [] for name in STATISTICS}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from labutils import data
-from labutils.augmentation import Augmenter
+from labutils.augmentation import training_batches
 from labutils.config import FitConfig, RunConfig
 from labutils.evaluation import (
     TrainingError,
@@ -30,8 +30,8 @@ from labutils.evaluation import (
     surroundings,
 )
 from labutils.gradients import layer_statistics
-from labutils.models import build_model, eval_mode, weight_layers
-from labutils.optimizers import learning_rate_at, make_optimizer
+from labutils.models import build_model, eval_mode, weight_layers, whiten
+from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 Images = Shaped[Tensor, "n channels height width"]
 Labels = Int64[Tensor, " n"]
@@ -42,6 +42,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
+WHITENING_IMAGES = 5_000
 
 
 @dataclass
@@ -144,15 +145,7 @@ class _Fit:
         self.history = History(layer_names=list(weight_layers(model)))
         self.kept = self._copy_weights()
         self.steps = math.ceil(len(self.train[1]) / config.batch_size)
-        if config.flip or config.crop_padding or config.cutout:
-            self.batch = Augmenter(
-                self.train[0],
-                flip=config.flip,
-                crop_padding=config.crop_padding,
-                cutout=config.cutout,
-            )
-        else:
-            self.batch = lambda indices, generator: self.train[0][indices.to(place)]
+        self.batch = training_batches(self.train[0], config)
 
     def run(self, on_epoch: OnEpoch | None, progress: bool) -> History:
         self._check_output()
@@ -207,12 +200,12 @@ class _Fit:
                 if len(indices) == 1 and self.steps > 1 and config.batch_size > 1:
                     continue  # batch norm has no statistics of a single image
                 rate = learning_rate_at(config, epoch * self.steps + step, total)
-                self.optimizer.param_groups[0]["lr"] = rate
-                losses += self._step(indices, generator)
+                set_learning_rate(self.optimizer, rate)
+                losses += self._step(self.batch(indices, generator, epoch), indices)
         return bool(losses.isfinite())
 
-    def _step(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        images = self.execution.place(self.batch(indices, generator))
+    def _step(self, images: Tensor, indices: Tensor) -> Tensor:
+        images = self.execution.place(images)
         labels = self.train[1][indices.to(self.execution.device)]
         self.optimizer.zero_grad(set_to_none=True)
         with self.execution.autocast():
@@ -320,6 +313,7 @@ def train(
     images = data.load(config.data)
     statistics = (images.mean, images.std)
     model = build_model(config, images.image_shape, len(images.class_names), statistics)
+    whiten(model, images.train.images[:WHITENING_IMAGES])
     history = fit(
         model,
         (images.train.images, images.train.labels),

@@ -33,6 +33,8 @@ OTHER_VALUES = {
     "learning_rate": 2e-3,
     "schedule": "cosine",
     "momentum": 0.8,
+    "bias_learning_rate": 0.4,
+    "head_learning_rate": 0.04,
     "weight_decay": 1e-4,
     "batch_size": 64,
     "epochs": 21,
@@ -41,6 +43,9 @@ OTHER_VALUES = {
     "flip": True,
     "crop_padding": 2,
     "cutout": 4,
+    "alternating_flip": True,
+    "small_epochs": 3,
+    "small_size": 24,
     "precision": "bf16",
     "seed": 1,
     "data": "digits",
@@ -55,8 +60,19 @@ OTHER_VALUES = {
     "stages": 2,
     "dropout": 0.1,
 }
+MUON = {
+    "model": "convnet",
+    "optimizer": "muon",
+    "bias_learning_rate": 0.5,
+    "head_learning_rate": 0.05,
+}
 BASE_FOR = {
     "momentum": {"optimizer": "sgd"},
+    "bias_learning_rate": MUON,
+    "head_learning_rate": MUON,
+    "alternating_flip": {"flip": True},
+    "small_epochs": {"small_epochs": 2, "small_size": 16},
+    "small_size": {"small_epochs": 2, "small_size": 16},
     "head": {"model": "convnet"},
     "stem_stride": {"model": "convnet"},
     "stages": {"model": "resnet", "depth": 14},
@@ -105,9 +121,9 @@ def test_every_field_has_another_value_here():
 def test_each_field_changes_the_id(name):
     base = BASE_FOR.get(name, {})
     before = RunConfig(**base)
-    after = RunConfig(**base, **{name: OTHER_VALUES[name]})
+    after = RunConfig(**base | {name: OTHER_VALUES[name]})
     assert after.id != before.id
-    assert RunConfig(**base, **{name: getattr(before, name)}).id == before.id
+    assert RunConfig(**base | {name: getattr(before, name)}).id == before.id
 
 
 def test_id_is_the_same_however_the_values_are_written():
@@ -158,8 +174,11 @@ def test_from_dict_refuses(change, message):
     [
         ({"data": "svhn"}, "data is 'svhn': choose one of mnist, cifar10"),
         ({"model": "vgg"}, "model is 'vgg': choose one of mlp, convnet"),
-        ({"optimizer": "lion"}, "optimizer is 'lion': choose one of adam, adamw, sgd"),
-        ({"schedule": "step"}, "schedule is 'step': choose one of constant, cosine, one-cycle"),
+        ({"optimizer": "lion"}, "optimizer is 'lion': choose one of adam, adamw, sgd, muon"),
+        (
+            {"schedule": "step"},
+            "schedule is 'step': choose one of constant, linear, cosine, one-cycle",
+        ),
         ({"precision": "fp16"}, "precision is 'fp16': choose one of fp32, bf16"),
         ({"norm": "layer"}, "norm is 'layer': choose one of none, batch"),
         ({"init": "xavier"}, "init is 'xavier': choose one of default, he, zero-residual"),
@@ -195,6 +214,21 @@ def test_from_dict_refuses(change, message):
         ({"residual": "no"}, "residual is 'no': give True or False"),
         ({"optimizer": "sgd", "momentum": 0}, "Nesterov momentum: give momentum above 0"),
         ({"momentum": 0.5}, r"adam has no option momentum \(given 0.5\): leave it out"),
+        ({"optimizer": "muon"}, "give bias_learning_rate and head_learning_rate, above 0"),
+        ({"bias_learning_rate": 0.5}, r"adam has no option bias_learning_rate \(given 0.5\)"),
+        ({"head_learning_rate": -1}, "head_learning_rate is -1.0: give at least 0"),
+        ({"alternating_flip": True}, "alternating_flip says how to mirror: give flip too"),
+        ({"small_epochs": 3}, "small_epochs 3, small_size 0: give both or neither"),
+        ({"small_size": 16}, "small_epochs 0, small_size 16: give both or neither"),
+        (
+            {"small_epochs": 21, "small_size": 16},
+            r"no more small epochs than epochs \(20\)",
+        ),
+        ({"init": "partial-identity"}, "partial-identity is for convolutions: mlp has none"),
+        (
+            {"model": "strong", "residual": True, "init": "zero-residual"},
+            "the norms of strong have no scale",
+        ),
         ({"norm": "batch", "batch_size": 1}, "needs a batch_size of 2 or more"),
         ({"init": "zero-residual"}, "init zero-residual needs residual"),
         ({"depth": 5}, "depth 5 is not 2 .* take for example 4, 6 or 8"),

@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from safetensors.numpy import save_file
 
 from labutils import data
-from labutils.augmentation import Augmenter
+from labutils.augmentation import Augmenter, training_batches
+from labutils.config import FitConfig
 from labutils.data import DataError, Spec, pixel_statistics, stratified_split
 
 ROOT = Path(__file__).parents[1]
@@ -796,6 +797,55 @@ def test_augmentations_combine():
     same = (batch == cropped).all(1)
     assert (same.flatten(1).sum(1) >= 9 * 7 - 9).all() and batch.dtype == torch.uint8
     assert not same.all()
+
+
+def test_alternating_flips_show_each_image_both_ways_in_two_epochs():
+    images = random_images(400)
+    augment = Augmenter(images, flip=True, alternating_seed=3)
+    mirrored = []
+    for epoch in range(4):
+        batch = augment(torch.arange(400), generator(epoch), epoch)
+        mirrored.append((batch == images.flip(3)).flatten(1).all(1))
+        kept = (batch == images).flatten(1).all(1)
+        assert (mirrored[-1] ^ kept).all()
+    first, second, *others = mirrored
+    assert 160 <= first.sum() <= 240, "a draw for each image"
+    assert torch.equal(second, ~first)
+    assert torch.equal(others[0], first) and torch.equal(others[1], second)
+    other = Augmenter(images, flip=True, alternating_seed=4)(torch.arange(400), generator(0), 0)
+    assert not torch.equal(other, augment(torch.arange(400), generator(0), 0))
+
+
+def test_alternating_flips_leave_the_other_draws_as_they_are():
+    images = random_images(20)
+    batch = Augmenter(images, flip=True, alternating_seed=0, crop_padding=2)
+    indices = torch.arange(20).repeat(5)
+    for index, view in zip(indices, batch(indices, generator(), 1), strict=True):
+        assert place(view) in all_views(images[index], 2, flip=True)
+
+
+def test_small_images_come_first_and_crops_shrink_with_them():
+    images = torch.randint(0, 256, (30, 3, 8, 8), dtype=torch.uint8)
+    config = FitConfig(epochs=4, small_epochs=2, small_size=4, crop_padding=4, flip=True)
+    batches = training_batches(images, config)
+    shapes = [batches(torch.arange(30), generator(), epoch).shape[2:] for epoch in range(4)]
+    assert shapes == [(4, 4), (4, 4), (8, 8), (8, 8)]
+    small = torch.nn.functional.avg_pool2d(images.double(), 2).round().byte()
+    expected = Augmenter(small, flip=True, crop_padding=2)(torch.arange(30), generator(), 0)
+    assert torch.equal(batches(torch.arange(30), generator(), 1), expected)
+    full = Augmenter(images, flip=True, crop_padding=4)(torch.arange(30), generator())
+    assert torch.equal(batches(torch.arange(30), generator(), 2), full)
+
+
+def test_batches_without_augmentation_are_the_images():
+    images = random_images(6)
+    indices = torch.tensor([5, 0, 0])
+    for given in (images, images.float() / 255):
+        assert torch.equal(
+            training_batches(given, FitConfig())(indices, generator(), 0), given[indices]
+        )
+    floats = training_batches(images.float(), FitConfig(small_epochs=1, small_size=7))
+    assert floats(indices, generator(), 0).is_floating_point()
 
 
 def test_without_augmentation_images_are_what_they_were():

@@ -10,6 +10,8 @@ from labutils.profiles import Profile, profile
 from labutils.runs import MissingRuns, Store
 
 FULL, QUICK = profile("full"), profile("quick")
+# what makes a network of another family, precision included: MLPs gain nothing from bf16
+NETWORK = ("model", "depth", "width", "stages", "norm", "init", "dropout", "precision")
 
 
 def private(tmp_path, name: str) -> Profile:
@@ -37,6 +39,15 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "cifar10-depth": {"depth", "residual", "seed"},
         "mnist-blocks": {"width", "depth", "residual", "seed"},
         "convnet-pair": {"residual"},
+        "convnet-depth": {"depth", "residual", "seed"},
+        "convnet-head": {"depth", "residual"},
+        "resnet-depth": {"depth", "residual", "seed"},
+        "side-by-side": {"residual", "seed", *NETWORK},
+        "augmentation": {"seed"},
+        "schedule": {"seed"},
+        "mnist-cnn": {"seed", *NETWORK},
+        "strong": {"seed"},
+        "strong-plain": {"residual"},
         "rescue": {"learning_rate", "data", "depth"},  # each set at its own depth
         "best-mlp": {"data", "seed", "epochs", "flip"},  # digits are not mirrored
     }
@@ -60,6 +71,36 @@ def test_the_depth_grids_are_those_of_the_protocol():
             for c in grid
         }  # fmt: skip
         assert common == {(128, "default", "none", "adam", 1e-3, "constant", 128, 20, None)}
+
+
+def test_paired_blocks_differ_in_one_factor_alone():
+    """A run and its partner of another block: the same seed, the same everything but one field."""
+    for name, partner, fields in (
+        ("augmentation", "side-by-side", ("flip", "crop_padding")),
+        ("schedule", "resnet-depth", ("schedule",)),
+        ("convnet-head", "convnet-depth", ("head",)),
+        ("strong-plain", "strong", ("residual",)),
+    ):
+        for which in (FULL, QUICK):
+            partners = configs(partner, which)
+            for config in configs(name, which):
+                others = [
+                    other
+                    for other in partners
+                    if replace(config, **{f: getattr(other, f) for f in fields}) == other
+                ]
+                assert len(others) == 1, (name, config.name)
+                assert config != others[0]
+
+
+def test_the_first_pair_of_convnets_is_part_of_their_grid():
+    assert set(configs("convnet-pair", FULL)) <= set(configs("convnet-depth", FULL))
+
+
+def test_the_strong_network_keeps_to_the_design():
+    for config in configs("strong", FULL):
+        assert config.residual and config.label_smoothing == 0
+    assert len(configs("strong", FULL)) == 3
 
 
 def select_configs(grid, **fields):

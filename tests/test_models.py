@@ -7,15 +7,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from labutils.config import FAMILIES, RunConfig
+from labutils.layers import Block, GlobalAveragePool, Normalize, Shortcut, Whitening
 from labutils.models import (
-    Block,
-    Normalize,
-    Shortcut,
     build_model,
     describe,
     initialize,
     multiply_adds,
     weight_layers,
+    whiten,
 )
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
@@ -34,10 +33,13 @@ CONFIGS = {
     "cnn-plain": RunConfig(model="cnn", width=4, norm="none"),
     "resnet20": RunConfig(model="resnet", depth=20, width=4, residual=True),
     "resnet18": RunConfig(model="resnet", depth=18, stages=4, width=4, residual=True),
+    "strong": RunConfig(model="strong", width=4, residual=True, init="partial-identity"),
+    "strong-plain": RunConfig(model="strong", width=4),
     "resnet-plain": RunConfig(model="resnet", depth=8, width=4, norm="none"),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 RESIDUAL = [name for name in FAMILIES if "residual" in FAMILIES[name].options]
+DEPTHS = {"resnet": 14, "strong": 9}  # of the families where 10 is none
 
 
 def random_images(count, shape, seed=0):
@@ -78,7 +80,8 @@ def test_depth_of_he_networks_is_6n_plus_2(depth):
 @pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("init", ["default", "he"])
 def test_plain_and_residual_have_the_same_parameters(model, norm, init):
-    depth = 14 if model == "resnet" else 10
+    depth = DEPTHS.get(model, 10)
+    norm = norm if "norm" in FAMILIES[model].options else FAMILIES[model].norm
     plain, residual = (
         build_model(
             RunConfig(
@@ -103,10 +106,13 @@ def test_seed_alone_decides_the_initial_weights(config):
     seed = {k: v for k, v in seed.items() if k not in ("id", "kind", "recipe", "seed")}
     build = {s: build_model(RunConfig(**seed, seed=s), MNIST, 10).state_dict() for s in (0, 1)}
     torch.rand(3)  # what was drawn before does not matter
-    again = build_model(RunConfig(**seed, seed=0), MNIST, 10).state_dict()
+    model = build_model(RunConfig(**seed, seed=0), MNIST, 10)
+    again = model.state_dict()
     for name, value in build[0].items():
         assert torch.equal(value, again[name])
-        if value.ndim > 1 and "normalize" not in name:
+        if value.ndim < 2 or name not in dict(model.named_parameters()):
+            continue  # nothing is drawn
+        if config.init != "partial-identity" or len(value) > value.shape[1]:
             assert not torch.equal(value, build[1][name]), name
 
 
@@ -179,10 +185,10 @@ def test_resnet_shortcuts_stand_where_the_resolution_changes_and_nowhere_else():
     assert [block.first.stride[0] for block in blocks] == [1, 1, 2, 1, 2, 1, 2, 1]
 
 
-@pytest.mark.parametrize("model", RESIDUAL)
+@pytest.mark.parametrize("model", [model for model in RESIDUAL if model != "strong"])
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_zero_residual_starts_every_block_as_its_shortcut(model, norm):
-    depth = 14 if model == "resnet" else 10
+    depth = DEPTHS.get(model, 10)
     config = RunConfig(
         model=model, depth=depth, width=4, norm=norm, init="zero-residual", residual=True
     )
@@ -210,7 +216,7 @@ def test_resnet_has_no_imagenet_stem(shape):
     assert not any(isinstance(module, nn.MaxPool2d) for module in model.modules())
     feature_map = model.blocks(model.stem(model.normalize(random_images(1, shape))))
     assert feature_map.shape == (1, 16, shape[1] // 4, shape[2] // 4)  # 8x8 of 32x32
-    assert isinstance(model.head[0], nn.AdaptiveAvgPool2d)
+    assert isinstance(model.head[0], GlobalAveragePool)
 
 
 def test_the_2222_form_has_18_weight_layers_and_its_shapes():
@@ -248,9 +254,7 @@ def test_no_relu_after_the_logits(config):
     assert (model(random_images(2, MNIST)) < 0).all()
 
 
-@pytest.mark.parametrize(
-    "name", ["convnet-fcn", "resnet20", "resnet18"], ids=["fcn", "resnet20", "resnet18"]
-)
+@pytest.mark.parametrize("name", ["convnet-fcn", "resnet20", "resnet18", "strong", "strong-plain"])
 def test_global_average_pooling_averages(name):
     """Mistake 3: "global average pooling" that is max-pooling."""
     model = build_model(CONFIGS[name], CIFAR, 10).eval()
@@ -276,6 +280,97 @@ def test_a_1x1_convolution_before_averaging_is_a_linear_layer_after_it():
     images = random_images(4, CIFAR)
     feature_map = model.blocks(model.stem(model.normalize(images)))
     torch.testing.assert_close(model(images), linear(feature_map.mean((2, 3))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_of_average_pooling_keeps_the_channels_last_layout(dtype):
+    x = torch.rand(2, 8, 4, 4, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    layouts = []
+    for pool in (GlobalAveragePool(), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())):
+        hidden = nn.functional.gelu(x.clone().requires_grad_())  # hands its gradient's layout on
+        seen = []
+        hidden.grad_fn.register_hook(lambda inputs, _, seen=seen: seen.extend(inputs))
+        pool(hidden).square().sum().backward()
+        layouts.append(seen[0].is_contiguous(memory_format=torch.channels_last))
+    assert layouts == [True, False]  # if PyTorch's own has become as good, take it
+
+
+# The strong network
+
+
+def test_the_strong_network_is_what_the_design_defines():
+    """Residual, an 8x8 map averaged before one linear layer, at most 3 million parameters."""
+    config = RunConfig(model="strong", residual=True, data="cifar10")
+    model = build_model(config, CIFAR, 10).eval()
+    feature_map = model.blocks(model.stem(model.normalize(random_images(2, CIFAR))))
+    assert feature_map.shape == (2, 256, 8, 8)
+    pool, linear = model.head
+    assert isinstance(pool, GlobalAveragePool) and isinstance(linear, nn.Linear)
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 3_000_000
+    assert all(block.residual for block in blocks_of(model)) and len(blocks_of(model)) == 3
+    assert multiply_adds(model, CIFAR) == pytest.approx(0.22e9, rel=0.01)
+
+
+def test_whitened_patches_are_uncorrelated_and_of_deviation_one():
+    images = random_images(200, (3, 9, 9)).float() / 255
+    images[:, 1] = 0.7 * images[:, 0] + 0.3 * images[:, 1]  # channels that know of one another
+    images = nn.functional.avg_pool2d(images, 2, 1)  # and pixels
+    images = (images - images.mean((0, 2, 3), keepdim=True)) / images.std()
+    whitening = Whitening(3)
+    whitening.EPS = 0.0
+    whitening.adapt(images)
+    out = whitening(images)
+    assert out.shape == (200, 24, 7, 7)
+    assert torch.equal(out[:, :12], -out[:, 12:])
+    rows = out[:, :12].permute(0, 2, 3, 1).flatten(0, 2)
+    torch.testing.assert_close(rows.T @ rows / len(rows), torch.eye(12), atol=2e-3, rtol=0)
+
+
+def test_whitening_is_fixed_and_stored_with_the_weights():
+    model = build_model(CONFIGS["strong"], CIFAR, 10)
+    assert not any("stem.0" in name for name, _ in model.named_parameters())
+    before = model.stem[0].weight.clone()
+    whiten(model, random_images(50, CIFAR))
+    assert not torch.equal(model.stem[0].weight, before)
+    other = build_model(CONFIGS["strong"], CIFAR, 10)
+    other.load_state_dict(model.state_dict())
+    images = random_images(3, CIFAR)
+    assert torch.equal(other.eval()(images), model.eval()(images))
+
+
+def test_whitening_until_it_has_seen_images_hands_on_the_pixels():
+    x = torch.rand(1, 1, 2, 2)
+    out = Whitening(1)(x).flatten()
+    assert torch.equal(out, torch.cat([x.flatten(), -x.flatten()]))
+
+
+def test_whiten_leaves_networks_without_whitening_as_they_are():
+    model = build_model(CONFIGS["resnet20"], CIFAR, 10)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whiten(model, random_images(5, CIFAR))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_partial_identity_hands_on_each_input_and_leaves_other_filters():
+    default = build_model(RunConfig(model="strong", width=4), CIFAR, 10)
+    model = build_model(CONFIGS["strong"], CIFAR, 10)
+    for name, layer in weight_layers(model).items():
+        drawn = weight_layers(default)[name].weight
+        if not isinstance(layer, nn.Conv2d):
+            assert torch.equal(layer.weight, drawn)
+            continue
+        x = torch.rand(1, layer.in_channels, 5, 5)
+        passed = min(layer.in_channels, layer.out_channels)
+        assert torch.equal(layer(x)[:, :passed], x[:, :passed])
+        assert torch.equal(layer.weight[passed:], drawn[passed:])
+
+
+def test_the_scale_of_the_strong_networks_norms_is_fixed():
+    norms = [m for m in build_model(CONFIGS["strong"], CIFAR, 10).modules()
+             if isinstance(m, nn.BatchNorm2d)]  # fmt: skip
+    assert len(norms) == 8
+    assert all((norm.weight == 1).all() and not norm.weight.requires_grad for norm in norms)
+    assert all(norm.bias.requires_grad for norm in norms)
 
 
 # Normalisation of the input
@@ -322,7 +417,7 @@ def test_statistics_of_a_set_centre_and_scale_it():
 # Norm, initial weights, dropout
 
 
-@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("model", [m for m in FAMILIES if "norm" in FAMILIES[m].options])
 def test_norm_follows_each_hidden_weight_layer_and_replaces_its_bias(model):
     def kinds(norm):
         net = build_model(RunConfig(model=model, norm=norm, width=4), CIFAR, 10)
@@ -395,14 +490,17 @@ def test_describe_agrees_with_pytorch(config, shape):
     model = build_model(config, shape, 10)
     rows = describe(model, shape)
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in model.parameters())
-    assert [row.name for row in rows if row.multiply_adds] == list(weight_layers(model))
+    fixed = [name for name, module in model.named_modules() if isinstance(module, Whitening)]
+    assert [row.name for row in rows if row.multiply_adds] == fixed + list(weight_layers(model))
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model.eval()(torch.zeros(1, *shape))
     assert multiply_adds(model, shape) == counter.get_total_flops() / 2
     last = rows[-1]
     assert last.output_shape in ((10,), (10, *last.output_shape[1:]))
-    assert {row.kind for row in rows} <= {"Linear", "Conv2d", "BatchNorm1d", "BatchNorm2d"}
+    assert {row.kind for row in rows} <= {
+        "Linear", "Conv2d", "Whitening", "BatchNorm1d", "BatchNorm2d"
+    }  # fmt: skip
 
 
 def test_describe_by_hand():

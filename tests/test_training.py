@@ -15,13 +15,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR
 
 from labutils import data, training
 from labutils.config import FitConfig, RunConfig
 from labutils.evaluation import Evaluation, TrainingError, evaluate, execution_for
+from labutils.layers import Whitening
 from labutils.models import build_model, weight_layers
-from labutils.optimizers import learning_rate_at, make_optimizer
+from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 from labutils.training import fit, train
 
 ROOT = Path(__file__).parents[1]
@@ -308,7 +309,7 @@ def test_progress_is_one_bar_and_can_be_silenced(capsys):
 
 
 @pytest.mark.parametrize("total", [2, 3, 4, 5, 10, 33, 100, 937])
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "one-cycle"])
 def test_schedules_are_pytorchs(schedule, total):
     config = FitConfig(schedule=schedule, learning_rate=0.3)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
@@ -316,6 +317,8 @@ def test_schedules_are_pytorchs(schedule, total):
         scheduler = OneCycleLR(optimizer, 0.3, total, cycle_momentum=False)
     elif schedule == "cosine":
         scheduler = CosineAnnealingLR(optimizer, total)
+    elif schedule == "linear":
+        scheduler = LinearLR(optimizer, 1, 0, total)
     rates = []
     for step in range(total):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -328,8 +331,78 @@ def test_schedules_are_pytorchs(schedule, total):
 
 
 def test_a_single_step_has_a_learning_rate():
-    for schedule in ("constant", "cosine", "one-cycle"):
+    for schedule in ("constant", "linear", "cosine", "one-cycle"):
         assert 0 < learning_rate_at(FitConfig(schedule=schedule), 0, 1) <= 1e-3
+
+
+def muon_model(**changes):
+    model = build_model(replace(MUON, init="default", **changes), (3, 12, 12), 3)
+    return model, make_optimizer(model, replace(MUON, **changes))
+
+
+def backward(model, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(8, 3, 12, 12, generator=generator)
+    model(images).square().sum().backward()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_moves_filters_by_an_orthogonal_step_from_norm_one(layout):
+    model = build_model(replace(MUON, init="default"), (3, 12, 12), 3).to(memory_format=layout)
+    optimizer = make_optimizer(model, MUON)
+    weight = model.blocks[1][0].weight  # 16 filters of 4 x 3 x 3
+    backward(model)
+    before = weight.detach() * math.sqrt(16) / weight.detach().norm()
+    gradient = weight.grad.flatten(1).double()
+    set_learning_rate(optimizer, 0.1)
+    optimizer.step()
+    step = (before - weight.detach()).flatten(1).double() / 0.1
+    u, _, v = torch.linalg.svd(gradient, full_matrices=False)
+    # Newton-Schulz brings singular values near 1, not to it, and keeps their directions
+    alignment = torch.diag(u.T @ step @ v.T)
+    assert alignment.max() < 1.3 and alignment.median() > 0.5
+    assert (step - u @ torch.diag(alignment) @ v).norm() < 0.1 * step.norm()
+
+
+def test_muon_leaves_the_rest_to_sgd_with_rates_of_its_own():
+    model, optimizer = muon_model()
+    backward(model)
+    head, norm = model.head[-1], model.blocks[0].norm1
+    before = {p: (p.detach().clone(), p.grad.clone()) for p in (head.weight, head.bias, norm.bias)}
+    scale = norm.weight.clone()
+    set_learning_rate(optimizer, 0.5 * MUON.learning_rate)
+    optimizer.step()
+    for parameter, rate in ((head.weight, 0.05), (head.bias, 0.05), (norm.bias, 0.1)):
+        value, gradient = before[parameter]
+        first_step = 0.5 * rate * (1 + 0.85) * gradient  # Nesterov
+        torch.testing.assert_close(parameter.detach(), value - first_step)
+    assert torch.equal(norm.weight, scale)
+    groups = [p for group in optimizer.param_groups for p in group["params"]]
+    assert sum(p.numel() for p in groups) == sum(
+        p.numel() for p in model.parameters() if p.requires_grad
+    )
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_muon_needs_convolutions_before_its_head():
+    for model in (RunConfig(width=4), RunConfig(model="cnn", width=4)):
+        with pytest.raises(ValueError, match="linear layers before the head"):
+            make_optimizer(build_model(model, (3, 12, 12), 3), MUON)
+
+
+def test_one_rate_for_all_where_none_is_given():
+    optimizer = make_optimizer(nn.Linear(2, 2), FitConfig())
+    set_learning_rate(optimizer, 0.7)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.7]
+
+
+def test_train_fits_the_whitening_to_training_images(data_set):
+    outcome = train(replace(MUON, epochs=2, small_epochs=1), progress=False)
+    whitening = outcome.model.stem[0]
+    expected = Whitening(3)
+    expected.adapt(outcome.model.normalize(TRAIN[0]))
+    assert torch.equal(whitening.weight, expected.weight)
 
 
 def test_optimizers_are_those_of_the_configuration():
@@ -565,7 +638,15 @@ def interrupt_after(last):
     return on_epoch
 
 
+MUON = RunConfig(
+    model="strong", width=4, residual=True, init="partial-identity", optimizer="muon",
+    learning_rate=0.2, momentum=0.6, bias_learning_rate=0.1, head_learning_rate=0.05,
+    schedule="linear", flip=True, alternating_flip=True, crop_padding=2, epochs=4,
+    small_epochs=2, small_size=6, batch_size=16, precision="bf16",
+)  # fmt: skip
+
 RESUMED = {
+    "muon": MUON,
     "everything": replace(EVERYTHING, patience=3, epochs=30, learning_rate=0.02),
     "sgd": replace(MLP, optimizer="sgd", schedule="one-cycle", learning_rate=0.05, epochs=4),
     "bf16": RunConfig(
