@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from labutils.models import eval_mode
@@ -89,6 +89,21 @@ def evaluate(
             loss += F.cross_entropy(logits.float(), target, reduction="sum").item()
             correct += (logits.argmax(1) == target).sum().item()
     return Evaluation(loss / len(labels), correct / len(labels))
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    images: Shaped[Tensor, "n channels height width"],
+    execution: Execution | None = None,
+) -> Float[Tensor, "n classes"]:
+    """Probability of each class for each image, in eval mode, on the CPU; modes are restored."""
+    execution = execution or execution_for(model, device=next(model.parameters()).device)
+    parts = []
+    with eval_mode(model), execution.autocast():
+        for batch in images.split(EVALUATION_BATCH):
+            parts.append(model(execution.place(batch)).float().softmax(1).cpu())
+    return torch.cat(parts)
 
 
 def surroundings() -> dict[str, Any]:

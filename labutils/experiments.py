@@ -180,7 +180,7 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         norm="batch",
         init="partial-identity",
         optimizer="muon",
-        learning_rate=0.24,
+        learning_rate=0.08,
         momentum=0.6,
         bias_learning_rate=0.5,
         head_learning_rate=0.05,
@@ -223,6 +223,16 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
 }
 
 
+# What the runs of an experiment are compared with: those of others, the same but for some fields.
+BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "rescue": (("mnist-depth", "cifar10-depth"), ("learning_rate",)),
+    "convnet-head": (("convnet-depth",), ("head",)),
+    "augmentation": (("side-by-side",), ("flip", "crop_padding")),
+    "schedule": (("resnet-depth",), ("schedule",)),
+    "strong-plain": (("strong",), ("residual",)),
+}
+
+
 def configs(name: str, which: Profile | None = None) -> list[RunConfig]:
     """The configurations of an experiment.
 
@@ -254,16 +264,20 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
     return run_sweep(wanted, store=store)
 
 
-def stalled_baselines(which: Profile | None = None) -> list[Run]:
-    """The runs of the depth grids that `rescue` is compared with: its networks at rate 0.001."""
+def baselines(name: str, which: Profile | None = None) -> list[Run]:
+    """The runs of other experiments that those of `name` are compared with.
+
+    Each has a partner in `name` that is the same but for the fields that `BASELINES` gives.
+    """
     which = which or profile()
-    return [
-        run
-        for name in ("mnist", "cifar10")
-        for run in select(
-            load(f"{name}-depth", which), depth=STALL_DEPTH[name], residual=False, seed=0
-        )
-    ]
+    others, fields = BASELINES[name]
+    wanted = configs(name, which)
+
+    def has_partner(config: RunConfig) -> bool:
+        compared = {field: getattr(config, field) for field in fields}
+        return any(replace(own, **compared) == config for own in wanted)
+
+    return [run for other in others for run in load(other, which) if has_partner(run.config)]
 
 
 def select(runs: Iterable[Run], **fields: object) -> list[Run]:

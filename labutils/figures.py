@@ -15,10 +15,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from labutils.experiments import select
 from labutils.profiles import Profile, profile
-from labutils.runs import Run
-from labutils.tables import TITLES
+from labutils.runs import Run, inference_cost, training_cost
+from labutils.tables import FAMILIES, TITLES, by_network
 
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
+LABELS = {
+    "train_loss": "training loss",
+    "train_accuracy": "training accuracy",
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+}
 KINDS = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
 STYLE = {
     "axes.spines.top": False,
@@ -121,27 +127,48 @@ def depth_curves(runs: Sequence[Run]) -> Figure:
 
 @plt.rc_context(STYLE)
 def depth_accuracy(*grids: Sequence[Run]) -> Figure:
-    """Test accuracy against depth, a panel a data set: every run, mean and standard deviation."""
+    """Test accuracy against depth, a panel a grid: every run, mean and standard deviation."""
     fig, axes = _axes(1, len(grids), (9, 3.6))
     for ax, runs in zip(axes, grids, strict=True):
         for residual, kind, color in KINDS:
+            chosen = select(runs, residual=residual)
             shift = 0.25 if residual else -0.25  # so that points do not hide one another
-            depths = sorted({run.config.depth for run in select(runs, residual=residual)})
-            values = [
-                [r.metrics["test_accuracy"] for r in select(runs, residual=residual, depth=d)]
-                for d in depths
-            ]
-            for depth, several in zip(depths, values, strict=True):
-                ax.plot(
-                    [depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6
-                )
-            means, stds = [np.mean(v) for v in values], [np.std(v, ddof=len(v) > 1) for v in values]
-            at = np.add(depths, shift)
-            ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=kind)
+            _points(ax, _by_depth(chosen, lambda r: r.metrics["test_accuracy"]), color, shift, kind)
         ax.set(title=_title(runs), xlabel="depth (weight layers)")
         _percent(ax, "test accuracy")
         ax.set_ylim(bottom=0)
         ax.legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def depth_differences(*grids: Sequence[Run]) -> Figure:
+    """What the skip changes at each depth, seed by seed: training loss and test accuracy.
+
+    A column a grid. A point is a pair of runs of one seed, residual minus plain.
+    """
+    quantities: dict[str, Callable[[Run], float]] = {
+        "train loss": lambda run: run.history["train_loss"][-1],
+        "points of test accuracy": lambda run: 100 * run.metrics["test_accuracy"],
+    }
+    fig, axes = _axes(2, len(grids), (9, 5), sharex="col")
+    for column, runs in enumerate(grids):
+        pairs = {
+            (residual, run.config.depth, run.config.seed): run
+            for residual in (False, True)
+            for run in select(runs, residual=residual)
+        }
+        for ax, (name, value) in zip(axes[:, column], quantities.items(), strict=True):
+            values: dict[int, list[float]] = {}
+            for (residual, depth, seed), run in pairs.items():
+                if residual and (False, depth, seed) in pairs:
+                    difference = value(run) - value(pairs[False, depth, seed])
+                    values.setdefault(depth, []).append(difference)
+            _points(ax, dict(sorted(values.items())), "black", 0, None)
+            ax.axhline(0, color="gray", lw=1)
+            ax.set_ylabel(f"{name}\nresidual - plain" if column == 0 else None)
+        axes[0, column].set_title(_title(runs))
+        axes[1, column].set_xlabel("depth (weight layers)")
     return fig
 
 
@@ -239,18 +266,87 @@ def early_stopping(runs: Sequence[Run]) -> Figure:
 
 
 @plt.rc_context(STYLE)
-def training_curves(runs: Sequence[Run], label: Callable[[Run], str]) -> Figure:
-    """Training loss and validation accuracy of a few runs, a colour for each label."""
+def training_curves(
+    runs: Sequence[Run],
+    label: Callable[[Run], str],
+    quantities: tuple[str, str] = ("train_loss", "val_accuracy"),
+) -> Figure:
+    """A loss and an accuracy of a few networks through training, a colour for each label."""
     labels = list(dict.fromkeys(label(run) for run in runs))
     colors = dict(zip(labels, sns.color_palette("colorblind")[2:], strict=False))
     colors |= {kind: color for _, kind, color in KINDS}  # the same in every figure
     fig, axes = _axes(1, 2, (9, 3.4))
     for run in runs:
-        for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=True):
+        for ax, quantity in zip(axes, quantities, strict=True):
             _line(ax, run, quantity, colors[label(run)])
-    _log(axes[0], "training loss")
-    _percent(axes[1], "validation accuracy")
-    _legend(axes[0], [(colors[name], "-", name) for name in labels])
+    _log(axes[0], LABELS[quantities[0]])
+    _percent(axes[1], LABELS[quantities[1]])
+    many = len(labels) > 2
+    _legend(axes[int(many)], [(colors[name], "-", name) for name in labels], outside=many)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def cost(runs: Sequence[Run]) -> Figure:
+    """Test accuracy of every network against what one answer and what its training cost.
+
+    A point a network, the mean over its seeds; a colour a family, hollow without skips.
+    """
+    groups = by_network(runs)
+    families = list(dict.fromkeys(group[0].config.model for group in groups))
+    colors = dict(zip(families, sns.color_palette("colorblind"), strict=False))
+    fig, axes = _axes(1, 2, (9, 4), sharey=True)
+    for group in groups:
+        config = group[0].config
+        accuracy = np.mean([run.metrics["test_accuracy"] for run in group])
+        fill = colors[config.model] if config.residual else "none"
+        for ax, operations in zip(axes, (inference_cost, training_cost), strict=True):
+            ax.plot(
+                operations(config), accuracy, "o", ms=5, mec=colors[config.model], mfc=fill, mew=1.2
+            )
+    axes[0].set(xscale="log", xlabel="multiply-adds of one image")
+    axes[1].set(xscale="log", xlabel="multiply-adds of the training")
+    _percent(axes[0], "test accuracy")
+    entries = [(colors[family], "", FAMILIES[family]) for family in families]
+    _legend(axes[1], [*entries, ("black", "", "residual"), ("black", "", "no skip")], outside=True)
+    for handle in axes[1].get_legend().legend_handles:
+        handle.set_marker("o")
+    axes[1].get_legend().legend_handles[-1].set_markerfacecolor("none")
+    return fig
+
+
+@plt.rc_context(STYLE)
+def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
+    """A confusion matrix, in counts: a row a true class, a column an answer."""
+    counts = np.asarray(counts)
+    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    fig, ax = plt.subplots(figsize=(6, 5.2), layout="constrained")
+    # coloured by the mistakes: the diagonal, fifty times as large, would hide them
+    sns.heatmap(
+        wrong, annot=counts, fmt="d", cmap="Oranges", cbar=False, square=True, ax=ax,
+        xticklabels=class_names, yticklabels=class_names, annot_kws={"size": 8},
+    )  # fmt: skip
+    ax.set(xlabel="answer", ylabel="true class")
+    ax.tick_params(length=0)
+    return fig
+
+
+@plt.rc_context(STYLE | {"axes.grid": False})
+def mistakes(images: np.ndarray, titles: Sequence[str], columns: int = 6) -> Figure:
+    """Pictures with a title each.
+
+    Args:
+        images: count x height x width x channels, uint8.
+    """
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(9, 1.75 * rows), layout="constrained", squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        ax.imshow(image, cmap="gray" if image.shape[-1] == 1 else None, interpolation="nearest")
+        ax.set_title(title, fontsize=8)
     return fig
 
 
@@ -307,6 +403,25 @@ def _axes(
     kwargs = {"layout": "constrained", "squeeze": False, **kwargs}
     fig, axes = plt.subplots(rows, columns, figsize=size, **kwargs)
     return fig, axes if rows > 1 else axes[0]
+
+
+def _by_depth(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[int, list[float]]:
+    values: dict[int, list[float]] = {}
+    for run in sorted(runs, key=lambda run: run.config.depth):
+        values.setdefault(run.config.depth, []).append(value(run))
+    return values
+
+
+def _points(
+    ax: Axes, values: dict[int, list[float]], color: object, shift: float, label: str | None
+) -> None:
+    """Every value at its depth, and a line through the means with their deviations."""
+    for depth, several in values.items():
+        ax.plot([depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6)
+    means = [np.mean(several) for several in values.values()]
+    stds = [np.std(several, ddof=len(several) > 1) for several in values.values()]
+    at = np.add(list(values), shift)
+    ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=label)
 
 
 def _kinds_of(
@@ -367,4 +482,7 @@ def _legend(ax: Axes, entries: Iterable[tuple[object, str, str]], *, outside: bo
 
 
 def _title(runs: Sequence[Run]) -> str:
-    return TITLES[runs[0].config.data]
+    """The data set, and the family where it is not the MLP, with which the report begins."""
+    config = runs[0].config
+    data = TITLES[config.data]
+    return data if config.model == "mlp" else f"{FAMILIES[config.model]}, {data}"

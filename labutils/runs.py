@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -20,7 +21,7 @@ from torch import nn
 
 from labutils import data
 from labutils.config import Config, ConfigError, RunConfig
-from labutils.models import build_model, multiply_adds, weight_layers
+from labutils.models import build_model, multiply_adds
 from labutils.profiles import Profile, profile
 from labutils.training import OnEpoch, Outcome, train
 
@@ -240,6 +241,27 @@ def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
+def inference_cost(config: RunConfig) -> int:
+    """Multiply-adds of one forward pass of one image through the network of `config`."""
+    spec = data.SPECS[config.data]
+    height, width, channels = spec.image_shape
+    shape = (channels, height, width)
+    return multiply_adds(build_model(config, shape, spec.classes), shape)
+
+
+def training_cost(config: RunConfig) -> float:
+    """Multiply-adds of a whole training: the backward pass costs two forward passes.
+
+    Those of an image grow with its area; evaluation after each epoch is not counted.
+    """
+    spec = data.SPECS[config.data]
+    images = spec.train * (1 - data.VALIDATION_SHARE)
+    area = (config.small_size / spec.image_shape[0]) ** 2 if config.small_epochs else 1
+    epochs = config.epochs - config.small_epochs * (1 - area)
+    return 3 * inference_cost(config) * images * epochs
+
+
 def estimate_seconds(configs: Sequence[RunConfig]) -> float:
     """Rough time of training on one CPU core, for messages and for starting the longest first.
 
@@ -248,13 +270,10 @@ def estimate_seconds(configs: Sequence[RunConfig]) -> float:
     """
     total = 0.0
     for config in configs:
-        spec = data.SPECS[config.data]
-        height, width, channels = spec.image_shape
-        model = build_model(config, (channels, height, width), spec.classes)
-        images = config.epochs * spec.train * (1 - data.VALIDATION_SHARE)
-        operations = 6 * multiply_adds(model, (channels, height, width)) * images
-        overhead = 60e-6 * len(weight_layers(model)) * images / config.batch_size
-        total += operations / (100e9 if config.precision == "bf16" else 60e9) + overhead
+        steps = config.epochs * data.SPECS[config.data].train * (1 - data.VALIDATION_SHARE)
+        overhead = 60e-6 * config.depth * steps / config.batch_size
+        rate = 100e9 if config.precision == "bf16" else 60e9
+        total += 2 * training_cost(config) / rate + overhead
     return total
 
 

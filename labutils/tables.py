@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from labutils.experiments import load, select, stalled_baselines
+from labutils.config import RunConfig
+from labutils.experiments import BASELINES, baselines, load, select
 from labutils.profiles import ROOT, profile
-from labutils.runs import Run
+from labutils.runs import Run, inference_cost, training_cost
 
 TITLES = {
     "mnist": "MNIST",
@@ -27,6 +28,7 @@ FAMILIES = {
     "small-cnn": "SmallCNN",
     "cnn": "CNN",
     "resnet": "ResNet",
+    "strong": "strong network",
 }
 
 
@@ -102,34 +104,126 @@ def block_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def model_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a network and data set: parameters, test loss and accuracy over the seeds."""
+    return pd.DataFrame(
+        {
+            "network": f"{network_name(chosen[0].config)}, width {chosen[0].config.width}",
+            "data": TITLES[chosen[0].config.data],
+            "parameters": f"{chosen[0].metrics['parameters']:,}",
+            "epochs": chosen[0].config.epochs,
+            "seeds": len(chosen),
+            "test loss": spread([r.metrics["test_loss"] for r in chosen], 3),
+            "test accuracy": accuracy(chosen),
+        }
+        for chosen in by_network(runs)
+    )
+
+
+def head_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.3: a ConvNet's test accuracy with either head, a row a depth and kind."""
     rows = []
-    for run in runs:
-        if run.config.seed != runs[0].config.seed:
-            continue  # one row for all seeds
-        config = run.config
-        chosen = [r for r in runs if replace(r.config, seed=config.seed) == config]
-        kind = "residual" if config.residual else "plain"
+    for depth in sorted({run.config.depth for run in runs}):
+        for residual, kind in ((False, "plain"), (True, "residual")):
+            heads = [
+                select(runs, depth=depth, residual=residual, head=head)
+                for head in ("flatten", "fully-convolutional")
+            ]
+            row: dict[str, object] = {"depth": depth, "network": kind}
+            for name, chosen in zip(("flatten", "average"), heads, strict=True):
+                row[f"parameters, {name}"] = f"{chosen[0].metrics['parameters']:,}"
+                row[f"test accuracy, {name}"] = accuracy(chosen)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def side_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: networks trained under one protocol: size, cost, validation and test."""
+    rows = []
+    for chosen in by_network(runs):
+        config, metrics = chosen[0].config, [run.metrics for run in chosen]
         rows.append(
             {
-                "network": f"{FAMILIES[config.model]} {config.depth}, {kind}, width {config.width}",
-                "data": TITLES[config.data],
-                "parameters": f"{run.metrics['parameters']:,}",
-                "epochs": config.epochs,
-                "seeds": len(chosen),
-                "test loss": spread([r.metrics["test_loss"] for r in chosen], 3),
+                "network": network_name(config),
+                "layers": config.depth,
+                "parameters": f"{metrics[0]['parameters']:,}",
+                "multiply-adds": _millions(inference_cost(config)),
+                "minutes": spread([m["seconds"] / 60 for m in metrics], 1),
+                "val loss": spread([m["val_loss"] for m in metrics], 3),
+                "val accuracy": _accuracy(chosen, "val_accuracy"),
+                "test loss": spread([m["test_loss"] for m in metrics], 3),
                 "test accuracy": accuracy(chosen),
             }
         )
     return pd.DataFrame(rows)
 
 
+def augmentation_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: one network on images as they are, and mirrored and shifted."""
+    return _factor_table(
+        runs, "images", {"as they are": {"flip": False}, "mirrored and shifted": {"flip": True}}
+    )
+
+
+def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: one network without and with a schedule of the learning rate."""
+    names = ("constant", "one-cycle")
+    return _factor_table(runs, "learning rate", {name: {"schedule": name} for name in names})
+
+
+def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.5: every run of the strong network and of its plain twin, and what it cost."""
+    rows = []
+    for run in sorted(runs, key=lambda run: (not run.config.residual, run.config.seed)):
+        config, metrics = run.config, run.metrics
+        rows.append(
+            {
+                "network": "residual" if config.residual else "plain twin",
+                "seed": config.seed,
+                "epochs": config.epochs,
+                "parameters": f"{metrics['parameters']:,}",
+                "multiply-adds": _millions(inference_cost(config)),
+                "of the training": f"{training_cost(config) / 1e15:.2f}e15",
+                "core-hours": f"{metrics['seconds'] * metrics['hardware']['threads'] / 3600:.2f}",
+                "train loss": f"{run.history['train_loss'][-1]:.3f}",
+                "val accuracy": percent(metrics["val_accuracy"]),
+                "test accuracy": percent(metrics["test_accuracy"]),
+            }
+        )
+    residual = select(runs, residual=True)
+    mean = dict.fromkeys(rows[0], "") | {"network": "residual, mean", "seed": "all"}
+    mean["val accuracy"], mean["test accuracy"] = (
+        _accuracy(residual, "val_accuracy"),
+        accuracy(residual),
+    )
+    return pd.DataFrame([*rows, mean])
+
+
+def by_network(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in the seed alone, in order of first appearance."""
+    groups: dict[RunConfig, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(replace(run.config, seed=0), []).append(run)
+    return list(groups.values())
+
+
+def network_name(config: RunConfig) -> str:
+    """What the report calls a network.
+
+    Those of blocks [2, 2, 2, 2] have the names that report-b gave them, after their 16
+    convolutions in blocks; with stem and head they have 18 weight layers.
+    """
+    kind = "residual" if config.residual else "plain"
+    if config.model == "resnet" and config.stages == 4:
+        return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
+    if config.model in ("small-cnn", "cnn"):
+        return FAMILIES[config.model]
+    return f"{FAMILIES[config.model]} {config.depth}, {kind}"
+
+
 def report(name: str) -> str:
     """The Markdown table of a stored experiment, as README.md shows it."""
     which = profile("full")
-    runs = load(name, which)
-    if name == "rescue":
-        runs += stalled_baselines(which)
-    return markdown(REPORT[name](runs))
+    runs = baselines(name, which) if name in BASELINES else []
+    return markdown(REPORT[name](runs + load(name, which)))
 
 
 def benchmarks() -> str:
@@ -184,8 +278,16 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 def accuracy(runs: Sequence[Run]) -> str:
     """Mean and standard deviation of the test accuracy, for example `97.35 ± 0.10 %`."""
-    values = spread([100 * run.metrics["test_accuracy"] for run in runs])
+    return _accuracy(runs, "test_accuracy")
+
+
+def _accuracy(runs: Sequence[Run], key: str) -> str:
+    values = spread([100 * run.metrics[key] for run in runs])
     return values if values == "-" else f"{values} %"
+
+
+def _millions(count: float) -> str:
+    return f"{count / 1e6:,.1f} M"
 
 
 def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
@@ -202,6 +304,28 @@ def _paired(
     return spread([after[seed] - before[seed] for seed in sorted(before.keys() & after)], digits)
 
 
+def _factor_table(
+    runs: Sequence[Run], name: str, values: dict[str, dict[str, object]]
+) -> pd.DataFrame:
+    """A row for each value of one factor; the last column pairs each with the first by seed."""
+    rows = []
+    first = select(runs, **next(iter(values.values())))
+    for value, fields in values.items():
+        chosen = select(runs, **fields)
+        rows.append(
+            {
+                "network": network_name(chosen[0].config),
+                name: value,
+                "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                "val loss": spread([run.metrics["val_loss"] for run in chosen], 3),
+                "val accuracy": _accuracy(chosen, "val_accuracy"),
+                "test accuracy": accuracy(chosen),
+                "points gained": "-" if chosen == first else paired_difference(first, chosen),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mnist-width": width_table,
     "mnist-depth": depth_table,
@@ -210,6 +334,14 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mnist-blocks": block_table,
     "best-mlp": model_table,
     "convnet-pair": model_table,
+    "convnet-depth": depth_table,
+    "convnet-head": head_table,
+    "resnet-depth": depth_table,
+    "side-by-side": side_table,
+    "augmentation": augmentation_table,
+    "schedule": schedule_table,
+    "mnist-cnn": side_table,
+    "strong-plain": strong_table,
 }
 
 

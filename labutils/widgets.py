@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -20,26 +20,24 @@ WIDE = {"description_width": "initial"}
 
 
 class DepthExplorer(ipywidgets.VBox):
-    """Curves, gradient norms and final numbers of stored runs, by data set, depth and skip.
+    """Curves, gradient norms and final numbers of stored runs, by family, depth and skip.
 
     Nothing is trained: a position shows the runs it finds, in well under 200 ms, and says in a
     sentence what is missing where there are none.
 
     Args:
-        grids: for each data set, by its name, the runs of its depth grid.
+        grids: the runs of each depth grid, one family on one data set.
 
     Raises:
         ValueError: there is no run at all to show.
     """
 
-    def __init__(self, grids: Mapping[str, Sequence[Run]]) -> None:
-        self.grids = {name: list(runs) for name, runs in grids.items() if runs}
+    def __init__(self, *grids: Sequence[Run]) -> None:
+        self.grids = {_grid_title(runs): list(runs) for runs in grids if runs}
         if not self.grids:
             raise ValueError("no runs to explore: load a depth grid with experiments.load first")
-        self.data = ipywidgets.Dropdown(
-            options=[(tables.TITLES[name], name) for name in self.grids],
-            description="Data set",
-            style=WIDE,
+        self.grid = ipywidgets.Dropdown(
+            options=list(self.grids), description="Networks", style=WIDE
         )
         self.depth = ipywidgets.SelectionSlider(
             options=self._depths(),
@@ -52,18 +50,18 @@ class DepthExplorer(ipywidgets.VBox):
             value=False, description="Residual (skip connections)", indent=False
         )
         self.output = ipywidgets.Output()
-        self.data.observe(self._new_data, "value")
+        self.grid.observe(self._new_grid, "value")
         for control in (self.depth, self.residual):
             control.observe(self._update, "value")
-        row = ipywidgets.HBox([self.data, self.depth, self.residual])
+        row = ipywidgets.HBox([self.grid, self.depth, self.residual])
         super().__init__([row, self.output])
         self._update()
 
     def _depths(self) -> list[int]:
-        return sorted({run.config.depth for run in self.grids[self.data.value]})
+        return sorted({run.config.depth for run in self.grids[self.grid.value]})
 
-    def _new_data(self, change: object) -> None:
-        """Offer the depths of the chosen set, stay at the nearest one, and draw once."""
+    def _new_grid(self, change: object) -> None:
+        """Offer the depths of the chosen grid, stay at the nearest one, and draw once."""
         before, depths = self.depth.value, self._depths()
         self.depth.unobserve(self._update, "value")
         self.depth.options = depths
@@ -74,26 +72,35 @@ class DepthExplorer(ipywidgets.VBox):
     def _update(self, change: object = None) -> None:
         with self.output:
             clear_output(wait=True)
-            self._show(self.data.value, self.depth.value, self.residual.value)
+            self._show(self.grid.value, self.depth.value, self.residual.value)
 
-    def _show(self, data: str, depth: int, residual: bool) -> None:
-        runs = select(self.grids[data], depth=depth, residual=residual)
+    def _show(self, grid: str, depth: int, residual: bool) -> None:
+        runs = select(self.grids[grid], depth=depth, residual=residual)
         if not runs:
-            display(HTML(self._missing(data, depth, residual)))
+            display(HTML(self._missing(grid, depth, residual)))
             return
         display(HTML(f"<p>{_sentence(runs)}</p>"))
         display(Image(data=_png(explorer_view(runs)), alt=_sentence(runs)))
 
-    def _missing(self, data: str, depth: int, residual: bool) -> str:
+    def _missing(self, grid: str, depth: int, residual: bool) -> str:
         kind = "residual" if residual else "plain"
         if depth == 2 and residual:
             return "<p>At depth 2 there is no block to put a skip around: look at it plain.</p>"
-        meant = {stand_in: name for name, stand_in in STAND_INS.items()}.get(data)
-        command = f"python -m labutils sweep {meant or data}-depth"
+        config = self.grids[grid][0].config
+        meant = {stand_in: name for name, stand_in in STAND_INS.items()}.get(config.data)
+        name = meant or config.data if config.model == "mlp" else config.model
         return (
-            f"<p>No {kind} run of depth {depth} on {tables.TITLES[data]} is stored: "
-            f"<code>{'LAB_PROFILE=quick ' if meant else ''}{command}</code> trains it.</p>"
+            f"<p>No {kind} run of depth {depth} of {grid} is stored: <code>"
+            f"{'LAB_PROFILE=quick ' if meant else ''}python -m labutils sweep {name}-depth"
+            "</code> trains it.</p>"
         )
+
+
+def _grid_title(runs: Sequence[Run]) -> str:
+    """For example `ConvNet, CIFAR-10`."""
+    config = runs[0].config
+    norm = ", batch norm" if config.norm == "batch" else ""
+    return f"{tables.FAMILIES[config.model]}{norm}, {tables.TITLES[config.data]}"
 
 
 def _png(fig: Figure) -> bytes:

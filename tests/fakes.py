@@ -46,6 +46,7 @@ def fake_outcome(
         "test_accuracy": test_accuracy,
         "seconds": 3.0,
         "parameters": 1234,
+        "hardware": {"device": "cpu", "processor": "AVX512", "threads": 1},
     }
     return Outcome(torch.nn.Linear(1, 1), history, metrics)
 

@@ -5,7 +5,16 @@ from fakes import fake_outcome, fake_runs
 
 from labutils import experiments
 from labutils.config import RunConfig
-from labutils.experiments import EXPERIMENTS, STALL_DEPTH, configs, load, select, stall_depth
+from labutils.experiments import (
+    BASELINES,
+    EXPERIMENTS,
+    STALL_DEPTH,
+    baselines,
+    configs,
+    load,
+    select,
+    stall_depth,
+)
 from labutils.profiles import Profile, profile
 from labutils.runs import MissingRuns, Store
 
@@ -75,22 +84,38 @@ def test_the_depth_grids_are_those_of_the_protocol():
 
 def test_paired_blocks_differ_in_one_factor_alone():
     """A run and its partner of another block: the same seed, the same everything but one field."""
-    for name, partner, fields in (
-        ("augmentation", "side-by-side", ("flip", "crop_padding")),
-        ("schedule", "resnet-depth", ("schedule",)),
-        ("convnet-head", "convnet-depth", ("head",)),
-        ("strong-plain", "strong", ("residual",)),
-    ):
+    assert {name: fields for name, (_, fields) in BASELINES.items()} == {
+        "rescue": ("learning_rate",),
+        "convnet-head": ("head",),
+        "augmentation": ("flip", "crop_padding"),
+        "schedule": ("schedule",),
+        "strong-plain": ("residual",),
+    }
+    for name, (others, fields) in BASELINES.items():
         for which in (FULL, QUICK):
-            partners = configs(partner, which)
+            partners = [config for other in others for config in configs(other, which)]
             for config in configs(name, which):
-                others = [
+                found = [
                     other
                     for other in partners
                     if replace(config, **{f: getattr(other, f) for f in fields}) == other
                 ]
-                assert len(others) == 1, (name, config.name)
-                assert config != others[0]
+                assert len(found) == 1, (name, config.name)
+                assert config != found[0]
+
+
+def test_baselines_are_the_partners_and_nothing_else(tmp_path):
+    which = private(tmp_path, "full")
+    for config in configs("side-by-side", which):
+        Store.of(which).save(config, fake_outcome(config))
+    found = [run.config for run in baselines("augmentation", which)]
+    assert found == [
+        config
+        for config in configs("side-by-side", which)
+        if config.model == "resnet" and config.residual
+    ]
+    without = [replace(config, flip=False, crop_padding=0) for config in found]
+    assert without == configs("augmentation", which)
 
 
 def test_the_first_pair_of_convnets_is_part_of_their_grid():

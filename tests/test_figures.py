@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import PIL.Image
 import pytest
 from fakes import fake_runs
@@ -141,3 +142,69 @@ def test_readme_takes_the_alternative_text_from_the_file(which, monkeypatch):
     monkeypatch.setattr(figures, "profile", lambda name=None: which)
     figures.save_figure(plt.figure(), "some-figure", alt=ALT)
     assert figures.report("some-figure") == f"![{ALT}](images/some-figure.png)"
+
+
+def convolutional(tmp_path, **outcome):
+    configs = [
+        RunConfig(data="cifar10", model="convnet", depth=d, width=4, residual=r, seed=s)
+        for d in (4, 10)
+        for r in (False, True)
+        for s in (0, 1)
+    ]
+    return fake_runs(tmp_path, configs, **outcome)
+
+
+def test_depth_differences_pair_equal_seeds(tmp_path):
+    base = RunConfig(data="cifar10", model="convnet", depth=4, width=4)
+    runs = []
+    for seed, (plain, residual) in enumerate([(0.5, 0.6), (0.1, 0.3)]):
+        config = replace(base, seed=seed)
+        runs += fake_runs(tmp_path, [config], test_accuracy=plain)
+        runs += fake_runs(tmp_path, [replace(config, residual=True)], test_accuracy=residual)
+    runs += fake_runs(tmp_path, [replace(base, depth=10)])  # it has no partner
+    loss, points = figures.depth_differences(runs).axes
+    assert loss.get_title() == "ConvNet, CIFAR-10"
+    drawn = [line for line in lines(points) if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in drawn] == [[4, 4]]
+    assert list(drawn[0].get_ydata()) == pytest.approx([10, 20])
+    assert list(lines(loss)[0].get_ydata()) == [0, 0]
+
+
+def test_training_curves_of_other_quantities(tmp_path):
+    fig = figures.training_curves(
+        convolutional(tmp_path), lambda run: str(run.config.depth), ("val_loss", "val_accuracy")
+    )
+    assert [ax.get_ylabel() for ax in fig.axes] == ["validation loss", "validation accuracy"]
+    assert len(lines(fig.axes[0])) == 8
+
+
+def test_cost_has_a_point_a_network_at_its_cost(tmp_path):
+    runs = convolutional(tmp_path, test_accuracy=0.7)
+    runs += fake_runs(tmp_path, [RunConfig(data="cifar10", width=8)], test_accuracy=0.4)
+    inference, training = figures.cost(runs).axes
+    drawn = lines(inference)
+    assert len(drawn) == len(lines(training)) == 5  # seeds share a point
+    assert sorted(float(line.get_ydata()[0]) for line in drawn) == pytest.approx([0.4] + [0.7] * 4)
+    mlp = drawn[-1]
+    weights = 3 * 32 * 32 * 8 + 2 * 8 * 8 + 8 * 10
+    assert list(mlp.get_xdata()) == [weights]
+    assert list(lines(training)[-1].get_xdata()) == [3 * 45_000 * 20 * weights]
+    assert mlp.get_markerfacecolor() == "none"  # it has no skip
+    names = [text.get_text() for text in training.get_legend().get_texts()]
+    assert names == ["ConvNet", "MLP", "residual", "no skip"]
+
+
+def test_confusion_shows_each_count(tmp_path):
+    ax = figures.confusion([[5, 1], [2, 4]], ["cat", "dog"]).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "4"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("answer", "true class")
+
+
+def test_mistakes_show_each_picture_under_its_title():
+    images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
+    axes = figures.mistakes(images, [f"picture {n}" for n in range(7)], columns=4).axes
+    assert len(axes) == 8
+    assert [ax.get_title() for ax in axes] == [*(f"picture {n}" for n in range(7)), ""]
+    for ax, image in zip(axes, images, strict=False):
+        assert (ax.get_images()[0].get_array() == image).all()

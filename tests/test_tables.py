@@ -93,6 +93,83 @@ def test_rescue_table_is_ordered_by_set_and_rate(tmp_path):
     ]
 
 
+RESNET16 = RunConfig(
+    data="cifar10", model="resnet", depth=18, stages=4, width=4, residual=True, flip=True
+)
+
+
+def test_networks_have_the_names_of_the_report():
+    named = {
+        RunConfig(depth=10): "MLP 10, plain",
+        RunConfig(model="small-cnn"): "SmallCNN",
+        RunConfig(model="cnn"): "CNN",
+        RunConfig(model="convnet", depth=16, residual=True): "ConvNet 16, residual",
+        RunConfig(model="resnet", depth=44): "ResNet 44, plain",
+        RESNET16: "ResNet-16",
+        replace(RESNET16, residual=False): "ConvNet-16",
+        RunConfig(model="strong", residual=True): "strong network 9, residual",
+    }
+    assert {config: tables.network_name(config) for config in named} == named
+
+
+def test_side_table_has_a_row_a_network_over_its_seeds(tmp_path):
+    grid = [replace(RESNET16, residual=r, seed=s) for s in (0, 1) for r in (False, True)]
+    frame = tables.side_table(fake_runs(tmp_path, grid, test_accuracy=0.8))
+    assert list(frame["network"]) == ["ConvNet-16", "ResNet-16"]
+    assert list(frame["layers"]) == [18, 18]
+    assert list(frame["test accuracy"]) == ["80.00 ± 0.00 %"] * 2
+    assert list(frame["val accuracy"]) == ["90.00 ± 0.00 %"] * 2
+    assert list(frame["test loss"]) == ["0.200 ± 0.000"] * 2
+    assert list(frame["minutes"]) == ["0.1 ± 0.0"] * 2  # three seconds
+    assert list(frame["multiply-adds"]) == ["2.2 M"] * 2
+
+
+def test_augmentation_and_schedule_are_paired_by_seed(tmp_path):
+    runs = []
+    for seed, (low, high) in enumerate([(0.5, 0.6), (0.1, 0.3)]):
+        config = replace(RESNET16, seed=seed, schedule="one-cycle")
+        runs += fake_runs(tmp_path, [config], test_accuracy=high)
+        for change in ({"flip": False}, {"schedule": "constant"}):
+            runs += fake_runs(tmp_path, [replace(config, **change)], test_accuracy=low)
+    frame = tables.augmentation_table([r for r in runs if r.config.schedule == "one-cycle"])
+    assert list(frame["images"]) == ["as they are", "mirrored and shifted"]
+    assert list(frame["points gained"]) == ["-", "15.00 ± 7.07"]
+    assert list(frame["test accuracy"]) == ["30.00 ± 28.28 %", "45.00 ± 21.21 %"]
+    frame = tables.schedule_table([r for r in runs if r.config.flip])
+    assert list(frame["learning rate"]) == ["constant", "one-cycle"]
+    assert list(frame["points gained"]) == ["-", "15.00 ± 7.07"]
+
+
+def test_head_table_sets_the_heads_beside_one_another(tmp_path):
+    base = RunConfig(data="cifar10", model="convnet", depth=4, width=4)
+    runs = []
+    for head, accuracy in (("flatten", 0.5), ("fully-convolutional", 0.6)):
+        grid = [replace(base, head=head, residual=residual) for residual in (False, True)]
+        runs += fake_runs(tmp_path, grid, test_accuracy=accuracy)
+    frame = tables.head_table(runs)
+    assert list(frame["network"]) == ["plain", "residual"]
+    assert list(frame["test accuracy, flatten"]) == ["50.00 %"] * 2
+    assert list(frame["test accuracy, average"]) == ["60.00 %"] * 2
+
+
+def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):
+    base = RunConfig(data="cifar10", model="strong", width=4, residual=True, epochs=10)
+    runs = fake_runs(tmp_path, [replace(base, residual=False)], test_accuracy=0.5)
+    for seed, accuracy in enumerate((0.8, 0.9)):
+        runs += fake_runs(tmp_path, [replace(base, seed=seed)], test_accuracy=accuracy)
+    frame = tables.strong_table(runs)
+    assert list(frame["network"]) == ["residual", "residual", "plain twin", "residual, mean"]
+    assert list(frame["seed"]) == [0, 1, 0, "all"]
+    assert list(frame["test accuracy"]) == ["80.00 %", "90.00 %", "50.00 %", "85.00 ± 7.07 %"]
+    small = fake_runs(tmp_path, [replace(base, small_epochs=10, small_size=16)])
+    assert runs_cost(small) == pytest.approx(runs_cost(runs[:1]) / 4)
+
+
+def runs_cost(runs):
+    (number,) = tables.strong_table(runs)["of the training"][:1]
+    return float(number)
+
+
 def test_markdown_has_as_many_cells_in_each_line():
     text = tables.markdown(pd.DataFrame({"a": [1, 2], "b": ["x ± y", "z"]}))
     assert text == "| a | b |\n|---:|---:|\n| 1 | x ± y |\n| 2 | z |"

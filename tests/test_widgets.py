@@ -15,10 +15,10 @@ def grids(tmp_path):
             for seed in (0, 1)
         ]
 
-    return {
-        "mnist": fake_runs(tmp_path, grid("mnist", (2, 4, 10)), test_accuracy=0.9),
-        "cifar10": fake_runs(tmp_path, grid("cifar10", (4, 16)), test_accuracy=0.5),
-    }
+    return [
+        fake_runs(tmp_path, grid("mnist", (2, 4, 10)), test_accuracy=0.9),
+        fake_runs(tmp_path, grid("cifar10", (4, 16)), test_accuracy=0.5),
+    ]
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def text(shown) -> str:
 
 
 def test_each_position_shows_the_runs_of_that_position(grids, shown):
-    explorer = DepthExplorer(grids)
-    for data, percent in (("mnist", "90.00"), ("cifar10", "50.00")):
-        explorer.data.value = data
+    explorer = DepthExplorer(*grids)
+    for grid, percent in (("MLP, MNIST", "90.00"), ("MLP, CIFAR-10", "50.00")):
+        explorer.grid.value = grid
         for depth in explorer.depth.options:
             for residual in (False, True):
                 shown.clear()
-                explorer._show(data, depth, residual)
+                explorer._show(grid, depth, residual)
                 if depth == 2 and residual:
                     assert "no block" in text(shown)
                     continue
@@ -50,7 +50,7 @@ def test_each_position_shows_the_runs_of_that_position(grids, shown):
 
 
 def test_moving_a_control_shows_the_new_position(grids, shown):
-    explorer = DepthExplorer(grids)
+    explorer = DepthExplorer(*grids)
     shown.clear()
     explorer.depth.value = 10
     assert len(shown) == 2
@@ -60,10 +60,10 @@ def test_moving_a_control_shows_the_new_position(grids, shown):
 
 
 def test_a_new_data_set_offers_its_depths_and_stays_near(grids, shown):
-    explorer = DepthExplorer(grids)
+    explorer = DepthExplorer(*grids)
     explorer.depth.value = 10
     shown.clear()
-    explorer.data.value = "cifar10"
+    explorer.grid.value = "MLP, CIFAR-10"
     assert len(shown) == 2  # a sentence and one picture, however many controls change
     assert explorer.depth.options == (4, 16)
     assert explorer.depth.value == 4
@@ -71,29 +71,42 @@ def test_a_new_data_set_offers_its_depths_and_stays_near(grids, shown):
 
 
 def test_missing_runs_are_named_with_the_command(grids, shown):
-    grids["mnist"] = [run for run in grids["mnist"] if not run.config.residual]
-    explorer = DepthExplorer(grids)
+    grids[0] = [run for run in grids[0] if not run.config.residual]
+    explorer = DepthExplorer(*grids)
     shown.clear()
-    explorer._show("mnist", 10, True)
+    explorer._show("MLP, MNIST", 10, True)
     assert "No residual run of depth 10" in text(shown)
     assert "python -m labutils sweep mnist-depth" in text(shown)
 
 
 def test_in_quick_the_command_is_that_of_the_stand_in(tmp_path, shown):
-    explorer = DepthExplorer({"digits": fake_runs(tmp_path, [RunConfig(data="digits", depth=4)])})
+    explorer = DepthExplorer(fake_runs(tmp_path, [RunConfig(data="digits", depth=4)]))
     shown.clear()
     explorer.residual.value = True
     assert "LAB_PROFILE=quick python -m labutils sweep mnist-depth" in text(shown)
 
 
+@pytest.mark.parametrize(
+    "model, depth, title", [("convnet", 4, "ConvNet"), ("resnet", 8, "ResNet, batch norm")]
+)
+def test_each_family_is_named_and_knows_its_experiment(model, depth, title, tmp_path, shown):
+    runs = fake_runs(tmp_path, [RunConfig(data="cifar10", model=model, depth=depth)])
+    explorer = DepthExplorer(runs)
+    assert explorer.grid.options == (f"{title}, CIFAR-10",)
+    shown.clear()
+    explorer.residual.value = True
+    assert f"No residual run of depth {depth} of {title}, CIFAR-10" in text(shown)
+    assert f"python -m labutils sweep {model}-depth" in text(shown)
+
+
 def test_labels_explain_themselves(grids, shown):
-    explorer = DepthExplorer(grids)
+    explorer = DepthExplorer(*grids)
     assert explorer.depth.description == "Depth (weight layers)"
     assert "skip" in explorer.residual.description
-    assert explorer.data.description == "Data set"
+    assert explorer.grid.description == "Networks"
     assert not explorer.depth.continuous_update
 
 
 def test_nothing_to_explore_says_what_to_do():
     with pytest.raises(ValueError, match="experiments.load"):
-        DepthExplorer({"mnist": []})
+        DepthExplorer([])

@@ -1,0 +1,51 @@
+"""What a stored network answers on the test set: its confusion matrix and worst mistakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.metrics import confusion_matrix
+
+from labutils import data
+from labutils.evaluation import execution_for, predict
+from labutils.runs import Run, load_or_measure
+
+MISTAKES = 24
+
+
+def answers_on_test(run: Run) -> dict[str, Any]:
+    """Confusion matrix and most confident mistakes of a run whose weights are stored.
+
+    Returns:
+        `accuracy`: share of correct answers, in [0, 1], of the weights as they are stored.
+        `confusion`: a row a true class, a column an answer, in images.
+        `mistakes`: the most probable of the wrong answers first, each with `index` (of the test
+            image), `label`, `answer` (class indices) and `probability`, in [0, 1].
+
+    Raises:
+        RunError: the run keeps no weights.
+    """
+    return load_or_measure(run, "test-answers", {"mistakes": MISTAKES}, lambda: _measure(run))
+
+
+def _measure(run: Run) -> dict[str, Any]:
+    model, test = run.model(), data.load(run.config.data).test
+    execution = execution_for(model, run.config.precision)
+    probability, answers = predict(model.to(execution.device), test.images, execution).max(1)
+    wrong = (answers != test.labels).nonzero().flatten()
+    worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+    classes = range(data.SPECS[run.config.data].classes)
+    counts = confusion_matrix(test.labels, answers, labels=classes)
+    return {
+        "accuracy": (answers == test.labels).float().mean().item(),
+        "confusion": counts.tolist(),
+        "mistakes": [
+            {
+                "index": int(index),
+                "label": int(test.labels[index]),
+                "answer": int(answers[index]),
+                "probability": round(float(probability[index]), 4),
+            }
+            for index in worst
+        ],
+    }
