@@ -132,8 +132,15 @@ def side_by_side(which: Profile) -> list[RunConfig]:
     networks = [
         replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
         replace(base, model="small-cnn", depth=4, width=width),
-        replace(base, model="cnn", depth=8, width=2 * width, norm="batch", dropout=0.5),
-        *(replace(_resnet16(base, width), residual=residual) for residual in (False, True)),
+        replace(
+            base,
+            model="cnn",
+            depth=8,
+            width=width if which.quick else 2 * width,
+            norm="batch",
+            dropout=0.5,
+        ),
+        *(replace(_resnet16(base, which), residual=residual) for residual in (False, True)),
     ]
     return [replace(network, seed=seed) for seed in _seeds(which) for network in networks]
 
@@ -190,8 +197,8 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         crop_padding=4,
         cutout=12,
         batch_size=100 if which.quick else 500,
-        epochs=6 if which.quick else 48,
-        small_epochs=4 if which.quick else 32,
+        epochs=4 if which.quick else 48,
+        small_epochs=3 if which.quick else 32,
         small_size=24,
         precision="bf16",
     )
@@ -329,7 +336,7 @@ def _conv_training(which: Profile, epochs: int) -> RunConfig:
         flip=True,
         crop_padding=4,
         batch_size=32 if which.quick else 128,
-        epochs=3 if which.quick else epochs,
+        epochs=2 if which.quick else epochs,
         precision="bf16",
     )
 
@@ -353,6 +360,9 @@ def _resnet_base(which: Profile) -> RunConfig:
     )
 
 
-def _resnet16(base: RunConfig, width: int) -> RunConfig:
+def _resnet16(base: RunConfig, which: Profile) -> RunConfig:
     """report-b's network: 16 convolutions in blocks [2, 2, 2, 2], a stem and a head."""
-    return replace(base, model="resnet", depth=18, stages=4, width=width, norm="batch", init="he")
+    depth, width = (10, 8) if which.quick else (18, 32)  # quick: blocks [1, 1, 1, 1]
+    return replace(
+        base, model="resnet", depth=depth, stages=4, width=width, norm="batch", init="he"
+    )

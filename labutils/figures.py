@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from labutils.experiments import select
 from labutils.profiles import Profile, profile
 from labutils.runs import Run, inference_cost, training_cost
-from labutils.tables import FAMILIES, TITLES, by_network
+from labutils.summaries import FAMILIES, TITLES, by_network
 
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 LABELS = {

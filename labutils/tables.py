@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
-from labutils.config import RunConfig
 from labutils.experiments import BASELINES, baselines, load, select
 from labutils.profiles import ROOT, profile
 from labutils.runs import Run, inference_cost, training_cost
-
-TITLES = {
-    "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "digits": "digits (for MNIST)",
-    "shapes10": "shapes10 (for CIFAR-10)",
-    "shapes20": "shapes20 (for CIFAR-100)",
-}
-FAMILIES = {
-    "mlp": "MLP",
-    "convnet": "ConvNet",
-    "small-cnn": "SmallCNN",
-    "cnn": "CNN",
-    "resnet": "ResNet",
-    "strong": "strong network",
-}
+from labutils.summaries import (
+    TITLES,
+    accuracy,
+    by_network,
+    millions,
+    network_name,
+    paired,
+    paired_difference,
+    percent,
+    spread,
+)
 
 
 def width_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -96,7 +87,7 @@ def block_table(runs: Sequence[Run]) -> pd.DataFrame:
                     **_early_stopped(chosen),
                     "epochs - no block": "-"
                     if depth == 2
-                    else _paired(shallow, chosen, lambda run: run.metrics["epochs"], 1),
+                    else paired(shallow, chosen, lambda run: run.metrics["epochs"], 1),
                 }
             )
     return pd.DataFrame(rows)
@@ -145,10 +136,10 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "network": network_name(config),
                 "layers": config.depth,
                 "parameters": f"{metrics[0]['parameters']:,}",
-                "multiply-adds": _millions(inference_cost(config)),
+                "multiply-adds": millions(inference_cost(config)),
                 "minutes": spread([m["seconds"] / 60 for m in metrics], 1),
                 "val loss": spread([m["val_loss"] for m in metrics], 3),
-                "val accuracy": _accuracy(chosen, "val_accuracy"),
+                "val accuracy": accuracy(chosen, "val_accuracy"),
                 "test loss": spread([m["test_loss"] for m in metrics], 3),
                 "test accuracy": accuracy(chosen),
             }
@@ -180,7 +171,7 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "seed": config.seed,
                 "epochs": config.epochs,
                 "parameters": f"{metrics['parameters']:,}",
-                "multiply-adds": _millions(inference_cost(config)),
+                "multiply-adds": millions(inference_cost(config)),
                 "of the training": f"{training_cost(config) / 1e15:.2f}e15",
                 "core-hours": f"{metrics['seconds'] * metrics['hardware']['threads'] / 3600:.2f}",
                 "train loss": f"{run.history['train_loss'][-1]:.3f}",
@@ -191,32 +182,10 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
     residual = select(runs, residual=True)
     mean = dict.fromkeys(rows[0], "") | {"network": "residual, mean", "seed": "all"}
     mean["val accuracy"], mean["test accuracy"] = (
-        _accuracy(residual, "val_accuracy"),
+        accuracy(residual, "val_accuracy"),
         accuracy(residual),
     )
     return pd.DataFrame([*rows, mean])
-
-
-def by_network(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs in groups that differ in the seed alone, in order of first appearance."""
-    groups: dict[RunConfig, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(replace(run.config, seed=0), []).append(run)
-    return list(groups.values())
-
-
-def network_name(config: RunConfig) -> str:
-    """What the report calls a network.
-
-    Those of blocks [2, 2, 2, 2] have the names that report-b gave them, after their 16
-    convolutions in blocks; with stem and head they have 18 weight layers.
-    """
-    kind = "residual" if config.residual else "plain"
-    if config.model == "resnet" and config.stages == 4:
-        return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
-    if config.model in ("small-cnn", "cnn"):
-        return FAMILIES[config.model]
-    return f"{FAMILIES[config.model]} {config.depth}, {kind}"
 
 
 def report(name: str) -> str:
@@ -262,48 +231,6 @@ def show(frame: pd.DataFrame) -> None:
         display(Markdown(notice))
 
 
-def percent(share: float) -> str:
-    """For example `97.35 %`."""
-    return f"{100 * share:.2f} %"
-
-
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean and standard deviation, for example `0.086 ± 0.002`; `-` for no value."""
-    if len(values) == 0:
-        return "-"
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
-
-
-def accuracy(runs: Sequence[Run]) -> str:
-    """Mean and standard deviation of the test accuracy, for example `97.35 ± 0.10 %`."""
-    return _accuracy(runs, "test_accuracy")
-
-
-def _accuracy(runs: Sequence[Run], key: str) -> str:
-    values = spread([100 * run.metrics[key] for run in runs])
-    return values if values == "-" else f"{values} %"
-
-
-def _millions(count: float) -> str:
-    return f"{count / 1e6:,.1f} M"
-
-
-def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
-    """Mean and deviation over seeds of the difference in test accuracy, in points."""
-    return _paired(plain, residual, lambda run: 100 * run.metrics["test_accuracy"], 2)
-
-
-def _paired(
-    first: Sequence[Run], second: Sequence[Run], value: Callable[[Run], float], digits: int
-) -> str:
-    """Second minus first, seed by seed."""
-    before = {run.config.seed: value(run) for run in first}
-    after = {run.config.seed: value(run) for run in second}
-    return spread([after[seed] - before[seed] for seed in sorted(before.keys() & after)], digits)
-
-
 def _factor_table(
     runs: Sequence[Run], name: str, values: dict[str, dict[str, object]]
 ) -> pd.DataFrame:
@@ -318,7 +245,7 @@ def _factor_table(
                 name: value,
                 "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
                 "val loss": spread([run.metrics["val_loss"] for run in chosen], 3),
-                "val accuracy": _accuracy(chosen, "val_accuracy"),
+                "val accuracy": accuracy(chosen, "val_accuracy"),
                 "test accuracy": accuracy(chosen),
                 "points gained": "-" if chosen == first else paired_difference(first, chosen),
             }

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML, Image, clear_output, display
 from matplotlib.figure import Figure
 
-from labutils import tables
+from labutils import summaries
 from labutils.experiments import select
 from labutils.figures import explorer_view
 from labutils.profiles import STAND_INS
@@ -100,7 +100,7 @@ def _grid_title(runs: Sequence[Run]) -> str:
     """For example `ConvNet, CIFAR-10`."""
     config = runs[0].config
     norm = ", batch norm" if config.norm == "batch" else ""
-    return f"{tables.FAMILIES[config.model]}{norm}, {tables.TITLES[config.data]}"
+    return f"{summaries.FAMILIES[config.model]}{norm}, {summaries.TITLES[config.data]}"
 
 
 def _png(fig: Figure) -> bytes:
@@ -113,10 +113,10 @@ def _png(fig: Figure) -> bytes:
 
 def _sentence(runs: Sequence[Run]) -> str:
     """Final numbers of the seeds shown."""
-    loss = tables.spread([run.history["train_loss"][-1] for run in runs], 3)
+    loss = summaries.spread([run.history["train_loss"][-1] for run in runs], 3)
     diverged = sum(run.metrics["status"] == "diverged" for run in runs)
     text = (
-        f"{len(runs)} seeds: test accuracy {tables.accuracy(runs)}, training loss {loss}, "
+        f"{len(runs)} seeds: test accuracy {summaries.accuracy(runs)}, training loss {loss}, "
         f"{runs[0].metrics['parameters']:,} parameters"
     )
     return text + (f", {diverged} diverged." if diverged else ".")

@@ -8,31 +8,6 @@ from labutils import tables
 from labutils.config import RunConfig
 
 
-def test_spread_is_mean_and_sample_deviation():
-    assert tables.spread([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
-    assert tables.spread([0.12345], 3) == "0.123"
-    assert tables.spread([]) == "-"
-
-
-def test_accuracy_is_in_percent_of_the_test_set(tmp_path):
-    runs = fake_runs(tmp_path, [RunConfig(seed=0)], test_accuracy=0.97)
-    runs += fake_runs(tmp_path, [RunConfig(seed=1)], test_accuracy=0.99)
-    assert tables.accuracy(runs) == "98.00 ± 1.41 %"
-    assert tables.accuracy([]) == "-"
-
-
-def test_paired_difference_pairs_equal_seeds(tmp_path):
-    plain, residual = [], []
-    for seed, (low, high) in enumerate([(0.5, 0.6), (0.1, 0.3)]):
-        config = RunConfig(seed=seed)
-        plain += fake_runs(tmp_path, [config], test_accuracy=low)
-        residual += fake_runs(tmp_path, [replace(config, residual=True)], test_accuracy=high)
-    expected = "15.00 ± 7.07"
-    assert tables.paired_difference(plain, residual) == expected
-    assert tables.paired_difference(plain, residual[::-1]) == expected
-    assert tables.paired_difference(plain, []) == "-"
-
-
 def test_depth_table_has_a_row_a_depth_and_no_residual_at_two(tmp_path):
     grid = [RunConfig(depth=d, residual=r) for d in (2, 4) for r in (False, True) if d > 2 or not r]
     frame = tables.depth_table(fake_runs(tmp_path, grid))
@@ -96,20 +71,6 @@ def test_rescue_table_is_ordered_by_set_and_rate(tmp_path):
 RESNET16 = RunConfig(
     data="cifar10", model="resnet", depth=18, stages=4, width=4, residual=True, flip=True
 )
-
-
-def test_networks_have_the_names_of_the_report():
-    named = {
-        RunConfig(depth=10): "MLP 10, plain",
-        RunConfig(model="small-cnn"): "SmallCNN",
-        RunConfig(model="cnn"): "CNN",
-        RunConfig(model="convnet", depth=16, residual=True): "ConvNet 16, residual",
-        RunConfig(model="resnet", depth=44): "ResNet 44, plain",
-        RESNET16: "ResNet-16",
-        replace(RESNET16, residual=False): "ConvNet-16",
-        RunConfig(model="strong", residual=True): "strong network 9, residual",
-    }
-    assert {config: tables.network_name(config) for config in named} == named
 
 
 def test_side_table_has_a_row_a_network_over_its_seeds(tmp_path):

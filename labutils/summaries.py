@@ -1,0 +1,89 @@
+"""How the report names networks and sums up their seeds: means, deviations, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from labutils.config import RunConfig
+from labutils.runs import Run
+
+TITLES = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "digits": "digits (for MNIST)",
+    "shapes10": "shapes10 (for CIFAR-10)",
+    "shapes20": "shapes20 (for CIFAR-100)",
+}
+FAMILIES = {
+    "mlp": "MLP",
+    "convnet": "ConvNet",
+    "small-cnn": "SmallCNN",
+    "cnn": "CNN",
+    "resnet": "ResNet",
+    "strong": "strong network",
+}
+
+
+def by_network(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in the seed alone, in order of first appearance."""
+    groups: dict[RunConfig, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(replace(run.config, seed=0), []).append(run)
+    return list(groups.values())
+
+
+def network_name(config: RunConfig) -> str:
+    """What the report calls a network.
+
+    Those of blocks [2, 2, 2, 2] have the names that report-b gave them, after their 16
+    convolutions in blocks; with stem and head they have 18 weight layers.
+    """
+    kind = "residual" if config.residual else "plain"
+    if config.model == "resnet" and config.stages == 4:
+        return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
+    if config.model in ("small-cnn", "cnn"):
+        return FAMILIES[config.model]
+    return f"{FAMILIES[config.model]} {config.depth}, {kind}"
+
+
+def percent(share: float) -> str:
+    """For example `97.35 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation, for example `0.086 ± 0.002`; `-` for no value."""
+    if len(values) == 0:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def accuracy(runs: Sequence[Run], key: str = "test_accuracy") -> str:
+    """Mean and standard deviation of an accuracy, for example `97.35 ± 0.10 %`."""
+    values = spread([100 * run.metrics[key] for run in runs])
+    return values if values == "-" else f"{values} %"
+
+
+def millions(count: float) -> str:
+    """For example `221.2 M`."""
+    return f"{count / 1e6:,.1f} M"
+
+
+def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
+    """Mean and deviation over seeds of the difference in test accuracy, in points."""
+    return paired(plain, residual, lambda run: 100 * run.metrics["test_accuracy"], 2)
+
+
+def paired(
+    first: Sequence[Run], second: Sequence[Run], value: Callable[[Run], float], digits: int
+) -> str:
+    """Second minus first, seed by seed."""
+    before = {run.config.seed: value(run) for run in first}
+    after = {run.config.seed: value(run) for run in second}
+    return spread([after[seed] - before[seed] for seed in sorted(before.keys() & after)], digits)

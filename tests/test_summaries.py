@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+from fakes import fake_runs
+
+from labutils import summaries
+from labutils.config import RunConfig
+
+
+def test_spread_is_mean_and_sample_deviation():
+    assert summaries.spread([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
+    assert summaries.spread([0.12345], 3) == "0.123"
+    assert summaries.spread([]) == "-"
+
+
+def test_accuracy_is_in_percent_of_the_test_set(tmp_path):
+    runs = fake_runs(tmp_path, [RunConfig(seed=0)], test_accuracy=0.97)
+    runs += fake_runs(tmp_path, [RunConfig(seed=1)], test_accuracy=0.99)
+    assert summaries.accuracy(runs) == "98.00 ± 1.41 %"
+    assert summaries.accuracy([]) == "-"
+
+
+def test_paired_difference_pairs_equal_seeds(tmp_path):
+    plain, residual = [], []
+    for seed, (low, high) in enumerate([(0.5, 0.6), (0.1, 0.3)]):
+        config = RunConfig(seed=seed)
+        plain += fake_runs(tmp_path, [config], test_accuracy=low)
+        residual += fake_runs(tmp_path, [replace(config, residual=True)], test_accuracy=high)
+    expected = "15.00 ± 7.07"
+    assert summaries.paired_difference(plain, residual) == expected
+    assert summaries.paired_difference(plain, residual[::-1]) == expected
+    assert summaries.paired_difference(plain, []) == "-"
+
+
+def test_networks_have_the_names_of_the_report():
+    resnet16 = RunConfig(model="resnet", depth=18, stages=4, residual=True)
+    named = {
+        RunConfig(depth=10): "MLP 10, plain",
+        RunConfig(model="small-cnn"): "SmallCNN",
+        RunConfig(model="cnn"): "CNN",
+        RunConfig(model="convnet", depth=16, residual=True): "ConvNet 16, residual",
+        RunConfig(model="resnet", depth=44): "ResNet 44, plain",
+        resnet16: "ResNet-16",
+        replace(resnet16, residual=False): "ConvNet-16",
+        RunConfig(model="strong", residual=True): "strong network 9, residual",
+    }
+    assert {config: summaries.network_name(config) for config in named} == named
