@@ -70,13 +70,15 @@ def _option_group(info: StructTypeInfo) -> StructConstructorSpec | None:
 
 
 def _readable(field: StructFieldSpec) -> StructFieldSpec:
-    """The field without None and False as defaults: for None, its docstring says what is meant."""
+    """The field with words for None, False and (): for None its docstring says what is meant."""
     if field.default is None:
         text, _, default = field.helptext().partition(" Default: ")
         kind = Annotated[field.type, tyro.conf.DisallowNone, _default(default.removesuffix("."))]
         return dataclasses.replace(field, type=kind, helptext=text)
     if field.default is False:
         return dataclasses.replace(field, type=Annotated[field.type, _default("off")])
+    if field.default == ():
+        return dataclasses.replace(field, type=Annotated[field.type, _default("none")])
     return field
 
 
@@ -159,7 +161,9 @@ def sweep(
         tyro.conf.DisallowNone,
         tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: none)"),
     ] = None,
-    keep: Keep = "none",
+    keep: Annotated[
+        Keep | None, tyro.conf.DisallowNone, _default("what later exercises load")
+    ] = None,
     dry_run: Annotated[bool, _default("off")] = False,
 ) -> int:
     """Train what is missing of an experiment, its runs side by side.
@@ -168,11 +172,11 @@ def sweep(
         experiments: One or more experiments of the report.
         jobs: Runs trained at the same time, one thread each; a cluster has its own number.
         cluster: Address of a Dask scheduler whose workers share this file system.
-        keep: Store the weights too; runs that are stored without are trained again.
+        keep: Which weights to store; runs that are stored without are trained again.
         dry_run: Only list the runs, stored or missing, with the estimated time.
     """
     which = profile()
-    from labutils.experiments import EXPERIMENTS
+    from labutils.experiments import EXPERIMENTS, KEEP
     from labutils.runs import Store
     from labutils.sweep import run_sweep
 
@@ -182,15 +186,25 @@ def sweep(
         return _usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
     store = Store.of(which)
     configs = {config.id: config for name in experiments for config in EXPERIMENTS[name](which)}
-    missing = {config.id: config for config in store.missing(configs.values(), keep)}
+    kept = {  # by id: an experiment may hold runs of another that keeps no weights
+        config.id: keep or KEEP[name]
+        for name in sorted(experiments, key=lambda name: name in KEEP)
+        for config in EXPERIMENTS[name](which)
+        if keep or name in KEEP
+    }
+    missing = {
+        run_id: config
+        for run_id, config in configs.items()
+        if store.missing([config], kept.get(run_id, "none"))
+    }
     if dry_run:
         _print_plan(configs.values(), missing, store)
     _print_estimate(len(configs), list(missing.values()), jobs, cluster)
     if not dry_run:
-        found = run_sweep(
-            list(configs.values()), store=store, keep=keep, n_jobs=jobs, cluster=cluster
-        )
-        _print_runs(found)
+        for form in sorted({kept.get(run_id, "none") for run_id in missing}):
+            group = [c for c in missing.values() if kept.get(c.id, "none") == form]
+            run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
+        _print_runs([store.load(config) for config in configs.values()])
     return 0
 
 

@@ -58,6 +58,8 @@ class Config:
             value, kind = getattr(self, field.name), str(field.type)
             if kind.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
+            if kind.startswith("tuple") and isinstance(value, list):  # as JSON has it
+                object.__setattr__(self, field.name, tuple(value))
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{field.name} is {value}: give a finite number")
             if kind == "bool" and not isinstance(value, bool):  # 1 would make another id than True
@@ -91,7 +93,8 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, with `kind`, `id` and `recipe`, ready for JSON."""
-        return {"kind": self.kind, "id": self.id, "recipe": self.recipe, **asdict(self)}
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {"kind": self.kind, "id": self.id, "recipe": self.recipe, **values}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -155,6 +158,8 @@ class FitConfig(Config):
     """Side in pixels of the training images of the first `small_epochs` epochs."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is autocast: weights stay in fp32."""
+    gradient_epochs: tuple[int, ...] = ()
+    """Epochs after which the first layer's gradient is kept in the history; 0: before training."""
     seed: int = 0
     """Draws initial weights, data order and augmentation; never the split."""
 
@@ -178,6 +183,10 @@ class FitConfig(Config):
         _below_one("label_smoothing", self.label_smoothing)
         if self.patience is not None:
             _at_least("patience", self.patience, 1)
+        for epoch in self.gradient_epochs:
+            _at_least("gradient_epochs", epoch, 0)
+            if epoch > self.epochs:
+                raise ConfigError(f"gradient_epochs has {epoch}: give epochs up to {self.epochs}")
         self._check_optimizer()
         if self.alternating_flip and not self.flip:
             raise ConfigError("alternating_flip says how to mirror: give flip too, or leave it out")

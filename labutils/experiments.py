@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from labutils.config import DataName, RunConfig
 from labutils.profiles import Profile, profile
-from labutils.runs import MissingRuns, Run, Store, estimate_seconds
+from labutils.runs import Keep, MissingRuns, Run, Store, estimate_seconds
 from labutils.sweep import run_sweep
 
 MNIST_DEPTHS = (2, 4, 10, 22, 26, 34, 40)
@@ -230,6 +230,8 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
 }
 
 
+# Experiments whose weights are stored, because a notebook or a later exercise loads them.
+KEEP: dict[str, Keep] = {"strong": "fp16", "strong-plain": "fp16"}
 # What the runs of an experiment are compared with: those of others, the same but for some fields.
 BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rescue": (("mnist-depth", "cifar10-depth"), ("learning_rate",)),
@@ -260,7 +262,8 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
     """
     which = which or profile()
     store, wanted = Store.of(which), configs(name, which)
-    missing = store.missing(wanted)
+    keep = KEEP.get(name, "none")
+    missing = store.missing(wanted, keep)
     if missing and not (train_missing or which.quick):
         minutes = estimate_seconds(missing) / 60 / 2
         raise MissingRuns(
@@ -268,7 +271,7 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
             f"(the first is {missing[0].name}). Train them, in about {minutes:.0f} minutes on two "
             f"cores, with `python -m labutils sweep {name}`, or set TRAIN_MISSING = True."
         )
-    return run_sweep(wanted, store=store)
+    return run_sweep(wanted, store=store, keep=keep)
 
 
 def baselines(name: str, which: Profile | None = None) -> list[Run]:

@@ -62,6 +62,25 @@ def probing(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
+def weight_gradient(
+    model: nn.Module,
+    images: Shaped[Tensor, "batch channels height width"],
+    labels: Int64[Tensor, " batch"],
+    layer: int = 0,
+) -> Tensor:
+    """Gradient of the mean cross-entropy of one batch with respect to one layer's weight.
+
+    Computed as `layer_statistics` does; the model is left as it was.
+
+    Args:
+        layer: number of the weight layer, as `depth` counts them, from 0.
+    """
+    weight = list(weight_layers(model).values())[layer].weight
+    with probing(model), torch.enable_grad():
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), labels), weight)
+    return gradient
+
+
 def layer_statistics(
     model: nn.Module,
     images: Shaped[Tensor, "batch channels height width"],

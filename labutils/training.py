@@ -29,7 +29,7 @@ from labutils.evaluation import (
     execution_for,
     surroundings,
 )
-from labutils.gradients import layer_statistics
+from labutils.gradients import layer_statistics, weight_gradient
 from labutils.models import build_model, eval_mode, weight_layers, whiten
 from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
@@ -58,6 +58,8 @@ class History:
         layer_names: the layers that `depth` counts, first to last.
         layers: for each quantity of `gradients.layer_statistics`, one list a layer for each
             epoch, that before training (epoch 0) included.
+        first_gradient: the gradient of the first layer's weight on the images of `layers`, nested
+            lists in the shape of the weight, by epoch (as text), for `config.gradient_epochs`.
         status: `finished`, `stopped_early` or `diverged`; `running` until then.
         best_epoch: the epoch whose weights the model ends with, from 1; 0 is before training.
     """
@@ -70,6 +72,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     layer_names: list[str] = field(default_factory=list)
     layers: dict[str, list[list[float]]] = field(default_factory=dict)
+    first_gradient: dict[str, Any] = field(default_factory=dict)
     status: str = "running"
     best_epoch: int = 0
 
@@ -243,9 +246,13 @@ class _Fit:
 
     def _measure_layers(self) -> None:
         held = [tensor[:STATISTICS_IMAGES] for tensor in self.train]
-        found = layer_statistics(self.model, self.execution.place(held[0]), held[1])
-        for name, values in found.items():
+        held[0] = self.execution.place(held[0])
+        for name, values in layer_statistics(self.model, *held).items():
             self.history.layers.setdefault(name, []).append(values)
+        epoch = len(self.history.layers["gradient_norm"]) - 1
+        if epoch in self.config.gradient_epochs:
+            gradient = weight_gradient(self.model, *held)
+            self.history.first_gradient[str(epoch)] = gradient.tolist()
 
     def _copy_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.model.state_dict().items()}

@@ -47,6 +47,7 @@ OTHER_VALUES = {
     "small_epochs": 3,
     "small_size": 24,
     "precision": "bf16",
+    "gradient_epochs": (0, 2),
     "seed": 1,
     "data": "digits",
     "model": "convnet",
@@ -224,6 +225,8 @@ def test_from_dict_refuses(change, message):
             {"small_epochs": 21, "small_size": 16},
             r"no more small epochs than epochs \(20\)",
         ),
+        ({"gradient_epochs": (2, 21)}, "gradient_epochs has 21: give epochs up to 20"),
+        ({"gradient_epochs": (-1,)}, "gradient_epochs is -1: give at least 0"),
         ({"init": "partial-identity"}, "partial-identity is for convolutions: mlp has none"),
         (
             {"model": "strong", "residual": True, "init": "zero-residual"},

@@ -162,7 +162,9 @@ def test_quick_trains_what_is_missing_and_so_does_full_when_asked(
     tmp_path, monkeypatch, which, asked
 ):
     called = []
-    monkeypatch.setattr(experiments, "run_sweep", lambda wanted, store: called.append(wanted) or [])
+    monkeypatch.setattr(
+        experiments, "run_sweep", lambda wanted, store, keep: called.append(wanted) or []
+    )
     where = private(tmp_path, which)
     load("rescue", where, train_missing=asked)
     assert called == [configs("rescue", where)]

@@ -4,7 +4,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from labutils.config import RunConfig
-from labutils.gradients import STATISTICS, layer_statistics, probing, recorded_activations
+from labutils.gradients import (
+    STATISTICS,
+    layer_statistics,
+    probing,
+    recorded_activations,
+    weight_gradient,
+)
 from labutils.models import build_model, weight_layers
 
 SHAPE = (3, 8, 8)
@@ -16,6 +22,7 @@ CONFIGS = {
     "small-cnn": RunConfig(model="small-cnn", width=3, dropout=0.3),
     "cnn": RunConfig(model="cnn", width=3),
     "resnet": RunConfig(model="resnet", depth=8, width=3, residual=True),
+    "strong": RunConfig(model="strong", width=3, residual=True),
 }
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
@@ -218,3 +225,20 @@ def test_a_functional_relu_is_refused(batch):
     with pytest.raises(ValueError, match="2 weight layers but 1 activations: give every hidden"):
         layer_statistics(model, *batch)
     assert not hooks(model) and model.training
+
+
+@every_config
+@pytest.mark.parametrize("layer", [0, -1])
+def test_weight_gradient_is_that_of_plain_backward(config, layer, batch):
+    images, labels = batch
+    model = build_model(config, SHAPE, 4)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = weight_gradient(model, images, labels, layer)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    reference = norms_in_train_mode(build_model(config, SHAPE, 4))
+    F.cross_entropy(reference(images), labels).backward()
+    expected = list(weight_layers(reference).values())[layer].weight.grad
+    torch.testing.assert_close(found, expected)
+    norm = layer_statistics(model, images, labels)["gradient_norm"][layer]
+    assert found.norm().item() == pytest.approx(norm, rel=1e-4)

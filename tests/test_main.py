@@ -406,6 +406,16 @@ def test_dry_run_lists_and_trains_nothing(capsys, store, tiny, monkeypatch):
     assert "0 of 2 runs stored, 2 missing: about " in capsys.readouterr().out
 
 
+def test_sweep_keeps_the_weights_that_later_exercises_load(capsys, store, tiny, monkeypatch):
+    monkeypatch.setitem(experiments.EXPERIMENTS, "first", lambda which: tiny[:1])
+    monkeypatch.setitem(experiments.KEEP, "first", "fp16")
+    assert main(["sweep", "--jobs", "1", "tiny"]) == 0
+    assert not store.load(tiny[0]).has_weights
+    assert main(["sweep", "--jobs", "1", "first", "tiny"]) == 0  # for its weights, once more
+    assert "1 of 2 runs stored, 1 missing" in capsys.readouterr().out
+    assert store.load(tiny[0]).has_weights and not store.load(tiny[1]).has_weights
+
+
 def test_sweep_uses_the_stand_ins_of_the_quick_profile(capsys):
     assert main(["sweep", "rescue", "convnet-pair", "--dry-run"]) == 0
     said = capsys.readouterr().out

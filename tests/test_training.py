@@ -271,6 +271,23 @@ def test_history_has_a_value_an_epoch_and_layers_from_epoch_0(config):
     assert json.loads(json.dumps(history.to_dict())) == history.to_dict()
 
 
+def test_the_first_gradient_is_kept_after_the_epochs_asked_for(tmp_path):
+    config = replace(MLP, epochs=4, gradient_epochs=(0, 3))
+    model, history = trained(config)
+    assert list(history.first_gradient) == ["0", "3"]
+    for epoch in (0, 3):
+        norm = torch.tensor(history.first_gradient[str(epoch)]).norm().item()
+        assert norm == pytest.approx(history.layers["gradient_norm"][epoch][0], rel=1e-5)
+    assert torch.tensor(history.first_gradient["0"]).shape == model.stem[1].weight.shape
+    _, without = trained(replace(config, gradient_epochs=()))
+    assert without.first_gradient == {} and without.val_loss == history.val_loss
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        trained(config, checkpoint=checkpoint, on_epoch=interrupt_after(2))
+    _, resumed = trained(config, checkpoint=checkpoint)
+    assert resumed.first_gradient == history.first_gradient
+
+
 def test_layer_statistics_are_of_512_training_images(monkeypatch):
     sizes = []
     original = training.layer_statistics
