@@ -1,0 +1,156 @@
+"""Lesions of trained networks: blocks deleted or swapped, without training again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import combinations, islice
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor, nn
+
+from labutils.evaluation import Execution, evaluate
+from labutils.layers import Block
+
+Images = Shaped[Tensor, "n channels height width"]
+Labels = Int64[Tensor, " n"]
+
+
+def removable_blocks(model: nn.Module) -> dict[str, Block]:
+    """The blocks whose output has the shape of their input, by name, first to last.
+
+    These can be deleted without touching any other layer.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, Block) and isinstance(module.shortcut, nn.Identity)
+    }
+
+
+@contextmanager
+def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+    """Inside the context these blocks hand on their input; afterwards all is as it was.
+
+    A residual network keeps the path through their skips, a plain one loses two layers each.
+
+    Raises:
+        ValueError: one of them is no block that can be deleted; the message lists those that can.
+    """
+    removable = _checked(model, names)
+    with _replaced(model, {name: nn.Identity() for name in removable}):
+        yield
+
+
+@contextmanager
+def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
+    """Inside the context two blocks of one shape have changed places.
+
+    Raises:
+        ValueError: one is no block that can be moved, or their shapes differ.
+    """
+    blocks = _checked(model, (first, second))
+    shapes = [[p.shape for p in blocks[name].parameters()] for name in (first, second)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{first} and {second} have different shapes: swap blocks of one stage")
+    with _replaced(model, {first: blocks[second], second: blocks[first]}):
+        yield
+
+
+def deletion_curves(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    *,
+    orders: int,
+    seed: int = 0,
+    execution: Execution | None = None,
+) -> list[list[float]]:
+    """Accuracy after 0, 1, 2, ... deleted blocks, until none is left to delete.
+
+    Source: Veit, Wilber and Belongie 2016, "Residual Networks Behave Like Ensembles of
+    Relatively Shallow Networks", section 4.2.
+
+    Args:
+        orders: in how many random orders the blocks are deleted.
+        seed: draws the orders; two networks with as many blocks get the same ones.
+
+    Returns:
+        One list an order, of one accuracy in [0, 1] more than there are removable blocks.
+    """
+    names = list(removable_blocks(model))
+    generator = torch.Generator().manual_seed(seed)
+    curves = []
+    whole = evaluate(model, images, labels, execution=execution).accuracy
+    for _ in range(orders):
+        order = [names[i] for i in torch.randperm(len(names), generator=generator)]
+        curve = [whole]
+        for count in range(1, len(order) + 1):
+            with deleted(model, order[:count]):
+                curve.append(evaluate(model, images, labels, execution=execution).accuracy)
+        curves.append(curve)
+    return curves
+
+
+def single_deletions(
+    model: nn.Module, images: Images, labels: Labels, *, execution: Execution | None = None
+) -> dict[str, float]:
+    """Accuracy, in [0, 1], with one block deleted, for each that can be."""
+    found = {}
+    for name in removable_blocks(model):
+        with deleted(model, [name]):
+            found[name] = evaluate(model, images, labels, execution=execution).accuracy
+    return found
+
+
+def swaps(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    *,
+    most: int | None = None,
+    execution: Execution | None = None,
+) -> list[dict[str, object]]:
+    """Accuracy with two blocks of one shape swapped, for each pair or the first `most`.
+
+    Returns:
+        A dictionary a pair: `first` and `second`, `distance` in blocks, and `accuracy` in [0, 1].
+    """
+    names = list(removable_blocks(model))
+    blocks = removable_blocks(model)
+
+    def shape(name: str) -> list[torch.Size]:
+        return [parameter.shape for parameter in blocks[name].parameters()]
+
+    pairs = (pair for pair in combinations(names, 2) if shape(pair[0]) == shape(pair[1]))
+    found: list[dict[str, object]] = []
+    for first, second in islice(pairs, most):
+        with swapped(model, first, second):
+            accuracy = evaluate(model, images, labels, execution=execution).accuracy
+        distance = names.index(second) - names.index(first)
+        found.append({"first": first, "second": second, "distance": distance, "accuracy": accuracy})
+    return found
+
+
+def _checked(model: nn.Module, names: Sequence[str]) -> dict[str, Block]:
+    removable = removable_blocks(model)
+    unknown = [name for name in names if name not in removable]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(unknown)} cannot be deleted or moved: take some of "
+            f"{', '.join(removable) or 'none, this network has no such block'}"
+        )
+    return {name: removable[name] for name in names}
+
+
+@contextmanager
+def _replaced(model: nn.Module, replacements: dict[str, nn.Module]) -> Iterator[None]:
+    originals = {name: model.get_submodule(name) for name in replacements}
+    try:
+        for name, module in replacements.items():
+            model.set_submodule(name, module)
+        yield
+    finally:
+        for name, module in originals.items():
+            model.set_submodule(name, module)

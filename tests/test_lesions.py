@@ -1,0 +1,135 @@
+import pytest
+import torch
+from torch import nn
+
+from labutils.config import RunConfig
+from labutils.evaluation import evaluate
+from labutils.lesions import (
+    deleted,
+    deletion_curves,
+    removable_blocks,
+    single_deletions,
+    swapped,
+    swaps,
+)
+from labutils.models import build_model
+
+SHAPE = (3, 8, 8)
+CONFIGS = {
+    "mlp": RunConfig(depth=10, width=6, residual=True),
+    "convnet": RunConfig(model="convnet", depth=8, width=4),
+    "resnet": RunConfig(model="resnet", depth=20, width=4, residual=True),
+    "plain-resnet": RunConfig(model="resnet", depth=20, width=4),
+    "strong": RunConfig(model="strong", width=4, residual=True),
+}
+REMOVABLE = {"mlp": 4, "convnet": 3, "resnet": 7, "plain-resnet": 7, "strong": 3}
+every_config = pytest.mark.parametrize("name", CONFIGS)
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, *SHAPE), generator=generator, dtype=torch.uint8)
+    return images, torch.randint(0, 4, (40,), generator=generator)
+
+
+def build(name):
+    """Weights large enough that each block matters to the logits."""
+    model = build_model(CONFIGS[name], SHAPE, 4).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(3)
+    return model
+
+
+@every_config
+def test_blocks_that_keep_the_shape_can_be_deleted(name):
+    blocks = removable_blocks(build(name))
+    assert len(blocks) == REMOVABLE[name]
+    assert all(isinstance(block.shortcut, nn.Identity) for block in blocks.values())
+
+
+@every_config
+def test_a_deleted_block_hands_on_its_input(name, batch):
+    model = build(name)
+    block_name, block = list(removable_blocks(model).items())[1]
+    expected = model(batch[0])
+    handle = block.register_forward_hook(lambda module, inputs, output: inputs[0])
+    by_hand = model(batch[0])
+    handle.remove()
+    with deleted(model, [block_name]):
+        assert torch.equal(model(batch[0]), by_hand)
+    assert not torch.equal(by_hand, expected)
+    assert torch.equal(model(batch[0]), expected)
+    assert dict(model.named_modules())[block_name] is block
+
+
+def test_a_network_without_any_removable_block_is_stem_and_head(batch):
+    model = build("mlp")
+    with deleted(model, list(removable_blocks(model))):
+        assert torch.equal(model(batch[0]), model.head(model.stem(model.normalize(batch[0]))))
+
+
+def test_swapped_blocks_are_applied_in_the_other_order(batch):
+    model = build("resnet")
+    blocks = model.blocks
+    expected = model(batch[0])
+    x = model.stem(model.normalize(batch[0]))
+    for number in (2, 1, 0, *range(3, 9)):
+        x = blocks[number](x)
+    with swapped(model, "blocks.0", "blocks.2"):
+        assert torch.equal(model(batch[0]), model.head(x))
+    assert torch.equal(model(batch[0]), expected)
+
+
+def test_all_is_as_it_was_even_after_an_error(batch):
+    model = build("resnet")
+    expected = model(batch[0])
+    for lesion in (
+        deleted(model, ["blocks.0", "blocks.4"]),
+        swapped(model, "blocks.0", "blocks.1"),
+    ):
+        with pytest.raises(KeyboardInterrupt), lesion:
+            assert not torch.equal(model(batch[0]), expected)
+            raise KeyboardInterrupt
+        assert torch.equal(model(batch[0]), expected)
+
+
+def test_what_cannot_be_lesioned_is_refused_with_what_can(batch):
+    model = build("resnet")
+    with pytest.raises(ValueError, match=r"blocks.3, stem cannot be deleted.*blocks.0, blocks.1"):
+        with deleted(model, ["blocks.0", "blocks.3", "stem"]):
+            pass
+    with pytest.raises(ValueError, match="different shapes: swap blocks of one stage"):
+        with swapped(model, "blocks.0", "blocks.4"):
+            pass
+    with pytest.raises(ValueError, match="has no such block"):
+        with deleted(nn.Linear(2, 2), ["weight"]):
+            pass
+
+
+def test_curves_start_whole_and_end_without_blocks(batch):
+    model = build("resnet")
+    curves = deletion_curves(model, *batch, orders=3, seed=1)
+    assert [len(curve) for curve in curves] == [8, 8, 8]
+    whole = evaluate(model, *batch).accuracy
+    with deleted(model, list(removable_blocks(model))):
+        bare = evaluate(model, *batch).accuracy
+    assert {curve[0] for curve in curves} == {whole} and {curve[-1] for curve in curves} == {bare}
+    assert curves != deletion_curves(model, *batch, orders=3, seed=2)
+    assert curves == deletion_curves(model, *batch, orders=3, seed=1)
+    firsts = single_deletions(model, *batch)
+    assert list(firsts) == list(removable_blocks(model))
+    assert {curve[1] for curve in curves} <= set(firsts.values())
+
+
+def test_swaps_are_those_of_one_stage(batch):
+    model = build("resnet")
+    found = swaps(model, *batch)
+    assert len(found) == 3 + 1 + 1  # stages with 3, 2 and 2 blocks that keep the shape
+    for pair in found:
+        with swapped(model, pair["first"], pair["second"]):
+            assert pair["accuracy"] == evaluate(model, *batch).accuracy
+    assert [pair["distance"] for pair in found] == [1, 2, 1, 1, 1]
+    assert swaps(model, *batch, most=2) == found[:2]
