@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+
+from labutils.experiments import EXPERIMENTS, configs, load, stall_depth
+from labutils.grids import STALL_DEPTH
+from labutils.profiles import profile
+
+FULL, QUICK = profile("full"), profile("quick")
+# what makes a network of another family, precision included: MLPs gain nothing from bf16
+NETWORK = ("model", "depth", "width", "stages", "norm", "init", "dropout", "precision")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("which", [FULL, QUICK], ids=["full", "quick"])
+def test_a_grid_has_no_configuration_twice(name, which):
+    ids = [config.id for config in configs(name, which)]
+    assert ids and len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_quick_uses_built_in_data_and_full_the_real_sets(name):
+    assert {c.data for c in configs(name, FULL)} <= {"mnist", "cifar10"}
+    assert {c.data for c in configs(name, QUICK)} <= {"digits", "shapes10"}
+
+
+def test_networks_of_a_block_differ_only_in_what_the_block_compares():
+    """Mistake 14 of the older reports: other optimisers, schedules or epochs for one of two."""
+    compared = {
+        "mnist-width": {"width", "crop_padding", "seed"},
+        "mnist-depth": {"depth", "residual", "seed"},
+        "cifar10-depth": {"depth", "residual", "seed"},
+        "mnist-blocks": {"width", "depth", "residual", "seed"},
+        "convnet-pair": {"residual"},
+        "convnet-depth": {"depth", "residual", "seed"},
+        "convnet-head": {"depth", "residual"},
+        "resnet-depth": {"depth", "residual", "seed"},
+        "side-by-side": {"residual", "seed", *NETWORK},
+        "augmentation": {"seed"},
+        "schedule": {"seed"},
+        "mnist-cnn": {"seed", *NETWORK},
+        "strong": {"seed"},
+        "strong-plain": {"residual"},
+        "gradients": {"depth", "residual"},
+        "ablation-mnist": {"residual", "norm", "init", "seed"},
+        "ablation-cifar10": {"residual", "norm", "init", "seed"},
+        "rescue": {"learning_rate", "data", "depth"},  # each set at its own depth
+        "best-mlp": {"data", "seed", "epochs", "flip"},  # digits are not mirrored
+    }
+    assert set(compared) == set(EXPERIMENTS)
+    for name, fields in compared.items():
+        first, *others = configs(name, FULL)
+        for other in others:
+            back = replace(other, **{field: getattr(first, field) for field in fields})
+            assert back == first, name
+
+
+def test_the_depth_grids_are_those_of_the_protocol():
+    for data, depths in (("mnist", (2, 4, 10, 22, 26, 34, 40)), ("cifar10", (4, 10, 16, 24, 36))):
+        grid = configs(f"{data}-depth", FULL)
+        for residual in (False, True):
+            for depth in depths if not residual else depths[data == "mnist" :]:
+                assert len(select_configs(grid, depth=depth, residual=residual)) == 3
+        common = {
+            (c.width, c.init, c.norm, c.optimizer, c.learning_rate, c.schedule, c.batch_size,
+             c.epochs, c.patience)
+            for c in grid
+        }  # fmt: skip
+        assert common == {(128, "default", "none", "adam", 1e-3, "constant", 128, 20, None)}
+
+
+def test_the_first_pair_of_convnets_is_part_of_their_grid():
+    assert set(configs("convnet-pair", FULL)) <= set(configs("convnet-depth", FULL))
+
+
+def test_the_ablation_has_ten_cells_of_three_seeds():
+    for data in ("mnist", "cifar10"):
+        grid = configs(f"ablation-{data}", FULL)
+        cells = {(c.residual, c.norm, c.init) for c in grid}
+        assert len(cells) == 10 and len(grid) == 30
+        inits = {residual: {c[2] for c in cells if c[0] == residual} for residual in (False, True)}
+        assert inits[True] - inits[False] == {"zero-residual"}
+
+
+def test_the_strong_network_keeps_to_the_design():
+    for config in configs("strong", FULL):
+        assert config.residual and config.label_smoothing == 0
+    assert len(configs("strong", FULL)) == 3
+
+
+def select_configs(grid, **fields):
+    return [c for c in grid if all(getattr(c, k) == v for k, v in fields.items())]
+
+
+def test_stored_grids_stall_where_the_rescue_looks():
+    for name, depth in STALL_DEPTH.items():
+        assert stall_depth(load(f"{name}-depth", FULL)) == depth
