@@ -396,6 +396,56 @@ def explorer_view(runs: Sequence[Run]) -> Figure:
     return fig
 
 
+@plt.rc_context(STYLE)
+def gradient_view(statistics: dict[str, list[float]], residual: bool) -> Figure:
+    """What the gradient explorer shows of one untrained network, layer by layer.
+
+    Args:
+        statistics: what `gradients.layer_statistics` returns.
+    """
+    fig, axes = _axes(1, 3, (10, 2.9), layout=None)  # a computed layout takes most of 200 ms
+    fig.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.9, wspace=0.3)
+    color = RESIDUAL if residual else PLAIN
+    values = {name: _no_zeros(numbers) for name, numbers in statistics.items()}
+    layers = range(1, len(values["gradient_norm"]) + 1)
+    shown = (
+        ("gradient / at the logits", values["activation_gradient_norm"], 1e-22),
+        ("gradient / weight norm", values["gradient_norm"] / values["weight_norm"], 1e-22),
+        ("activations", values["activation_std"], 1e-12),
+    )
+    for ax, (label, numbers, lowest) in zip(axes, shown, strict=True):
+        scale = numbers[-1] if "logits" in label else 1
+        ax.plot(layers, numbers / scale, ".-", ms=4, lw=1, color=color, label="deviation")
+        ax.set(ylabel=label, yscale="log", xlabel="layer", ylim=(lowest, 1e6))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes[2].plot(layers, values["activation_image_std"], ":", color=color, label="across images")
+    axes[2].legend(loc="lower left")
+    return fig
+
+
+@plt.rc_context(STYLE)
+def live_curves(histories: dict[str, dict[str, list[float]]], epochs: int) -> Figure:
+    """Training loss and validation accuracy of two networks while they train.
+
+    Args:
+        histories: for `plain` and `residual` what has been measured so far, a list a quantity.
+        epochs: how many there will be.
+    """
+    fig, axes = _axes(1, 2, (8, 2.8), layout=None)
+    fig.subplots_adjust(left=0.09, right=0.98, bottom=0.18, top=0.93, wspace=0.28)
+    for _, kind, color in KINDS:
+        for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=True):
+            values = histories[kind].get(quantity, [])
+            ax.plot(range(1, len(values) + 1), values, ".-", color=color, label=kind)
+            ax.set(xlim=(0.5, epochs + 0.5), xlabel="epoch", ylabel=LABELS[quantity])
+            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes[0].set_ylim(0, 2.6)
+    axes[1].set_ylim(0, 1)
+    _percent(axes[1], LABELS["val_accuracy"])
+    axes[0].legend(loc="lower left")
+    return fig
+
+
 def _axes(
     rows: int, columns: int, size: tuple[float, float], **kwargs: object
 ) -> tuple[Figure, np.ndarray]:

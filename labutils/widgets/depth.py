@@ -1,22 +1,18 @@
-"""Explorers for the notebooks: sliders and toggles over stored runs."""
+"""Curves and gradients of stored runs, by family, depth and skip."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import ipywidgets
-import matplotlib.pyplot as plt
 from IPython.display import HTML, Image, clear_output, display
-from matplotlib.figure import Figure
 
 from labutils import summaries
 from labutils.experiments import select
 from labutils.figures import explorer_view
 from labutils.profiles import STAND_INS
 from labutils.runs import Run
-
-WIDE = {"description_width": "initial"}
+from labutils.widgets.drawing import WIDE, draw
 
 
 class DepthExplorer(ipywidgets.VBox):
@@ -80,7 +76,7 @@ class DepthExplorer(ipywidgets.VBox):
             display(HTML(self._missing(grid, depth, residual)))
             return
         display(HTML(f"<p>{_sentence(runs)}</p>"))
-        display(Image(data=_png(explorer_view(runs)), alt=_sentence(runs)))
+        display(Image(data=draw(explorer_view, runs), alt=_sentence(runs)))
 
     def _missing(self, grid: str, depth: int, residual: bool) -> str:
         kind = "residual" if residual else "plain"
@@ -101,14 +97,6 @@ def _grid_title(runs: Sequence[Run]) -> str:
     config = runs[0].config
     norm = ", batch norm" if config.norm == "batch" else ""
     return f"{summaries.FAMILIES[config.model]}{norm}, {summaries.TITLES[config.data]}"
-
-
-def _png(fig: Figure) -> bytes:
-    """Draw the figure once; the inline backend, which looks for tight margins, draws it twice."""
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=80)
-    plt.close(fig)
-    return buffer.getvalue()
 
 
 def _sentence(runs: Sequence[Run]) -> str:

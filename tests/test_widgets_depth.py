@@ -25,7 +25,7 @@ def grids(tmp_path):
 def shown(monkeypatch):
     """What the explorer displays, newest last, without a notebook."""
     seen = []
-    monkeypatch.setattr("labutils.widgets.display", seen.append)
+    monkeypatch.setattr("labutils.widgets.depth.display", seen.append)
     return seen
 
 

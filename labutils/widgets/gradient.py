@@ -1,0 +1,122 @@
+"""Gradients and activations, layer by layer, of networks that are built on the spot."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+
+import ipywidgets
+from IPython.display import HTML, Image, clear_output, display
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from labutils import summaries
+from labutils.config import ConfigError, RunConfig
+from labutils.data import pixel_statistics
+from labutils.figures import gradient_view
+from labutils.gradients import layer_statistics
+from labutils.models import build_model
+from labutils.widgets.drawing import WIDE, draw
+
+
+class GradientExplorer(ipywidgets.VBox):
+    """Gradients and activations by layer of a network that is built and never trained.
+
+    Each move draws new initial weights, sends one batch forward and back, and shows what each
+    layer gets and hands on, in under 200 ms up to depth 40.
+
+    Args:
+        images: uint8 images of one batch; those of ConvNets are the first of them.
+        labels: their class indices.
+    """
+
+    CONVNET_IMAGES = 16  # convolutions cost more: so many keep a move under 200 ms
+
+    def __init__(
+        self,
+        images: UInt8[Tensor, "batch channels height width"],
+        labels: Int64[Tensor, " batch"],
+    ) -> None:
+        self.images, self.labels = images, labels
+        self.model = ipywidgets.Dropdown(
+            options=[("MLP", "mlp"), ("ConvNet", "convnet")], description="Network"
+        )
+        slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "22em"}}
+        self.depth = ipywidgets.IntSlider(
+            value=20, min=4, max=40, step=2, description="Depth (weight layers)", **slider
+        )
+        self.width = ipywidgets.SelectionSlider(
+            options=[4, 8, 16, 32, 64, 128], value=64, description="Width", **slider
+        )
+        self.residual = ipywidgets.Checkbox(
+            value=False, description="Residual (skip connections)", indent=False
+        )
+        self.norm = ipywidgets.Checkbox(value=False, description="Batch norm", indent=False)
+        self.init = ipywidgets.Dropdown(
+            options=[
+                ("PyTorch's default", "default"),
+                ("He's normal", "he"),
+                ("He's, last of each block zero", "zero-residual"),
+            ],
+            description="Initial weights",
+            style=WIDE,
+        )
+        self.output = ipywidgets.Output()
+        controls = (self.model, self.depth, self.width, self.residual, self.norm, self.init)
+        for control in controls:
+            control.observe(self._update, "value")
+        rows = [ipywidgets.HBox(controls[:3]), ipywidgets.HBox(controls[3:])]
+        super().__init__([*rows, self.output])
+        self._update()
+
+    def config(self) -> RunConfig:
+        """The network that the controls describe.
+
+        Raises:
+            ConfigError: there is none; the message says what to change.
+        """
+        convnet = self.model.value == "convnet"
+        return RunConfig(
+            model=self.model.value,
+            depth=self.depth.value,
+            width=min(self.width.value, 16) if convnet else self.width.value,
+            residual=self.residual.value,
+            norm="batch" if self.norm.value else "none",
+            init=self.init.value,
+            stem_stride=2 if convnet else 1,
+        )
+
+    def _update(self, change: object = None) -> None:
+        with self.output:
+            clear_output(wait=True)
+            self._show()
+
+    def _show(self) -> None:
+        try:
+            config = self.config()
+        except ConfigError as error:
+            display(HTML(f"<p>There is no such network: {html.escape(str(error))}.</p>"))
+            return
+        count = self.CONVNET_IMAGES if config.model == "convnet" else len(self.labels)
+        images, labels = self.images[:count], self.labels[:count]
+        classes = int(self.labels.max()) + 1
+        model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(self.images))
+        found = layer_statistics(model, images, labels)
+        text = _gradient_sentence(config, found)
+        display(HTML(f"<p>{text}</p>"))
+        display(Image(data=draw(gradient_view, found, config.residual), alt=text))
+
+
+def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]]) -> str:
+    """What the first layer gets and what the last hidden layer still tells apart."""
+    gradient = found["activation_gradient_norm"]
+    share = gradient[0] / gradient[-1] if gradient[-1] else math.nan
+    spread, mean = found["activation_image_std"][-2], abs(found["activation_mean"][-2])
+    dead = summaries.percent(max(found["dead_units"][:-1]))
+    return (
+        f"{summaries.network_name(config)}, width {config.width}, not trained: the gradient at "
+        f"the first layer is {share:.1e} times that at the logits; a unit of the last hidden "
+        f"layer deviates by {spread:.1e} across images around {mean:.1e}; at most {dead} of a "
+        "layer's units are dead."
+    )
