@@ -50,6 +50,17 @@ def network_name(config: RunConfig) -> str:
     return f"{FAMILIES[config.model]} {config.depth}, {kind}"
 
 
+def cell(run: Run) -> tuple[str, str, str]:
+    """Skip, normalisation and initialisation of a run, in words."""
+    config = run.config
+    inits = {"default": "default", "he": "He", "zero-residual": "He, last zero"}
+    return (
+        "residual" if config.residual else "plain",
+        "batch norm" if config.norm == "batch" else "no norm",
+        inits[config.init],
+    )
+
+
 def percent(share: float) -> str:
     """For example `97.35 %`."""
     return f"{100 * share:.2f} %"
@@ -62,6 +73,13 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def scale(values: Sequence[float]) -> str:
+    """Geometric mean as a power of ten, for example `2.1e-07`; `0` where a value is zero."""
+    if not all(value > 0 for value in values):
+        return "0" if all(np.isfinite(values)) else "not finite"
+    return f"{np.exp(np.mean(np.log(values))):.1e}"
 
 
 def accuracy(runs: Sequence[Run], key: str = "test_accuracy") -> str:

@@ -36,6 +36,11 @@ def fake_outcome(
         "status": status,
         "best_epoch": epochs,
     }
+    if config.gradient_epochs:  # two filters of three channels
+        filters = torch.arange(-27.0, 27).view(2, 3, 3, 3)
+        history["first_gradient"] = {
+            str(epoch): (filters * 10.0**-epoch).tolist() for epoch in config.gradient_epochs
+        }
     metrics = {
         "status": status,
         "epochs": epochs,

@@ -8,6 +8,7 @@ from fakes import fake_runs
 
 from labutils import figures
 from labutils.config import RunConfig
+from labutils.gradients import STATISTICS
 from labutils.profiles import Profile
 
 DEPTHS = (4, 10)
@@ -208,3 +209,77 @@ def test_mistakes_show_each_picture_under_its_title():
     assert [ax.get_title() for ax in axes] == [*(f"picture {n}" for n in range(7)), ""]
     for ax, image in zip(axes, images, strict=False):
         assert (ax.get_images()[0].get_array() == image).all()
+
+
+def test_gradient_by_layer_shows_norm_and_ratio_before_and_after(grid):
+    runs = [run for run in grid if run.config.depth > 2 and run.config.seed == 0]
+    axes = figures.gradient_by_layer(runs).axes
+    assert [ax.get_title() for ax in axes[:2]] == ["MNIST, depth 4", "MNIST, depth 10"]
+    norm, ratio = axes[0], axes[2]
+    assert len(lines(norm)) == len(lines(ratio)) == 4
+    assert list(lines(norm)[0].get_ydata()) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1])
+    assert list(lines(ratio)[0].get_ydata()) == pytest.approx([1] * 4)
+    assert {line.get_linestyle() for line in lines(norm)} == {":", "-"}
+
+
+def test_gradient_maps_share_one_scale(tmp_path):
+    runs = fake_runs(
+        tmp_path,
+        [
+            RunConfig(model="convnet", depth=d, residual=r, gradient_epochs=(2, 8))
+            for d in (4, 10)
+            for r in (False, True)
+        ],
+    )
+    *panels, bar = figures.gradient_maps(runs, (2, 8)).axes
+    assert [ax.get_title() for ax in panels[:4]] == [
+        "depth 4, epoch 2", "depth 4, epoch 8", "depth 10, epoch 2", "depth 10, epoch 8",
+    ]  # fmt: skip
+    assert [panels[0].get_ylabel(), panels[4].get_ylabel()] == ["plain", "residual"]
+    shown = panels[1].get_images()[0]
+    # the first filter's three channels side by side, absolute values
+    assert shown.get_array().shape == (3, 9)
+    assert shown.get_array()[0, 0] == pytest.approx(27e-8)
+    assert shown.get_array()[2, 8] == pytest.approx(1e-8)
+    scales = {(p.get_images()[0].norm.vmin, p.get_images()[0].norm.vmax) for p in panels}
+    assert len(scales) == 1
+    assert next(iter(scales)) == pytest.approx((1e-8, 27e-2))
+    assert bar.get_ylabel() == "|gradient|"
+
+
+def test_ablation_has_a_point_a_run_in_the_row_of_its_cell(tmp_path):
+    runs = fake_runs(
+        tmp_path,
+        [
+            RunConfig(depth=4, residual=r, norm=n, seed=s)
+            for r in (False, True)
+            for n in ("none", "batch")
+            for s in (0, 1)
+        ],
+    )
+    first, second = figures.ablation(runs, runs[:2]).axes
+    points = [line for line in lines(first) if line.get_marker() == "o"]
+    assert sorted(int(line.get_ydata()[0]) for line in points) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert len([line for line in lines(second) if line.get_marker() == "o"]) == 2
+    assert [t.get_text() for t in first.get_yticklabels()][1] == "plain, batch norm, default"
+
+
+def test_lesion_curves_show_each_order_and_their_mean():
+    residual, plain = [[0.9, 0.8, 0.6], [0.9, 0.7, 0.6]], [[0.9, 0.2, 0.1]]
+    (ax,) = figures.lesion_curves({"ResNet 44": {True: residual, False: plain}}).axes
+    assert ax.get_title() == "ResNet 44" and len(lines(ax)) == 5
+    means = {line.get_label(): list(line.get_ydata()) for line in lines(ax)[-3:]}
+    assert means["residual"] == pytest.approx([0.9, 0.75, 0.6])
+
+
+def test_views_of_explorers(grid):
+    statistics = {name: [1e-3, 0.0, 1.0] for name in STATISTICS}
+    relative, ratio, activations = figures.gradient_view(statistics, True).axes
+    drawn = list(lines(relative)[0].get_ydata())
+    assert drawn[0] == 1e-3 and np.isnan(drawn[1]) and drawn[2] == 1  # zero is not drawn
+    assert len(lines(ratio)) == 1 and len(lines(activations)) == 2
+    histories = {"plain": {"train_loss": [2.0, 1.0], "val_accuracy": [0.2, 0.6]}, "residual": {}}
+    loss, accuracy = figures.live_curves(histories, epochs=5).axes
+    assert list(lines(loss)[0].get_ydata()) == [2.0, 1.0]
+    assert list(lines(accuracy)[0].get_xdata()) == [1, 2]
+    assert accuracy.get_xlim() == (0.5, 5.5)

@@ -44,3 +44,9 @@ def test_networks_have_the_names_of_the_report():
         RunConfig(model="strong", residual=True): "strong network 9, residual",
     }
     assert {config: summaries.network_name(config) for config in named} == named
+
+
+def test_scale_is_a_geometric_mean():
+    assert summaries.scale([1e-8, 1e-4]) == "1.0e-06"
+    assert summaries.scale([0.0, 1.0]) == "0"
+    assert summaries.scale([float("nan"), 1.0]) == "not finite"

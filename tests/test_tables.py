@@ -126,6 +126,17 @@ def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):
     assert runs_cost(small) == pytest.approx(runs_cost(runs[:1]) / 4)
 
 
+def test_ablation_table_says_which_cells_train(tmp_path):
+    base = RunConfig(depth=4)
+    runs = fake_runs(tmp_path, [base], train_accuracy=0.1)
+    runs += fake_runs(tmp_path, [replace(base, seed=1), replace(base, residual=True)])
+    frame = tables.ablation_table(runs)
+    assert list(frame["skip"]) == ["plain", "residual"]
+    assert list(frame["trains"]) == ["1 of 2", "1 of 1"]
+    assert list(frame["gradient, first / logits"]) == ["1.0e-03"] * 2
+    assert list(frame["activations"]) == ["1.0e-02"] * 2  # of the last hidden layer
+
+
 def runs_cost(runs):
     (number,) = tables.strong_table(runs)["of the training"][:1]
     return float(number)
