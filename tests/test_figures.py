@@ -140,7 +140,7 @@ def test_a_diverged_run_can_be_drawn(tmp_path):
 
 
 def test_readme_takes_the_alternative_text_from_the_file(which, monkeypatch):
-    monkeypatch.setattr(figures, "profile", lambda name=None: which)
+    monkeypatch.setattr(figures.saving, "profile", lambda name=None: which)
     figures.save_figure(plt.figure(), "some-figure", alt=ALT)
     assert figures.report("some-figure") == f"![{ALT}](images/some-figure.png)"
 

@@ -1,0 +1,46 @@
+"""Every figure of the report, drawn from stored runs, and the one way to save them."""
+
+from labutils.figures.depth import (
+    depth_accuracy,
+    depth_curves,
+    depth_differences,
+    early_stopping,
+    rescue_curves,
+    width_curves,
+)
+from labutils.figures.explorers import depth_overview, explorer_view, gradient_view, live_curves
+from labutils.figures.gradients import (
+    ablation,
+    first_layer_gradient,
+    gradient_by_layer,
+    gradient_maps,
+    lesion_curves,
+    signal_by_layer,
+)
+from labutils.figures.networks import confusion, cost, mistakes, training_curves
+from labutils.figures.saving import report, save_figure
+
+__all__ = [
+    "ablation",
+    "confusion",
+    "cost",
+    "depth_accuracy",
+    "depth_curves",
+    "depth_differences",
+    "depth_overview",
+    "early_stopping",
+    "explorer_view",
+    "first_layer_gradient",
+    "gradient_by_layer",
+    "gradient_maps",
+    "gradient_view",
+    "lesion_curves",
+    "live_curves",
+    "mistakes",
+    "report",
+    "rescue_curves",
+    "save_figure",
+    "signal_by_layer",
+    "training_curves",
+    "width_curves",
+]

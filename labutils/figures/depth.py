@@ -1,0 +1,163 @@
+"""Width, depth and early stopping: curves and final numbers of the grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from labutils.experiments import select
+from labutils.figures.axes import (
+    KINDS,
+    PLAIN,
+    RESIDUAL,
+    STYLE,
+    by_depth,
+    draw_line,
+    draw_points,
+    legend,
+    log_axis,
+    make_axes,
+    percent_axis,
+    title_of,
+)
+from labutils.runs import Run
+
+
+@plt.rc_context(STYLE)
+def width_curves(runs: Sequence[Run]) -> Figure:
+    """Section 1.1: validation loss and accuracy through training, a colour a width.
+
+    Solid lines see the images as they are, dashed ones shifted by up to a pixel; a dot is the
+    epoch whose weights early stopping restored.
+    """
+    widths = sorted({run.config.width for run in runs})
+    colors = dict(zip(widths, sns.color_palette("colorblind"), strict=False))
+    fig, axes = make_axes(1, 2, (9, 3.6))
+    for ax, quantity in zip(axes, ("val_loss", "val_accuracy"), strict=True):
+        for run in runs:
+            style = "--" if run.config.crop_padding else "-"
+            color, best = colors[run.config.width], run.metrics["best_epoch"]
+            draw_line(ax, run, quantity, color, style)
+            ax.plot(best, run.history[quantity][best - 1], ".", color=color)
+    log_axis(axes[0], "validation loss")
+    percent_axis(axes[1], "validation accuracy")
+    entries = [(colors[width], "-", f"width {width}") for width in widths]
+    entries += [("gray", "--", "shifted images"), ("gray", "", "weights restored")]
+    legend(axes[1], entries, outside=True)
+    axes[1].get_legend().legend_handles[-1].set_marker(".")
+    return fig
+
+
+@plt.rc_context(STYLE)
+def depth_curves(runs: Sequence[Run]) -> Figure:
+    """Training loss and validation accuracy through training, plain left, residual right.
+
+    One thin line a run, a colour a depth, equal axes in a row.
+    """
+    depths = sorted({run.config.depth for run in runs})
+    colors = dict(zip(depths, sns.color_palette("viridis_r", len(depths)), strict=True))
+    fig, axes = make_axes(2, 2, (9, 5.6), sharex=True, sharey="row")
+    for column, (residual, kind, _) in enumerate(KINDS):
+        chosen = [r for r in runs if r.config.residual == residual or r.config.depth == 2]
+        for run in chosen:
+            draw_line(axes[0, column], run, "train_loss", colors[run.config.depth])
+            draw_line(axes[1, column], run, "val_accuracy", colors[run.config.depth])
+        axes[0, column].set_title(f"{title_of(runs)}, {kind}")
+    log_axis(axes[0, 0], "training loss")
+    percent_axis(axes[1, 0], "validation accuracy")
+    legend(axes[0, 1], [(colors[d], "-", f"depth {d}") for d in depths], outside=True)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def depth_accuracy(*grids: Sequence[Run]) -> Figure:
+    """Test accuracy against depth, a panel a grid: every run, mean and standard deviation."""
+    fig, axes = make_axes(1, len(grids), (9, 3.6))
+    for ax, runs in zip(axes, grids, strict=True):
+        for residual, kind, color in KINDS:
+            chosen = select(runs, residual=residual)
+            shift = 0.25 if residual else -0.25  # so that points do not hide one another
+            draw_points(
+                ax, by_depth(chosen, lambda r: r.metrics["test_accuracy"]), color, shift, kind
+            )
+        ax.set(title=title_of(runs), xlabel="depth (weight layers)")
+        percent_axis(ax, "test accuracy")
+        ax.set_ylim(bottom=0)
+        ax.legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def depth_differences(*grids: Sequence[Run]) -> Figure:
+    """What the skip changes at each depth, seed by seed: training loss and test accuracy.
+
+    A column a grid. A point is a pair of runs of one seed, residual minus plain.
+    """
+    quantities: dict[str, Callable[[Run], float]] = {
+        "train loss": lambda run: run.history["train_loss"][-1],
+        "points of test accuracy": lambda run: 100 * run.metrics["test_accuracy"],
+    }
+    fig, axes = make_axes(2, len(grids), (9, 5), sharex="col")
+    for column, runs in enumerate(grids):
+        pairs = {
+            (residual, run.config.depth, run.config.seed): run
+            for residual in (False, True)
+            for run in select(runs, residual=residual)
+        }
+        for ax, (name, value) in zip(axes[:, column], quantities.items(), strict=True):
+            values: dict[int, list[float]] = {}
+            for (residual, depth, seed), run in pairs.items():
+                if residual and (False, depth, seed) in pairs:
+                    difference = value(run) - value(pairs[False, depth, seed])
+                    values.setdefault(depth, []).append(difference)
+            draw_points(ax, dict(sorted(values.items())), "black", 0, None)
+            ax.axhline(0, color="gray", lw=1)
+            ax.set_ylabel(f"{name}\nresidual - plain" if column == 0 else None)
+        axes[0, column].set_title(title_of(runs))
+        axes[1, column].set_xlabel("depth (weight layers)")
+    return fig
+
+
+@plt.rc_context(STYLE)
+def rescue_curves(runs: Sequence[Run]) -> Figure:
+    """Training loss of stalled plain networks under several learning rates, a panel a set."""
+    names = list(dict.fromkeys(run.config.data for run in runs))
+    rates = sorted({run.config.learning_rate for run in runs})
+    colors = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
+    fig, axes = make_axes(1, len(names), (9, 3.4))
+    for ax, name in zip(axes, names, strict=True):
+        chosen = select(runs, data=name)
+        for run in chosen:
+            draw_line(ax, run, "train_loss", colors[run.config.learning_rate])
+        ax.set_title(f"{title_of(chosen)}, plain, depth {chosen[0].config.depth}")
+        log_axis(ax, "training loss")
+    legend(axes[-1], [(colors[r], "-", f"rate {r:g}") for r in rates])
+    return fig
+
+
+@plt.rc_context(STYLE)
+def early_stopping(runs: Sequence[Run]) -> Figure:
+    """Epochs until early stopping and test accuracy of each network of report-d's table."""
+    groups = sorted({(r.config.width, r.config.depth, r.config.residual) for r in runs})
+    fig, axes = make_axes(1, 2, (9, 3.2), sharey=True)
+    for row, (width, depth, residual) in enumerate(groups):
+        chosen = select(runs, width=width, depth=depth, residual=residual)
+        color = "gray" if depth == 2 else RESIDUAL if residual else PLAIN
+        for ax, key in zip(axes, ("epochs", "test_accuracy"), strict=True):
+            values = [run.metrics[key] for run in chosen]
+            ax.plot(values, [row] * len(values), "o", color=color, alpha=0.6, ms=4)
+            ax.plot(np.mean(values), row, "|", color=color, ms=16, mew=2)
+    labels = [
+        f"width {w}, depth {d}" + ("" if d == 2 else ", residual" if r else ", plain")
+        for w, d, r in groups
+    ]
+    axes[0].set(yticks=range(len(groups)), yticklabels=labels, xlabel="epochs until early stopping")
+    axes[0].invert_yaxis()
+    axes[1].set_xlabel("test accuracy")
+    axes[1].xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    return fig

@@ -1,0 +1,182 @@
+"""What gradients and activations do, and what lesions do to trained networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from labutils.experiments import select
+from labutils.figures.axes import (
+    KINDS,
+    PLAIN,
+    RESIDUAL,
+    STYLE,
+    kinds_of,
+    legend,
+    make_axes,
+    no_zeros,
+    percent_axis,
+    title_of,
+)
+from labutils.runs import Run
+from labutils.summaries import cell
+
+
+@plt.rc_context(STYLE)
+def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
+    """Gradient of the first hidden layer through training, and its ratio to the weight's norm.
+
+    A line ends where the gradient has become exactly zero.
+    """
+    fig, axes = make_axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
+    for column, depth in enumerate(depths):
+        for residual, kind, color in KINDS:
+            for number, run in enumerate(select(runs, depth=depth, residual=residual)):
+                gradient, weight = (
+                    no_zeros([epoch[0] for epoch in run.history["layers"][name]])
+                    for name in ("gradient_norm", "weight_norm")
+                )
+                label = kind if number == 0 else None
+                axes[0, column].plot(gradient, color=color, lw=1, label=label)
+                axes[1, column].plot(gradient / weight, color=color, lw=1)
+        axes[0, column].set_title(f"{title_of(runs)}, depth {depth}")
+        axes[1, column].set_xlabel("epoch")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes[0, 0].set(ylabel="gradient norm", yscale="log")
+    axes[1, 0].set(ylabel="gradient norm / weight norm", yscale="log")
+    axes[0, 0].legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
+    """What is left of the image in each layer before training: a unit's deviation across images.
+
+    Dotted, the rounding of an fp32 number as large as the plain layer's mean activation: below
+    it two images look the same.
+    """
+    fig, axes = make_axes(1, len(depths), (9, 3.2), sharey=True)
+    for ax, depth in zip(axes, depths, strict=True):
+        for number, (_, kind, color, run) in enumerate(kinds_of(runs, depth)):
+            deviation, mean = (
+                np.array(run.history["layers"][name][0], dtype=float)[:-1]  # without the logits
+                for name in ("activation_image_std", "activation_mean")
+            )
+            layers = range(1, len(mean) + 1)
+            label = kind if run.config.seed == 0 else None
+            ax.plot(layers, deviation, color=color, lw=1, label=label)
+            if number == 0:
+                rounding = mean * np.finfo(np.float32).eps / 2
+                ax.plot(layers, rounding, ":", color="gray", label="rounding in fp32 (plain)")
+        ax.set(title=f"{title_of(runs)}, depth {depth}", xlabel="layer", yscale="log")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes[0].set_ylabel("deviation across images")
+    axes[0].legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def gradient_by_layer(runs: Sequence[Run]) -> Figure:
+    """Gradient norm of every layer's weight, and its ratio to the weight's norm; a column a depth.
+
+    Dotted before training, solid after it.
+    """
+    depths = sorted({run.config.depth for run in runs})
+    fig, axes = make_axes(2, len(depths), (9, 5), sharey="row")
+    for column, depth in enumerate(depths):
+        for _, _, color, run in kinds_of(runs, depth):
+            layers = run.history["layers"]
+            for epoch, style in ((0, ":"), (-1, "-")):
+                gradient = no_zeros(layers["gradient_norm"][epoch])
+                weight = no_zeros(layers["weight_norm"][epoch])
+                at = range(1, len(gradient) + 1)
+                axes[0, column].plot(at, gradient, style, color=color, lw=1.2)
+                axes[1, column].plot(at, gradient / weight, style, color=color, lw=1.2)
+        axes[0, column].set_title(f"{title_of(runs)}, depth {depth}")
+        axes[1, column].set_xlabel("layer")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes[0, 0].set(yscale="log", ylabel="gradient norm")
+    axes[1, 0].set(yscale="log", ylabel="gradient norm / weight norm")
+    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS])
+    legend(axes[1, -1], [("gray", ":", "untrained"), ("gray", "-", "trained")])
+    return fig
+
+
+@plt.rc_context(STYLE | {"axes.grid": False})
+def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
+    """Absolute gradient of the first layer's first filter, on one logarithmic scale for all.
+
+    A row plain and residual, a column a depth and epoch; in each, the filter's input channels
+    side by side. What is exactly zero is white.
+    """
+    depths = sorted({run.config.depth for run in runs})
+    panels = {
+        (residual, depth, epoch): no_zeros(
+            np.abs(run.history["first_gradient"][str(epoch)][0])  # channels x height x width
+        )
+        for residual, _, _ in KINDS
+        for depth in depths
+        for run in select(runs, depth=depth, residual=residual)
+        for epoch in epochs
+    }
+    values = np.concatenate([panel.ravel() for panel in panels.values()])
+    norm = LogNorm(np.nanmin(values), np.nanmax(values))
+    columns = [(depth, epoch) for depth in depths for epoch in epochs]
+    fig, axes = make_axes(2, len(columns), (9, 2.6))
+    for row, (residual, kind, _) in enumerate(KINDS):
+        for column, (depth, epoch) in enumerate(columns):
+            ax, panel = axes[row, column], panels[residual, depth, epoch]
+            picture = ax.imshow(np.hstack(list(panel)), norm=norm, cmap="viridis")
+            for edge in range(1, len(panel)):
+                ax.axvline(edge * panel.shape[-1] - 0.5, color="white", lw=1)
+            ax.set(xticks=[], yticks=[], ylabel=kind if column == 0 else None)
+            if row == 0:
+                ax.set_title(f"depth {depth}, epoch {epoch}")
+    fig.colorbar(picture, ax=axes, label="|gradient|", fraction=0.03)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def ablation(*grids: Sequence[Run]) -> Figure:
+    """Final training loss of every run of skip x norm x initialisation, a panel a grid.
+
+    A row a cell, a point a seed; grey, the loss of always giving the same answer.
+    """
+    cells = list(dict.fromkeys(cell(run) for runs in grids for run in runs))
+    fig, axes = make_axes(1, len(grids), (9, 3.6), sharey=True)
+    for ax, runs in zip(axes, grids, strict=True):
+        for run in runs:
+            color = RESIDUAL if run.config.residual else PLAIN
+            loss = run.history["train_loss"][-1]
+            ax.plot(loss, cells.index(cell(run)), "o", color=color, alpha=0.6, ms=4)
+        ax.axvline(np.log(10), color="gray", lw=1, ls=":")  # ten classes
+        ax.set(title=f"{title_of(runs)}, depth {runs[0].config.depth}", xlabel="training loss")
+    axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
+    axes[0].invert_yaxis()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def lesion_curves(panels: dict[str, dict[bool, Sequence[Sequence[float]]]]) -> Figure:
+    """Accuracy against deleted blocks, a panel a pair of networks.
+
+    Args:
+        panels: by title, for the residual and the plain network, one list of accuracies an order
+            of deletion: after 0, 1, 2, ... blocks.
+    """
+    fig, axes = make_axes(1, len(panels), (9, 3.4), sharey=True)
+    for ax, (title, networks) in zip(axes, panels.items(), strict=True):
+        for residual, kind, color in KINDS:
+            curves = np.asarray(networks[residual])
+            ax.plot(curves.T, color=color, lw=0.8, alpha=0.4)
+            ax.plot(curves.mean(0), "o-", color=color, ms=3, label=kind)
+        ax.set(title=title, xlabel="deleted blocks", ylim=(0, 1))
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    percent_axis(axes[0], "accuracy, not trained again")
+    axes[0].legend()
+    return fig
