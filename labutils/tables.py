@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from labutils.experiments import BASELINES, baselines, load, select
-from labutils.profiles import ROOT, profile
+from labutils.experiments import BASELINES, baselines, load, select, stall_depth
+from labutils.profiles import ROOT, Profile, profile
 from labutils.runs import Run, inference_cost, training_cost
 from labutils.summaries import (
     TITLES,
@@ -227,6 +227,41 @@ def report(name: str) -> str:
     which = profile("full")
     runs = baselines(name, which) if name in BASELINES else []
     return markdown(REPORT[name](runs + load(name, which)))
+
+
+def headline(which: Profile | None = None) -> pd.DataFrame:
+    """The whole report in ten lines, beside what the older reports print."""
+    which = which or profile("full")
+
+    def found(name: str, **fields: object) -> str:
+        return accuracy(select(load(name, which), **fields))
+
+    deepest = max(run.config.depth for run in load("convnet-depth", which))
+    plain, residual = (
+        found("convnet-depth", depth=deepest, residual=skip) for skip in (False, True)
+    )
+    rows = [
+        ("MLP with 64 hidden units", "mnist", "97.35 % (report-d)",
+         found("mnist-width", width=64, crop_padding=1)),
+        ("Well-trained MLP", "mnist", "-", found("best-mlp", data=which.data("mnist"))),
+        ("Well-trained MLP", "cifar10", "43.02 % (report-b)",
+         found("best-mlp", data=which.data("cifar10"))),
+        ("Depth from which no plain MLP learns", "mnist", "26 (report-c)",
+         stall_depth(load("mnist-depth", which))),
+        (f"ConvNet of depth {deepest}, plain / residual", "cifar10", "curves only (report-a)",
+         f"{plain} / {residual}"),
+        ("SmallCNN", "cifar10", "70.28 % (report-b)", found("side-by-side", model="small-cnn")),
+        ("CNN", "cifar10", "79.18 %, validation (report-d)", found("side-by-side", model="cnn")),
+        ("ConvNet-16", "cifar10", "75.37 % (report-b)",
+         found("side-by-side", model="resnet", residual=False)),
+        ("ResNet-16", "cifar10", "82.21 % (report-b)",
+         found("side-by-side", model="resnet", residual=True)),
+        ("Strong network", "cifar10", "-", found("strong")),
+    ]  # fmt: skip
+    return pd.DataFrame(
+        {"what": what, "data": TITLES[which.data(data)], "older reports": older, "here": here}
+        for what, data, older, here in rows
+    )
 
 
 def benchmarks() -> str:

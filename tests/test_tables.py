@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from fakes import fake_runs
+from fakes import fake_outcome, fake_runs
 
-from labutils import tables
+from labutils import experiments, tables
 from labutils.config import RunConfig
+from labutils.profiles import Profile
+from labutils.runs import Store
 
 
 def test_depth_table_has_a_row_a_depth_and_no_residual_at_two(tmp_path):
@@ -124,6 +126,22 @@ def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):
     assert list(frame["test accuracy"]) == ["80.00 %", "90.00 %", "50.00 %", "85.00 ± 7.07 %"]
     small = fake_runs(tmp_path, [replace(base, small_epochs=10, small_size=16)])
     assert runs_cost(small) == pytest.approx(runs_cost(runs[:1]) / 4)
+
+
+def test_headline_has_ten_lines_from_stored_runs(tmp_path):
+    which = Profile("full", tmp_path / "runs", tmp_path / "scratch", tmp_path / "images")
+    grids = ("mnist-width", "best-mlp", "mnist-depth", "convnet-depth", "side-by-side", "strong")
+    for name in grids:
+        for config in experiments.configs(name, which):
+            accuracy = 0.9 if config.residual else 0.5
+            outcome = fake_outcome(config, test_accuracy=accuracy, train_accuracy=accuracy)
+            Store.of(which).save(config, outcome, keep=experiments.KEEP.get(name, "none"))
+    frame = tables.headline(which)
+    assert len(frame) == 10 and list(frame["data"][:3]) == ["MNIST", "MNIST", "CIFAR-10"]
+    here = dict(zip(frame["what"], frame["here"], strict=True))
+    assert here["ConvNet of depth 36, plain / residual"] == "50.00 ± 0.00 % / 90.00 ± 0.00 %"
+    assert here["ConvNet-16"] == "50.00 ± 0.00 %" and here["ResNet-16"] == "90.00 ± 0.00 %"
+    assert here["Strong network"] == "90.00 ± 0.00 %"
 
 
 def test_ablation_table_says_which_cells_train(tmp_path):

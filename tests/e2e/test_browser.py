@@ -1,0 +1,174 @@
+"""The notebook in a real JupyterLab, in headless Chromium: a reader's keyboard and mouse."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+TOKEN = "browser-test"
+MINUTE = 60_000  # Playwright counts in milliseconds
+NOTEBOOK_SETTINGS = {"windowingMode": "none"}  # cells outside the window are in the page, too
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """JupyterLab on loopback, in the quick profile, with a copy of the notebook to work on."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copy(ROOT / "Lab1.ipynb", folder)
+    settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps(NOTEBOOK_SETTINGS))
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0",
+        f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}",
+        f"--LabApp.user_settings_dir={folder / 'settings'}",
+        f"--LabApp.workspaces_dir={folder / 'workspaces'}",
+    ]  # fmt: skip
+    if os.name == "posix" and os.geteuid() == 0:
+        command.append("--allow-root")
+    environment = os.environ | {
+        "LAB_PROFILE": "quick",
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).strip(":"),
+    }
+    log = folder / "server.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    try:
+        yield _address(process, log)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _address(process: subprocess.Popen, log: Path) -> str:
+    """The server's address, once it answers."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())
+        if found:
+            try:
+                urllib.request.urlopen(f"{found[0]}api", timeout=5)
+                return found[0]
+            except urllib.error.URLError:
+                pass
+        time.sleep(0.2)
+    raise AssertionError(f"JupyterLab did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    """The notebook, every cell run."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"needs {CHROMIUM}: install the Debian package chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.goto(f"{server}lab/tree/Lab1.ipynb?token={TOKEN}")
+        page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=MINUTE)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(timeout=MINUTE)
+        page.get_by_role("menuitem", name="Kernel", exact=True).click()
+        page.get_by_text("Restart Kernel and Run All Cells…", exact=True).click()
+        page.get_by_role("button", name="Confirm Kernel Restart").click()
+        _wait_until_all_ran(page)
+        yield page
+        browser.close()
+
+
+def _wait_until_all_ran(page) -> None:
+    """Every code cell has a number, none waits or runs."""
+    done = """() => {
+        const cells = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+        const texts = cells.map(cell => cell.textContent.trim());
+        const numbers = texts.map(text => Number((text.match(/^\\[(\\d+)\\]:$/) || [])[1]));
+        return numbers.every((number, index) => number === index + 1);
+    }"""
+    page.wait_for_function(done, timeout=5 * MINUTE)
+
+
+def test_no_cell_shows_an_error(page):
+    assert page.locator(".jp-CodeCell").count() > 10
+    errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
+    assert errors.all_inner_texts() == []
+    stderr = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
+    assert stderr.all_inner_texts() == []
+
+
+@pytest.fixture(scope="module")
+def explorer(page):
+    """The output of the cell with the depth explorer."""
+    cell = page.locator(".jp-CodeCell", has_text="DepthExplorer(").last
+    cell.scroll_into_view_if_needed()
+    cell.locator(".widget-slider").wait_for(timeout=MINUTE)
+    return cell
+
+
+def seen(explorer) -> tuple[str, str]:
+    """The sentence and the picture that the explorer shows."""
+    sentence = explorer.locator(".jp-OutputArea p").last.inner_text()
+    return sentence, explorer.locator(".jp-OutputArea img").last.get_attribute("src")
+
+
+def changed(page, explorer, before, action) -> tuple[str, str]:
+    action()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if explorer.locator(".jp-OutputArea img").count():
+            now = seen(explorer)
+            if now[0] != before[0] and now[1] != before[1]:
+                return now
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the explorer still shows {before[0]}")
+
+
+def expected(depth: int, residual: bool) -> str:
+    """The accuracy of the stored quick runs of a position, as the explorer words it."""
+    code = (
+        "from labutils import experiments, summaries; from labutils.profiles import profile; "
+        "runs = experiments.load('mnist-depth', profile('quick')); "
+        f"print(summaries.accuracy(experiments.select(runs, depth={depth}, residual={residual})))"
+    )
+    environment = os.environ | {"LAB_PROFILE": "quick", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
+def test_the_depth_slider_moves_by_keyboard_and_shows_the_run_of_its_position(page, explorer):
+    before = seen(explorer)
+    depth = explorer.locator(".widget-slider .widget-readout").first
+    first = int(depth.inner_text())
+    handle = explorer.locator(".widget-slider [role=slider]").first
+    handle.focus()
+    after = changed(page, explorer, before, lambda: page.keyboard.press("ArrowRight"))
+    second = int(depth.inner_text())
+    assert second > first
+    assert expected(second, residual=False) in after[0]
+
+
+def test_the_skip_is_switched_by_keyboard(page, explorer):
+    depth = int(explorer.locator(".widget-slider .widget-readout").first.inner_text())
+    before = seen(explorer)
+    box = explorer.get_by_label("Residual (skip connections)")
+    box.focus()
+    after = changed(page, explorer, before, lambda: page.keyboard.press("Space"))
+    assert box.is_checked()
+    assert expected(depth, residual=True) in after[0]
