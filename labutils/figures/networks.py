@@ -73,7 +73,7 @@ def cost(runs: Sequence[Run]) -> Figure:
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(STYLE | {"axes.grid": False})
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
     """A confusion matrix, in counts: a row a true class, a column an answer."""
     counts = np.asarray(counts)
