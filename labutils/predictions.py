@@ -17,6 +17,7 @@ def answers_on_test(run: Run) -> dict[str, Any]:
     """Confusion matrix and most confident mistakes of a run whose weights are stored.
 
     Returns:
+        `class_names`: so that the rest can be read without the data set.
         `accuracy`: share of correct answers, in [0, 1], of the weights as they are stored.
         `confusion`: a row a true class, a column an answer, in images.
         `mistakes`: the most probable of the wrong answers first, each with `index` (of the test
@@ -29,14 +30,16 @@ def answers_on_test(run: Run) -> dict[str, Any]:
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    model, test = run.model(), data.load(run.config.data).test
+    images = data.load(run.config.data)
+    model, test = run.model(), images.test
     execution = execution_for(model, run.config.precision)
     probability, answers = predict(model.to(execution.device), test.images, execution).max(1)
     wrong = (answers != test.labels).nonzero().flatten()
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MISTAKES]
-    classes = range(data.SPECS[run.config.data].classes)
+    classes = range(len(images.class_names))
     counts = confusion_matrix(test.labels, answers, labels=classes)
     return {
+        "class_names": list(images.class_names),
         "accuracy": (answers == test.labels).float().mean().item(),
         "confusion": counts.tolist(),
         "mistakes": [

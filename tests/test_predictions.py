@@ -22,6 +22,7 @@ def run(tmp_path):
 
 def test_answers_are_those_of_the_stored_weights(run):
     found, test = answers_on_test(run), data.load("digits").test
+    assert found["class_names"] == list(data.load("digits").class_names)
     assert found["accuracy"] == pytest.approx(
         evaluate(run.model(), test.images, test.labels).accuracy
     )
