@@ -163,10 +163,3 @@ def runs_cost(runs):
 def test_markdown_has_as_many_cells_in_each_line():
     text = tables.markdown(pd.DataFrame({"a": [1, 2], "b": ["x ± y", "z"]}))
     assert text == "| a | b |\n|---:|---:|\n| 1 | x ± y |\n| 2 | z |"
-
-
-@pytest.mark.parametrize("name", tables.REPORT)
-def test_every_table_of_the_readme_can_be_made_from_stored_runs(name):
-    lines = tables.report(name).splitlines()
-    assert len(lines) > 2
-    assert len({line.count("|") for line in lines}) == 1
