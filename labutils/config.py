@@ -32,12 +32,16 @@ FAMILIES: dict[str, Family] = {
     "convnet": Family(
         10, 32, "none", 0.0, frozenset({"residual", "norm", "init", "head", "stem_stride"})
     ),
-    "small-cnn": Family(4, 32, "none", 0.0, frozenset({"norm", "init", "dropout"}), True),
+    "small-cnn": Family(4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "padded"}), True),
     "cnn": Family(8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
     "resnet": Family(20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stages"})),
     "strong": Family(9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
 }
 
+# What only some families take.
+MODEL_OPTIONS = (
+    "residual", "norm", "init", "head", "stem_stride", "padded", "stages", "dropout"
+)  # fmt: skip
 # What only some optimisers take, and the value where it is left out.
 MUON_OPTIONS = {"momentum": 0.9, "bias_learning_rate": 0.0, "head_learning_rate": 0.0}
 
@@ -242,6 +246,8 @@ class RunConfig(FitConfig):
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
     stem_stride: int = 1
     """convnet: stride of the first convolution."""
+    padded: bool = True
+    """small-cnn: zeros around each map; without, an image's windows are classified alone."""
     stages: int = 3
     """resnet: stages of equal resolution; depth = 2 x stages x blocks a stage + 2."""
     dropout: float | None = None
@@ -272,7 +278,7 @@ class RunConfig(FitConfig):
         """Refuse an option that the family would silently ignore."""
         for field in fields(RunConfig):
             name = field.name
-            if name not in ("residual", "norm", "init", "head", "stem_stride", "stages", "dropout"):
+            if name not in MODEL_OPTIONS:
                 continue
             neutral = getattr(family, name, field.default)
             if name not in family.options and getattr(self, name) != neutral:

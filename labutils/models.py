@@ -161,11 +161,16 @@ def _small_cnn(
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
     """Two convolutions with max pooling, two linear layers."""
     channels, height, width_px = image_shape
-    width = config.width
-    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm), nn.MaxPool2d(2))
-    blocks = nn.Sequential(*_conv_norm_relu(width, 2 * width, config.norm), nn.MaxPool2d(2))
-    inputs = 2 * width * (height // 4) * (width_px // 4)
-    return stem, blocks, _hidden_head(inputs, classes, config.dropout)
+    width, padding = config.width, 1 if config.padded else 0
+    stem, blocks = (
+        nn.Sequential(
+            *_conv_norm_relu(inputs, outputs, config.norm, padding=padding), nn.MaxPool2d(2)
+        )
+        for inputs, outputs in ((channels, width), (width, 2 * width))
+    )
+    for _ in range(2):
+        height, width_px = ((side - 2 + 2 * padding) // 2 for side in (height, width_px))
+    return stem, blocks, _hidden_head(2 * width * height * width_px, classes, config.dropout)
 
 
 def _cnn(
@@ -200,13 +205,15 @@ def _norm_maker(norm: str, batch_norm: type[nn.Module]) -> Callable[[int], nn.Mo
     return batch_norm if norm == "batch" else lambda width: nn.Identity()
 
 
-def _conv3x3(inputs: int, outputs: int, norm: str, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=norm == "none")
+def _conv3x3(inputs: int, outputs: int, norm: str, stride: int = 1, padding: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, padding, bias=norm == "none")
 
 
-def _conv_norm_relu(inputs: int, outputs: int, norm: str, stride: int = 1) -> list[nn.Module]:
+def _conv_norm_relu(
+    inputs: int, outputs: int, norm: str, stride: int = 1, padding: int = 1
+) -> list[nn.Module]:
     norm_maker = _norm_maker(norm, nn.BatchNorm2d)
-    return [_conv3x3(inputs, outputs, norm, stride), norm_maker(outputs), nn.ReLU()]
+    return [_conv3x3(inputs, outputs, norm, stride, padding), norm_maker(outputs), nn.ReLU()]
 
 
 def _conv_stem(inputs: int, outputs: int, norm: str, stride: int) -> nn.Module:
