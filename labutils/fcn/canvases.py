@@ -1,0 +1,235 @@
+"""Canvases with digits at random places and scales, with boxes, labels and a class a pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+
+from labutils.data import Split
+from labutils.fcn.clutter import KINDS, draw_clutter
+
+BACKGROUND = 10
+NO_DIGIT = -1
+INK = 64  # a pixel at least as light, of 255, belongs to its digit
+TRIES = 60  # places tried for a digit before it is left out
+CHUNK = 2_000  # canvases drawn at a time
+Layout = Literal["separate", "touching", "grid"]
+
+
+@dataclass(frozen=True)
+class Canvases:
+    """Canvases and all that is known of them.
+
+    Attributes:
+        images: uint8, 0 to 255, light digits on black.
+        classes: class of each pixel, `BACKGROUND` (10) where no digit is.
+        boxes: left, top, right and bottom edge of the pixels of each digit, in pixels; zeros
+            where there is none.
+        labels: class of each digit, from left to right; `NO_DIGIT` (-1) where there is none.
+    """
+
+    images: UInt8[Tensor, "n 1 height width"]
+    classes: UInt8[Tensor, "n height width"]
+    boxes: Float[Tensor, "n digits 4"]
+    labels: Int64[Tensor, "n digits"]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def draw_canvases(
+    digits: Split,
+    count: int,
+    *,
+    size: tuple[int, int] = (64, 64),
+    number: tuple[int, int] = (1, 1),
+    scale: tuple[float, float] = (1.0, 1.0),
+    layout: Layout = "separate",
+    clutter: float = 0.0,
+    seed: int,
+) -> Canvases:
+    """Canvases drawn from a seed; each digit lies whole within its canvas.
+
+    Args:
+        digits: where digits are drawn from, one of the three splits.
+        size: height and width.
+        number: the fewest and the most digits; where no place is left there are fewer.
+        scale: the smallest and the largest, 1 being the size of the digits; drawn evenly in its
+            logarithm.
+        layout: `separate`: at least two pixels between boxes. `touching`: each next digit begins
+            where the one before ends, or up to two pixels earlier. `grid`: in rows and columns,
+            as many as fit, `number` and `clutter` aside.
+        clutter: share of canvases with strokes, noise or pieces of letters behind the digits.
+
+    Raises:
+        ValueError: a digit of that scale does not fit.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    side = max(digits.images.shape[2:]) * scale[1]
+    if min(size) < side:
+        raise ValueError(
+            f"a digit of scale {scale[1]:g} takes {side:.0f} pixels: draw on canvases of at least "
+            f"that size (given {size[0]} x {size[1]}), or smaller digits"
+        )
+    parts = []
+    for start in range(0, count, CHUNK):
+        many = min(CHUNK, count - start)
+        slots = _Slots(digits, many, size, number, scale, layout, generator)
+        parts.append(slots.draw())
+    drawn = Canvases(*(torch.cat(field) for field in zip(*parts, strict=True)))
+    return _with_clutter(drawn, clutter, seed, generator) if clutter else drawn
+
+
+class _Slots:
+    """Digits of a chunk of canvases: which, how large and where, slot by slot."""
+
+    def __init__(
+        self,
+        digits: Split,
+        count: int,
+        size: tuple[int, int],
+        number: tuple[int, int],
+        scale: tuple[float, float],
+        layout: Layout,
+        generator: torch.Generator,
+    ) -> None:
+        self.digits, self.size, self.generator, self.layout = digits, size, generator, layout
+        self.grid = [
+            max(int(side // (max(digits.images.shape[2:]) * scale[1])), 1) for side in size
+        ]
+        most = self.grid[0] * self.grid[1] if layout == "grid" else number[1]
+        shape = (count, most)
+        self.source = torch.randint(len(digits), shape, generator=generator)
+        low, high = torch.tensor(scale, dtype=torch.float32).log()
+        self.scale = (low + (high - low) * torch.rand(shape, generator=generator)).exp()
+        fewest = most if layout == "grid" else number[0]
+        wanted = torch.randint(fewest, most + 1, (count, 1), generator=generator)
+        self.there = torch.arange(most) < wanted
+        # extent of each digit's ink, in its own pixels
+        self.ink = _edges(digits.images[self.source.flatten(), 0] >= INK).view(*shape, 4)
+        extent = (self.ink[..., 2:] - self.ink[..., :2]) * self.scale[..., None]
+        self.place = self._place(extent)
+
+    def _place(self, extent: Float[Tensor, "n slots 2"]) -> Float[Tensor, "n slots 2"]:
+        """Left and top edge of the ink of each digit on its canvas."""
+        count, most = self.there.shape
+        place = torch.zeros(count, most, 2)
+        room = torch.tensor([self.size[1], self.size[0]], dtype=torch.float32)
+        for slot in range(most):
+            if self.layout == "grid":
+                place[:, slot] = self._cell(slot, extent[:, slot], room)
+                continue
+            left = self.there[:, slot].nonzero().flatten()
+            for _ in range(TRIES):
+                if len(left) == 0:
+                    break
+                place[left, slot] = self._propose(slot, left, extent, place, room)
+                left = left[self._in_the_way(slot, left, extent, place, room)]
+            self.there[left, slot] = False
+        return place
+
+    def _cell(self, slot: int, extent: Tensor, room: Tensor) -> Tensor:
+        rows, columns = self.grid
+        cell = room / torch.tensor([columns, rows])
+        corner = torch.tensor([slot % columns, slot // columns]) * cell
+        return corner + (cell - extent) / 2
+
+    def _propose(
+        self, slot: int, chosen: Tensor, extent: Tensor, place: Tensor, room: Tensor
+    ) -> Tensor:
+        draw = torch.rand(len(chosen), 2, generator=self.generator)
+        own = extent[chosen, slot]
+        if self.layout == "touching" and slot:
+            before, width = place[chosen, slot - 1], extent[chosen, slot - 1]
+            left = before[:, 0] + width[:, 0] - 2 * draw[:, 0]
+            middle = before[:, 1] + width[:, 1] / 2 - own[:, 1] / 2
+            return torch.stack([left, middle + 6 * (draw[:, 1] - 0.5)], 1)
+        return draw * (room - own)
+
+    def _in_the_way(
+        self, slot: int, chosen: Tensor, extent: Tensor, place: Tensor, room: Tensor
+    ) -> Bool[Tensor, " chosen"]:
+        """Which of the digits that were just placed leave their canvas or meet another."""
+        start, end = place[chosen, slot], place[chosen, slot] + extent[chosen, slot]
+        bad = ((start < 0) | (end > room)).any(1)
+        touching = self.layout == "touching" and slot > 0
+        for other in range(slot - touching):  # the one before may be touched
+            begin = place[chosen, other] - 2
+            stop = place[chosen, other] + extent[chosen, other] + 2
+            meets = ((start < stop) & (end > begin)).all(1)
+            bad |= meets & self.there[chosen, other]
+        if touching:  # where there is nothing to touch the digit finds no place
+            bad |= ~self.there[chosen, slot - 1]
+        return bad
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Images, classes, boxes and labels, digits from left to right."""
+        count, most = self.there.shape
+        height, width = self.size
+        canvas = torch.zeros(count, height, width)
+        classes = torch.full((count, height, width), BACKGROUND, dtype=torch.uint8)
+        boxes, labels = torch.zeros(count, most, 4), torch.full((count, most), NO_DIGIT)
+        for slot in range(most):
+            shown = self._render(slot)
+            there = self.there[:, slot]
+            shown[~there] = 0
+            on_top = (shown >= INK) & (shown > canvas)
+            label = self.digits.labels[self.source[:, slot]]
+            classes = torch.where(on_top, label.to(torch.uint8)[:, None, None], classes)
+            canvas = torch.maximum(canvas, shown)
+            boxes[there, slot] = _edges(shown[there] >= INK)
+            labels[there, slot] = label[there]
+        order = torch.where(labels == NO_DIGIT, torch.inf, boxes[..., 0]).argsort(
+            dim=1, stable=True
+        )
+        boxes = boxes.gather(1, order[..., None].expand_as(boxes))
+        return canvas.to(torch.uint8)[:, None], classes, boxes, labels.gather(1, order)
+
+    def _render(self, slot: int) -> Float[Tensor, "n height width"]:
+        """One digit a canvas, scaled and moved, on black."""
+        height, width = self.size
+        source = self.digits.images[self.source[:, slot]].float()
+        inner = source.shape[-1]
+        scale, place = self.scale[:, slot, None], self.place[:, slot]
+        ink = self.ink[:, slot, :2]
+        axes = []
+        for axis, length in ((0, width), (1, height)):
+            pixels = torch.arange(length) + 0.5
+            at = (pixels - place[:, axis, None]) / scale + ink[:, axis, None]
+            axes.append(2 * at / inner - 1)  # as grid_sample counts
+        across, down = axes
+        grid = torch.stack(
+            [across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], -1
+        )
+        return F.grid_sample(source, grid, align_corners=False)[:, 0].round()
+
+
+def _edges(mask: Bool[Tensor, "n height width"]) -> Float[Tensor, "n 4"]:
+    """Left, top, right and bottom edge of what is true; zeros where nothing is."""
+    found = []
+    for axis in (1, 2):
+        line = mask.any(axis).to(torch.uint8)
+        length = line.shape[1]
+        found.append((line.argmax(1), length - line.flip(1).argmax(1)))
+    (left, right), (top, bottom) = found
+    edges = torch.stack([left, top, right, bottom], 1).float()
+    return edges * mask.flatten(1).any(1)[:, None]
+
+
+def _with_clutter(
+    canvases: Canvases, share: float, seed: int, generator: torch.Generator
+) -> Canvases:
+    """Clutter behind the digits of some canvases: the digits' own pixels stay as they are."""
+    kinds = [kind for kind in KINDS if kind != "blank"]
+    chosen = torch.randperm(len(canvases), generator=generator)[: round(share * len(canvases))]
+    images = canvases.images.clone()
+    for kind, part in zip(kinds, chosen.tensor_split(len(kinds)), strict=True):
+        behind = draw_clutter(kind, len(part), tuple(images.shape[2:]), seed=seed)
+        digit = canvases.classes[part][:, None] != BACKGROUND
+        images[part] = torch.where(digit, images[part], torch.maximum(images[part], behind))
+    return Canvases(images, canvases.classes, canvases.boxes, canvases.labels)

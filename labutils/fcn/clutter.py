@@ -1,0 +1,102 @@
+"""Canvases without any digit: blank, noise, strokes, and fragments of letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+LETTERS = "ABCDEFGHJKLMNPQRTUVWXYabdefhkmnrtwy"  # no O, I, l, S, Z, g, q: they look like digits
+FONTS = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+)
+FRAGMENT = 12  # side in pixels of what is seen of a letter: less than a digit
+
+
+def draw_clutter(
+    kind: str, count: int, size: tuple[int, int], *, seed: int
+) -> UInt8[Tensor, "count 1 height width"]:
+    """Digit-free canvases of one kind, light on black, drawn from a seed.
+
+    `blank` is black. `noise` is a grey value a pixel, up to a brightness drawn for each canvas,
+    half of them blurred. `strokes` are one to four straight or bent lines, one to three pixels
+    wide. `letters` are one to four pieces of 12x12 pixels cut from letters of five fonts, letters
+    that look like digits left out.
+
+    Args:
+        size: height and width.
+
+    Raises:
+        ValueError: there is no such kind; the message lists them.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"no clutter {kind!r}: choose one of {', '.join(KINDS)}")
+    random = np.random.default_rng([seed, list(KINDS).index(kind)])
+    canvases = np.zeros((count, *size), np.uint8)
+    for canvas in canvases:
+        KINDS[kind](canvas, random)
+    return torch.from_numpy(canvases)[:, None]
+
+
+def _blank(canvas: np.ndarray, random: np.random.Generator) -> None:
+    pass
+
+
+def _noise(canvas: np.ndarray, random: np.random.Generator) -> None:
+    canvas[:] = random.integers(0, random.integers(30, 256), canvas.shape, dtype=np.uint8)
+    if random.random() < 0.5:
+        canvas[:] = cv2.GaussianBlur(canvas, (0, 0), random.uniform(0.5, 2.0))
+
+
+def _strokes(canvas: np.ndarray, random: np.random.Generator) -> None:
+    height, width = canvas.shape
+    for _ in range(random.integers(1, 5)):
+        start = random.uniform((0, 0), (width, height))
+        length, angle = random.uniform(4, 30), random.uniform(0, 2 * np.pi)
+        bend = random.uniform(-0.8, 0.8) if random.random() < 0.5 else 0.0
+        steps = np.linspace(0, 1, 8)
+        directions = angle + bend * steps
+        moves = length / 8 * np.stack([np.cos(directions), np.sin(directions)], 1)
+        points = np.round(start + np.cumsum(moves, 0)).astype(np.int32)
+        color = int(random.integers(120, 256))
+        cv2.polylines(canvas, [points], False, color, int(random.integers(1, 4)), cv2.LINE_AA)
+
+
+def _letters(canvas: np.ndarray, random: np.random.Generator) -> None:
+    height, width = canvas.shape
+    for _ in range(random.integers(1, 5)):
+        piece = _fragment(random)
+        top = random.integers(0, max(height - FRAGMENT, 0) + 1)
+        left = random.integers(0, max(width - FRAGMENT, 0) + 1)
+        place = canvas[top : top + FRAGMENT, left : left + FRAGMENT]
+        np.maximum(place, piece[: place.shape[0], : place.shape[1]], out=place)
+
+
+def _fragment(random: np.random.Generator) -> np.ndarray:
+    """A piece of a letter with at least a few light pixels."""
+    letter, font = random.choice(list(LETTERS)), int(random.choice(FONTS))
+    sheet = np.zeros((40, 40), np.uint8)
+    thickness = int(random.integers(1, 4))
+    cv2.putText(sheet, letter, (6, 32), font, 1.0, 255, thickness, cv2.LINE_AA)
+    rows, columns = sheet.nonzero()
+    at = random.integers(len(rows))  # some light pixel is in the piece
+    top = np.clip(rows[at] - random.integers(FRAGMENT), 0, 40 - FRAGMENT)
+    left = np.clip(columns[at] - random.integers(FRAGMENT), 0, 40 - FRAGMENT)
+    piece = sheet[top : top + FRAGMENT, left : left + FRAGMENT]
+    return (piece * random.uniform(0.6, 1.0)).astype(np.uint8)
+
+
+KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], None]] = {
+    "blank": _blank,
+    "noise": _noise,
+    "strokes": _strokes,
+    "letters": _letters,
+}
