@@ -78,7 +78,8 @@ def _readable(field: StructFieldSpec) -> StructFieldSpec:
     if field.default is False:
         return dataclasses.replace(field, type=Annotated[field.type, _default("off")])
     if field.default == ():
-        return dataclasses.replace(field, type=Annotated[field.type, _default("none")])
+        words = tyro.conf.arg(metavar="INT...", help_behavior_hint="(default: none)")
+        return dataclasses.replace(field, type=Annotated[field.type, words])
     return field
 
 

@@ -32,7 +32,9 @@ FAMILIES: dict[str, Family] = {
     "convnet": Family(
         10, 32, "none", 0.0, frozenset({"residual", "norm", "init", "head", "stem_stride"})
     ),
-    "small-cnn": Family(4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "padded"}), True),
+    "small-cnn": Family(
+        4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "unpadded"}), True
+    ),
     "cnn": Family(8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
     "resnet": Family(20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stages"})),
     "strong": Family(9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
@@ -40,7 +42,7 @@ FAMILIES: dict[str, Family] = {
 
 # What only some families take.
 MODEL_OPTIONS = (
-    "residual", "norm", "init", "head", "stem_stride", "padded", "stages", "dropout"
+    "residual", "norm", "init", "head", "stem_stride", "unpadded", "stages", "dropout"
 )  # fmt: skip
 # What only some optimisers take, and the value where it is left out.
 MUON_OPTIONS = {"momentum": 0.9, "bias_learning_rate": 0.0, "head_learning_rate": 0.0}
@@ -246,8 +248,8 @@ class RunConfig(FitConfig):
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
     stem_stride: int = 1
     """convnet: stride of the first convolution."""
-    padded: bool = True
-    """small-cnn: zeros around each map; without, an image's windows are classified alone."""
+    unpadded: bool = False
+    """small-cnn: convolutions without zeros around their maps, which then shrink."""
     stages: int = 3
     """resnet: stages of equal resolution; depth = 2 x stages x blocks a stage + 2."""
     dropout: float | None = None

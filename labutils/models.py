@@ -161,7 +161,7 @@ def _small_cnn(
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
     """Two convolutions with max pooling, two linear layers."""
     channels, height, width_px = image_shape
-    width, padding = config.width, 1 if config.padded else 0
+    width, padding = config.width, 0 if config.unpadded else 1
     stem, blocks = (
         nn.Sequential(
             *_conv_norm_relu(inputs, outputs, config.norm, padding=padding), nn.MaxPool2d(2)

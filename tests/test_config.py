@@ -58,7 +58,7 @@ OTHER_VALUES = {
     "init": "he",
     "head": "fully-convolutional",
     "stem_stride": 2,
-    "padded": False,
+    "unpadded": True,
     "stages": 2,
     "dropout": 0.1,
 }
@@ -77,7 +77,7 @@ BASE_FOR = {
     "small_size": {"small_epochs": 2, "small_size": 16},
     "head": {"model": "convnet"},
     "stem_stride": {"model": "convnet"},
-    "padded": {"model": "small-cnn"},
+    "unpadded": {"model": "small-cnn"},
     "stages": {"model": "resnet", "depth": 14},
 }
 
@@ -258,7 +258,7 @@ NOT_DEFAULT = {
     "init": "he",
     "head": "fully-convolutional",
     "stem_stride": 2,
-    "padded": False,
+    "unpadded": True,
     "stages": 2,
     "dropout": 0.25,
 }

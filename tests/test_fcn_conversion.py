@@ -11,7 +11,7 @@ from labutils.models import Classifier, build_model
 SHAPE = (1, 28, 28)
 CONFIGS = {
     "small-cnn": RunConfig(model="small-cnn", width=4, dropout=0.3),
-    "small-cnn-unpadded": RunConfig(model="small-cnn", width=4, padded=False),
+    "small-cnn-unpadded": RunConfig(model="small-cnn", width=4, unpadded=True),
     "small-cnn-norm": RunConfig(model="small-cnn", width=4, norm="batch"),
     "cnn": RunConfig(model="cnn", width=4),
     "convnet": RunConfig(model="convnet", depth=4, width=4, stem_stride=2),
@@ -19,7 +19,6 @@ CONFIGS = {
     "resnet": RunConfig(model="resnet", depth=8, width=4, residual=True),
 }
 UNPADDED = CONFIGS["small-cnn-unpadded"]
-PADDING_FREE = ["small-cnn-unpadded"]
 
 
 def build(name_or_config, shape=SHAPE):

@@ -118,6 +118,7 @@ def test_help_is_readable(command):
 
 
 DEFAULTS = {
+    "gradient_epochs": "none",
     "depth": ", ".join(f"{name} {FAMILIES[name].depth}" for name in ("mlp", "convnet", "resnet")),
     "width": ", ".join(f"{name} {FAMILIES[name].width}" for name in ("mlp", "convnet", "resnet")),
     "norm": "batch for cnn and resnet",

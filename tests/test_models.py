@@ -29,7 +29,7 @@ CONFIGS = {
     "convnet-fcn": RunConfig(model="convnet", depth=4, width=4, head="fully-convolutional"),
     "convnet-stride": RunConfig(model="convnet", depth=4, width=4, stem_stride=2),
     "small-cnn": RunConfig(model="small-cnn", width=4, norm="batch"),
-    "small-cnn-unpadded": RunConfig(model="small-cnn", width=4, padded=False),
+    "small-cnn-unpadded": RunConfig(model="small-cnn", width=4, unpadded=True),
     "cnn": RunConfig(model="cnn", width=4),
     "cnn-plain": RunConfig(model="cnn", width=4, norm="none"),
     "resnet20": RunConfig(model="resnet", depth=20, width=4, residual=True),
