@@ -26,9 +26,12 @@ def training_batches(images: Tensor, config: FitConfig) -> Batches:
         return at_size
     scale = config.small_size / images.shape[-1]
     small = _batches(_shrink(images, scale), config, scale)
-    return lambda indices, generator, epoch: (small if epoch < config.small_epochs else at_size)(
-        indices, generator, epoch
-    )
+
+    def cut(indices: Tensor, generator: torch.Generator, epoch: int) -> Tensor:
+        batches = small if epoch < config.small_epochs else at_size
+        return batches(indices, generator, epoch)
+
+    return cut
 
 
 def _batches(images: Tensor, config: FitConfig, scale: float) -> Batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from labutils.config import DataName, RunConfig
@@ -18,15 +19,9 @@ STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 24}
 
 
 def depth_grid(data: DataName, which: Profile) -> list[RunConfig]:
-    """Section 1.2: plain and residual MLPs of each depth; depth 2 has no block, so one of it."""
+    """Section 1.2: plain and residual MLPs of each depth."""
     depths = MNIST_DEPTHS if data == "mnist" else CIFAR10_DEPTHS
-    base = _depth_base(data, which)
-    return [
-        replace(base, depth=depth, residual=residual, seed=seed)
-        for seed in range(2 if which.quick else 3)
-        for depth in depths
-        for residual in ((False,) if depth == 2 else (False, True))
-    ]
+    return _pairs(_depth_base(data, which), depths, range(2 if which.quick else 3))
 
 
 def rescue_grid(which: Profile) -> list[RunConfig]:
@@ -90,12 +85,8 @@ def best_mlp_grid(which: Profile) -> list[RunConfig]:
 
 def convnet_grid(which: Profile) -> list[RunConfig]:
     """Section 1.3: ConvNets without normalisation, plain and residual, of each depth."""
-    return [
-        replace(_convnet_base(which), depth=depth, residual=residual, seed=seed)
-        for seed in _seeds(which)
-        for depth in ((4, 10) if which.quick else CIFAR10_DEPTHS)
-        for residual in (False, True)
-    ]
+    depths = (4, 10) if which.quick else CIFAR10_DEPTHS
+    return _pairs(_convnet_base(which), depths, _seeds(which))
 
 
 def convnet_pair(which: Profile) -> list[RunConfig]:
@@ -105,38 +96,21 @@ def convnet_pair(which: Profile) -> list[RunConfig]:
 
 def head_grid(which: Profile) -> list[RunConfig]:
     """Section 1.3: ConvNets with a 1x1 convolution and average pooling instead of flattening."""
-    return [
-        replace(_convnet_base(which), depth=depth, residual=residual, head="fully-convolutional")
-        for depth in ((4, 10) if which.quick else HEAD_DEPTHS)
-        for residual in (False, True)
-    ]
+    base = replace(_convnet_base(which), head="fully-convolutional")
+    return _pairs(base, (4, 10) if which.quick else HEAD_DEPTHS)
 
 
 def resnet_grid(which: Profile) -> list[RunConfig]:
     """Section 1.3: He's networks with batch norm, and their plain twins."""
-    return [
-        replace(_resnet_base(which), depth=depth, residual=residual, seed=seed)
-        for seed in _seeds(which)
-        for depth in ((8, 14) if which.quick else RESNET_DEPTHS)
-        for residual in (False, True)
-    ]
+    depths = (8, 14) if which.quick else RESNET_DEPTHS
+    return _pairs(_resnet_base(which), depths, _seeds(which))
 
 
 def side_by_side(which: Profile) -> list[RunConfig]:
     """Section 1.4: five families under one protocol; the last two differ in the skip alone."""
     base = _conv_training(which, epochs=10)
-    width = 8 if which.quick else 32
     networks = [
-        replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
-        replace(base, model="small-cnn", depth=4, width=width),
-        replace(
-            base,
-            model="cnn",
-            depth=8,
-            width=width if which.quick else 2 * width,
-            norm="batch",
-            dropout=0.5,
-        ),
+        *_shallow_networks(base, which, cnn_width=8 if which.quick else 64),
         *(replace(_resnet16(base, which), residual=residual) for residual in (False, True)),
     ]
     return [replace(network, seed=seed) for seed in _seeds(which) for network in networks]
@@ -164,12 +138,7 @@ def mnist_cnn_grid(which: Profile) -> list[RunConfig]:
     """Section 1.4: an MLP and two CNNs on MNIST under one protocol."""
     base = replace(_conv_training(which, epochs=8), data=which.data("mnist"), flip=False)
     base = replace(base, crop_padding=2)
-    width = 8 if which.quick else 32
-    networks = [
-        replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
-        replace(base, model="small-cnn", depth=4, width=width),
-        replace(base, model="cnn", depth=8, width=width, norm="batch", dropout=0.5),
-    ]
+    networks = _shallow_networks(base, which, cnn_width=8 if which.quick else 32)
     return [replace(network, seed=seed) for seed in _seeds(which) for network in networks]
 
 
@@ -211,11 +180,7 @@ def gradient_grid(which: Profile) -> list[RunConfig]:
     """Why residuals work: ConvNets that keep their first filters' gradient, early and late."""
     base = _convnet_base(which)
     base = replace(base, gradient_epochs=(0, 1 if which.quick else 2, base.epochs))
-    return [
-        replace(base, depth=depth, residual=residual)
-        for depth in ((4, 10) if which.quick else (10, 20, 40))
-        for residual in (False, True)
-    ]
+    return _pairs(base, (4, 10) if which.quick else (10, 20, 40))
 
 
 def ablation_grid(data: DataName, which: Profile) -> list[RunConfig]:
@@ -260,6 +225,26 @@ def _early_stopping_seeds(which: Profile) -> range:
 
 def _seeds(which: Profile) -> range:
     return range(1 if which.quick else 3)
+
+
+def _pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = (0,)) -> list[RunConfig]:
+    """A plain and a residual network of each depth and seed; depth 2 has no block, so one of it."""
+    return [
+        replace(base, depth=depth, residual=residual, seed=seed)
+        for seed in seeds
+        for depth in depths
+        for residual in ((False,) if depth == 2 else (False, True))
+    ]
+
+
+def _shallow_networks(base: RunConfig, which: Profile, cnn_width: int) -> list[RunConfig]:
+    """The MLP, SmallCNN and CNN that section 1.4 compares, trained as `base` says."""
+    width = 8 if which.quick else 32
+    return [
+        replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
+        replace(base, model="small-cnn", depth=4, width=width),
+        replace(base, model="cnn", depth=8, width=cnn_width, norm="batch", dropout=0.5),
+    ]
 
 
 def _conv_training(which: Profile, epochs: int) -> RunConfig:
