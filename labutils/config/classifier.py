@@ -1,0 +1,142 @@
+"""RunConfig: a classifier's whole run, and what each model family takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal, NamedTuple
+
+from labutils.config.base import ConfigError, DataName, at_least, below_one, choice
+from labutils.config.fit import FitConfig
+
+ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
+
+
+class Family(NamedTuple):
+    """What a model family takes where the configuration leaves a field open, and what it knows."""
+
+    depth: int
+    width: int
+    norm: str
+    dropout: float
+    options: frozenset[str]
+    fixed_depth: bool = False
+
+
+FAMILIES: dict[str, Family] = {
+    "mlp": Family(4, 128, "none", 0.0, frozenset({"residual", "norm", "init", "dropout"})),
+    "convnet": Family(
+        10, 32, "none", 0.0, frozenset({"residual", "norm", "init", "head", "stem_stride"})
+    ),
+    "small-cnn": Family(
+        4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "unpadded"}), True
+    ),
+    "cnn": Family(8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
+    "resnet": Family(20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stages"})),
+    "strong": Family(9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
+}
+
+# What only some families take.
+MODEL_OPTIONS = (
+    "residual", "norm", "init", "head", "stem_stride", "unpadded", "stages", "dropout"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(FitConfig):
+    """A classifier's whole run: data set, network, and how it is trained.
+
+    Raises:
+        ConfigError: a value is out of range, or the model family has no such option.
+    """
+
+    kind: ClassVar[str] = "classifier"
+
+    data: DataName = "mnist"
+    """Data set; digits, shapes10 and shapes20 are built in, the others are downloaded."""
+    model: ModelName = "mlp"
+    """Model family."""
+    depth: int | None = None
+    """Weight layers, first and head included. Default: mlp 4, convnet 10, resnet 20."""
+    width: int | None = None
+    """Units of a hidden layer, or filters of the first. Default: mlp 128, convnet 32, resnet 16."""
+    residual: bool = False
+    """Add the block's input to its output (He et al. 2015); the weights stay the same."""
+    norm: Literal["none", "batch"] | None = None
+    """Normalisation after each hidden weight layer. Default: batch for cnn and resnet."""
+    init: Literal["default", "he", "zero-residual", "partial-identity"] = "default"
+    """PyTorch's, He's, He's with each residual block's last layer at zero, or filters of which as
+    many as there are input channels pass these on (PyTorch's for the others)."""
+    head: Literal["flatten", "fully-convolutional"] = "flatten"
+    """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
+    stem_stride: int = 1
+    """convnet: stride of the first convolution."""
+    unpadded: bool = False
+    """small-cnn: convolutions without zeros around their maps, which then shrink."""
+    stages: int = 3
+    """resnet: stages of equal resolution; depth = 2 x stages x blocks a stage + 2."""
+    dropout: float | None = None
+    """Share of hidden units dropped before the head. Default: 0.5 for cnn, 0 for the rest."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice("data", self.data, DataName.__args__)
+        choice("model", self.model, ModelName.__args__)
+        family = FAMILIES[self.model]
+        for name in ("depth", "width", "norm", "dropout"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(family, name))
+        choice("norm", self.norm, ("none", "batch"))
+        choice("init", self.init, ("default", "he", "zero-residual", "partial-identity"))
+        choice("head", self.head, ("flatten", "fully-convolutional"))
+        at_least("depth", self.depth, 2)
+        at_least("width", self.width, 1)
+        at_least("stem_stride", self.stem_stride, 1)
+        at_least("stages", self.stages, 1)
+        below_one("dropout", self.dropout)
+        self._check_options(family)
+        self._check_depth(family)
+        if self.norm == "batch" and self.batch_size == 1:
+            raise ConfigError("batch normalisation needs a batch_size of 2 or more (given 1)")
+
+    def _check_options(self, family: Family) -> None:
+        """Refuse an option that the family would silently ignore."""
+        for field in fields(RunConfig):
+            name = field.name
+            if name not in MODEL_OPTIONS:
+                continue
+            neutral = getattr(family, name, field.default)
+            if name not in family.options and getattr(self, name) != neutral:
+                having = sorted(m for m, f in FAMILIES.items() if name in f.options)
+                raise ConfigError(
+                    f"{self.model} has no option {name} (given {getattr(self, name)!r}): "
+                    f"leave it out, or take one of {', '.join(having)}"
+                )
+        if self.init == "zero-residual" and not self.residual:
+            raise ConfigError("init zero-residual needs residual: a plain network would output 0")
+        if self.init == "zero-residual" and self.model == "strong":
+            raise ConfigError("init zero-residual: the norms of strong have no scale to start at 0")
+        if self.init == "partial-identity" and self.model == "mlp":
+            raise ConfigError("init partial-identity is for convolutions: mlp has none")
+
+    def _check_depth(self, family: Family) -> None:
+        depth = self.depth
+        if family.fixed_depth:
+            if depth != family.depth:
+                raise ConfigError(f"{self.model} has depth {family.depth}, not {depth}: leave out")
+            return
+        step = 2 * self.stages if self.model == "resnet" else 2
+        if (depth - 2) % step:
+            near = [2 + step * blocks for blocks in range(1, 4)]
+            raise ConfigError(
+                f"depth {depth} is not 2 + {step} x blocks for {self.model}: "
+                f"take for example {near[0]}, {near[1]} or {near[2]}"
+            )
+        if depth == 2 and (self.residual or self.model == "resnet"):
+            raise ConfigError("depth 2 has no block to put a skip around: give a larger depth")
+
+    @property
+    def label(self) -> str:
+        """For example `cifar10-convnet16-residual-s0`."""
+        plain = "residual" if self.residual else "plain"
+        middle = f"-{plain}" if "residual" in FAMILIES[self.model].options else ""
+        return f"{self.data}-{self.model}{self.depth}{middle}-s{self.seed}"

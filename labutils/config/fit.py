@@ -1,0 +1,108 @@
+"""FitConfig: how a network is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from labutils.config.base import Config, ConfigError, at_least, below_one, choice
+
+# What only some optimisers take, and the value where it is left out.
+MUON_OPTIONS = {"momentum": 0.9, "bias_learning_rate": 0.0, "head_learning_rate": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(Config):
+    """How a network is trained: optimiser, schedule, epochs, augmentation, precision, seed."""
+
+    kind: ClassVar[str] = "fit"
+
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
+    """sgd is with Nesterov momentum; muon trains filters, and such an sgd all other weights."""
+    learning_rate: float = 1e-3
+    """The highest learning rate of the schedule."""
+    schedule: Literal["constant", "linear", "cosine", "one-cycle"] = "constant"
+    """linear and cosine fall to zero; one-cycle rises first (Smith and Topin 2018)."""
+    momentum: float = 0.9
+    """For sgd, and for muon's filters."""
+    bias_learning_rate: float = 0.0
+    """muon: highest rate of the sgd that trains biases and norms."""
+    head_learning_rate: float = 0.0
+    """muon: highest rate of the sgd that trains the head."""
+    weight_decay: float = 0.0
+    """Decoupled for adamw, an L2 term of the gradient for adam and sgd."""
+    batch_size: int = 128
+    """The last, smaller batch of an epoch is used too."""
+    epochs: int = 20
+    """The most epochs; fewer where early stopping ends the run."""
+    patience: int | None = None
+    """Stop after so many epochs without lower validation loss, restore the best. Default: never."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes; recorded losses are never smoothed."""
+    flip: bool = False
+    """Mirror each training image with probability one half."""
+    alternating_flip: bool = False
+    """With flip: mirror each image in every second epoch instead (Jordan 2024)."""
+    crop_padding: int = 0
+    """Pad training images by so many black pixels and cut each back at a random place."""
+    cutout: int = 0
+    """Side in pixels of a square blanked at a random place of each training image."""
+    small_epochs: int = 0
+    """Train so many epochs at first on images shrunk to `small_size`; crops shrink with them."""
+    small_size: int = 0
+    """Side in pixels of the training images of the first `small_epochs` epochs."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 is autocast: weights stay in fp32."""
+    gradient_epochs: tuple[int, ...] = ()
+    """Epochs after which the first layer's gradient is kept in the history; 0: before training."""
+    seed: int = 0
+    """Draws initial weights, data order and augmentation; never the split."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice("optimizer", self.optimizer, ("adam", "adamw", "sgd", "muon"))
+        choice("schedule", self.schedule, ("constant", "linear", "cosine", "one-cycle"))
+        choice("precision", self.precision, ("fp32", "bf16"))
+        at_least("learning_rate", self.learning_rate, 0.0, strict=True)
+        at_least("weight_decay", self.weight_decay, 0.0)
+        at_least("epochs", self.epochs, 1)
+        at_least("batch_size", self.batch_size, 1)
+        at_least("crop_padding", self.crop_padding, 0)
+        at_least("cutout", self.cutout, 0)
+        at_least("small_epochs", self.small_epochs, 0)
+        at_least("small_size", self.small_size, 0)
+        at_least("bias_learning_rate", self.bias_learning_rate, 0.0)
+        at_least("head_learning_rate", self.head_learning_rate, 0.0)
+        at_least("seed", self.seed, 0)
+        below_one("momentum", self.momentum)
+        below_one("label_smoothing", self.label_smoothing)
+        if self.patience is not None:
+            at_least("patience", self.patience, 1)
+        for epoch in self.gradient_epochs:
+            at_least("gradient_epochs", epoch, 0)
+            if epoch > self.epochs:
+                raise ConfigError(f"gradient_epochs has {epoch}: give epochs up to {self.epochs}")
+        self._check_optimizer()
+        if self.alternating_flip and not self.flip:
+            raise ConfigError("alternating_flip says how to mirror: give flip too, or leave it out")
+        if bool(self.small_epochs) != bool(self.small_size) or self.small_epochs > self.epochs:
+            raise ConfigError(
+                f"small_epochs {self.small_epochs}, small_size {self.small_size}: give both or "
+                f"neither, and no more small epochs than epochs ({self.epochs})"
+            )
+
+    def _check_optimizer(self) -> None:
+        if self.optimizer == "sgd" and self.momentum == 0:
+            raise ConfigError("sgd uses Nesterov momentum: give momentum above 0, for example 0.9")
+        taken = {"sgd": ("momentum",), "muon": tuple(MUON_OPTIONS)}.get(self.optimizer, ())
+        for name, neutral in MUON_OPTIONS.items():
+            if name not in taken and getattr(self, name) != neutral:
+                raise ConfigError(
+                    f"{self.optimizer} has no option {name} (given {getattr(self, name)}): leave "
+                    f"it out, or take {'sgd or muon' if name == 'momentum' else 'muon'}"
+                )
+        if self.optimizer == "muon" and 0 in (self.bias_learning_rate, self.head_learning_rate):
+            raise ConfigError(
+                "muon trains filters alone: give bias_learning_rate and head_learning_rate, above "
+                "0, for example 0.5 and 0.05"
+            )
