@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from tqdm import tqdm
 
 from labutils import data
 from labutils.augmentation import training_batches
+from labutils.checkpoints import restore_checkpoint, save_checkpoint
 from labutils.config import FitConfig, RunConfig
 from labutils.evaluation import (
     TrainingError,
@@ -262,50 +261,31 @@ class _Fit:
         return {name: getattr(self.history, name)[-1] for name in names}
 
     def _save(self) -> None:
-        if self.checkpoint is None:
-            return
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        part = self.checkpoint.with_suffix(f".part{os.getpid()}")
-        state = {
-            "config": self.config.to_dict(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "kept": self.kept,
-            "history": self.history.to_dict(),
-        }
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.checkpoint)
+        if self.checkpoint is not None:
+            save_checkpoint(
+                self.checkpoint,
+                self.config,
+                self.model,
+                self.optimizer,
+                self.history.to_dict(),
+                kept=self.kept,
+            )
 
     def _restore(self) -> bool:
         """Go on from the checkpoint, where there is one that can be read."""
-        if self.checkpoint is None or not self.checkpoint.exists():
+        if self.checkpoint is None:
             return False
-        try:
-            state = torch.load(self.checkpoint, map_location=self.execution.device)
-            owner, history = state["config"]["id"], History(**state["history"])
-        except Exception as error:  # torch.load raises many kinds for a damaged file
-            warnings.warn(
-                f"{self.checkpoint} cannot be read ({error}): training starts from the beginning",
-                stacklevel=4,
-            )
+        state = restore_checkpoint(
+            self.checkpoint,
+            self.config,
+            self.model,
+            self.optimizer,
+            History,
+            self.execution.device,
+        )
+        if state is None:
             return False
-        remedy = "delete it, or give this run a checkpoint file of its own"
-        if owner != self.config.id:
-            raise TrainingError(
-                f"{self.checkpoint} belongs to another configuration ({owner}, not "
-                f"{self.config.id}): {remedy}"
-            )
-        try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError as error:  # a FitConfig does not say which network it trains
-            raise TrainingError(
-                f"{self.checkpoint} belongs to another network: {remedy} ({error})"
-            ) from error
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.kept, self.history = state["kept"], history
+        self.kept, self.history = state["kept"], state["history"]
         return True
 
 
