@@ -113,3 +113,12 @@ def test_stall_depth_needs_every_plain_seed_at_chance(tmp_path):
     residual = fake_runs(tmp_path, [replace(base, depth=22, residual=True)], train_accuracy=0.11)
     assert stall_depth(learned + stalled + residual) == 16  # at 10 one of two seeds learned
     assert stall_depth(learned) is None
+
+
+def test_every_stored_run_can_be_read_and_belongs_to_the_report():
+    full = profile("full")
+    runs, damaged = Store.of(full).scan()
+    assert runs and not damaged
+    wanted = {config.id for grid in experiments.EXPERIMENTS.values() for config in grid(full)}
+    assert [run.folder.name for run in runs if run.config.id not in wanted] == []
+    assert [run.folder.name for run in runs if not run.folder.name.endswith(run.config.id)] == []
