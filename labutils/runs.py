@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from labutils import data
-from labutils.config import Config, ConfigError, RunConfig
+from labutils.config import Config, ConfigError, FCNConfig, RunConfig
 from labutils.models import build_model, multiply_adds
 from labutils.profiles import Profile, profile
 from labutils.training import OnEpoch, Outcome, train
@@ -28,8 +28,9 @@ from labutils.training import OnEpoch, Outcome, train
 Recipe = Callable[..., Outcome]
 Keep = Literal["none", "fp32", "fp16"]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 WEIGHTS = "weights.safetensors"
-CONFIGS: dict[str, type[Config]] = {"classifier": RunConfig}
+CONFIGS: dict[str, type[Config]] = {kind.kind: kind for kind in (RunConfig, FCNConfig)}
 LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
 
 
@@ -66,12 +67,19 @@ class Run:
         Raises:
             RunError: the run keeps no weights, or their file is damaged.
         """
+        spec = data.SPECS[self.config.data]
+        height, width, channels = spec.image_shape
+        return self.load_into(build_model(self.config, (channels, height, width), spec.classes))
+
+    def load_into(self, model: AnyModule) -> AnyModule:
+        """Give `model`, built as the run's was, the stored weights; it is returned in eval mode.
+
+        Raises:
+            RunError: as `model` does.
+        """
         path = self.folder / WEIGHTS
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
-        spec = data.SPECS[self.config.data]
-        height, width, channels = spec.image_shape
-        model = build_model(self.config, (channels, height, width), spec.classes)
         try:
             model.load_state_dict(load_file(path))  # copies half precision into fp32 parameters
         except (SafetensorError, OSError, RuntimeError) as error:  # the last: other layers
@@ -112,6 +120,18 @@ class Store:
         if run.config.id != config.id:
             raise _damaged(folder / "config.json", f"it is that of run {run.config.id}")
         return run
+
+    def load_id(self, run_id: str) -> Run:
+        """Read the finished run with this id, of any kind.
+
+        Raises:
+            MissingRuns: it is not stored.
+            RunError: a file of it is damaged or missing.
+        """
+        folder = next(iter(sorted(self.folder.glob(f"[!.]*-{run_id}"))), None)
+        if folder is None:
+            raise MissingRuns(f"run {run_id} is not stored in {self.folder}: train it first")
+        return _read_run(folder)
 
     def missing(self, configs: Iterable[AnyConfig], keep: Keep = "none") -> list[AnyConfig]:
         """Those that are not stored yet, or without the weights that `keep` asks for; each once."""

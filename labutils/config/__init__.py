@@ -2,6 +2,7 @@
 
 from labutils.config.base import Config, ConfigError, DataName
 from labutils.config.classifier import FAMILIES, ModelName, RunConfig
+from labutils.config.fcn import FCNConfig
 from labutils.config.fit import FitConfig
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataName",
+    "FCNConfig",
     "FitConfig",
     "ModelName",
     "RunConfig",

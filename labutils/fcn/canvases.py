@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -81,8 +82,14 @@ def draw_canvases(
         many = min(CHUNK, count - start)
         slots = _Slots(digits, many, size, number, scale, layout, generator)
         parts.append(slots.draw())
-    drawn = Canvases(*(torch.cat(field) for field in zip(*parts, strict=True)))
+    drawn = concatenate(parts)
     return _with_clutter(drawn, clutter, seed, generator) if clutter else drawn
+
+
+def concatenate(parts: Sequence[Canvases]) -> Canvases:
+    """Canvases of equal size, with equally many slots for digits, one after another."""
+    names = [field.name for field in fields(Canvases)]
+    return Canvases(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 class _Slots:
@@ -167,8 +174,8 @@ class _Slots:
             bad |= ~self.there[chosen, slot - 1]
         return bad
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images, classes, boxes and labels, digits from left to right."""
+    def draw(self) -> Canvases:
+        """The chunk, digits from left to right."""
         count, most = self.there.shape
         height, width = self.size
         canvas = torch.zeros(count, height, width)
@@ -188,7 +195,8 @@ class _Slots:
             dim=1, stable=True
         )
         boxes = boxes.gather(1, order[..., None].expand_as(boxes))
-        return canvas.to(torch.uint8)[:, None], classes, boxes, labels.gather(1, order)
+        images = canvas.to(torch.uint8)[:, None]
+        return Canvases(images, classes, boxes, labels.gather(1, order))
 
     def _render(self, slot: int) -> Float[Tensor, "n height width"]:
         """One digit a canvas, scaled and moved, on black."""

@@ -82,7 +82,8 @@ def convolutionalize(
 def _as_convolution(linear: nn.Linear, window: Pair) -> nn.Conv2d:
     channels = linear.in_features // (window[0] * window[1])
     bias = linear.bias is not None
-    convolution = nn.Conv2d(channels, linear.out_features, window, bias=bias)
+    # without drawing weights, which would move the random numbers of who calls this
+    convolution = nn.utils.skip_init(nn.Conv2d, channels, linear.out_features, window, bias=bias)
     convolution.weight = nn.Parameter(linear.weight.detach().view(convolution.weight.shape))
     if bias:
         convolution.bias = nn.Parameter(linear.bias.detach())

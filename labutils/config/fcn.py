@@ -1,0 +1,88 @@
+"""FCNConfig: a digit detector's whole run, the canvases that it is trained on included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal
+
+from labutils.config.base import ConfigError, at_least, below_one, choice
+from labutils.config.fit import FitConfig
+
+# What FitConfig has and a detector has not: its variety comes from canvases drawn anew.
+REFUSED = (
+    "patience", "label_smoothing", "flip", "alternating_flip", "crop_padding", "cutout",
+    "small_epochs", "small_size", "gradient_epochs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FCNConfig(FitConfig):
+    """A digit detector's whole run: where it starts, what it is shown, how it is trained.
+
+    An epoch is `canvases` canvases, drawn anew each time from the training digits.
+
+    Raises:
+        ConfigError: a value is out of range, or it is an option that detectors do not have.
+    """
+
+    kind: ClassVar[str] = "fcn"
+
+    data: Literal["mnist", "digits"] = "mnist"
+    """Where digits come from; digits is built in."""
+    classifier: str = ""
+    """Id of the stored classifier whose weights it starts from. Default: drawn from the seed."""
+    width: int = 32
+    """Filters of the first convolution: those of the classifier."""
+    head: Literal["sliding", "deconvolution"] = "sliding"
+    """The classifier's own, its coarse map upsampled, or learned upsampling instead."""
+    background: bool = True
+    """An eleventh class where no digit is; without it the digit labels its whole canvas."""
+    background_weight: float = 1.0
+    """Weight of a background pixel in the loss, that of a digit's pixel being 1."""
+    canvases: int = 20_000
+    """Canvases an epoch."""
+    size: int = 64
+    """Height and width of a canvas in pixels."""
+    number: tuple[int, int] = (1, 1)
+    """The fewest and the most digits on a canvas."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest digit, 1 being the size of the data set's."""
+    touching: float = 0.0
+    """Share of canvases on which each digit touches the one before."""
+    clutter: float = 0.0
+    """Share of canvases with noise, strokes or pieces of letters behind the digits."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice("data", self.data, ("mnist", "digits"))
+        choice("head", self.head, ("sliding", "deconvolution"))
+        at_least("width", self.width, 1)
+        at_least("canvases", self.canvases, 1)
+        at_least("size", self.size, 28)
+        at_least("background_weight", self.background_weight, 0.0, strict=True)
+        below_one("touching", self.touching)
+        below_one("clutter", self.clutter)
+        for name, lowest in (("number", 0), ("scale", 0.0)):
+            pair = getattr(self, name)
+            if not isinstance(pair, tuple) or len(pair) != 2 or pair[0] > pair[1]:
+                raise ConfigError(f"{name} is {pair!r}: give two numbers, the smaller first")
+            at_least(name, pair[0], lowest, strict=name == "scale")
+        if not self.background and (self.number != (1, 1) or self.clutter):
+            raise ConfigError(
+                "without background a canvas has the label of its one digit: leave number (1, 1) "
+                "and clutter 0"
+            )
+        if self.optimizer == "muon":
+            raise ConfigError("muon trains classifiers alone: take adam, adamw or sgd")
+        defaults = {field.name: field.default for field in fields(FitConfig)}
+        for name in REFUSED:
+            if getattr(self, name) != defaults[name]:
+                raise ConfigError(
+                    f"a detector has no option {name} (given {getattr(self, name)!r}): leave it out"
+                )
+
+    @property
+    def label(self) -> str:
+        """For example `mnist-fcn-sliding-s0`."""
+        labels = "" if self.background else "-no-background"
+        return f"{self.data}-fcn-{self.head}{labels}-s{self.seed}"

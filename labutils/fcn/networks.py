@@ -1,0 +1,135 @@
+"""The detector's network: a sliding classifier that answers for every pixel of any image."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from labutils import data
+from labutils.config import FCNConfig, RunConfig
+from labutils.fcn.conversion import (
+    FullyConvolutional,
+    convolutionalize,
+    dilate,
+    receptive_field,
+)
+from labutils.layers import Images
+from labutils.models import Classifier, build_model
+from labutils.runs import Run
+
+
+class DenseNetwork(nn.Module):
+    """Scores of each class for each pixel of images of any size.
+
+    The image is framed in black, so that the map of `network` has a cell for each `stride`-th
+    pixel, the outermost included; `upsample` makes `stride` x `stride` pixels of a cell.
+    """
+
+    def __init__(self, network: FullyConvolutional, upsample: nn.Module) -> None:
+        super().__init__()
+        self.geometry = receptive_field(network)
+        self.network, self.upsample = network, upsample
+
+    def forward(self, images: Images) -> Float[Tensor, "batch classes height width"]:
+        height, width = images.shape[2:]
+        frame = (*self._frame(width), *self._frame(height))
+        scores = self.upsample(self.network(F.pad(images, frame)))
+        return scores[..., :height, :width]
+
+    def _frame(self, length: int) -> tuple[int, int]:
+        """Black pixels before and after: the first cell looks at the middle of its own pixels."""
+        size, stride, offset = self.geometry
+        before = math.floor(offset - (stride - 1) / 2)
+        cells = -(-length // stride)
+        return before, size + stride * (cells - 1) - length - before
+
+
+def dense(network: FullyConvolutional) -> DenseNetwork:
+    """The coarse map, upsampled: each pixel's scores lie between those of the nearest cells."""
+    stride = receptive_field(network).stride
+    upsample = nn.Upsample(scale_factor=stride, mode="bilinear", align_corners=False)
+    return DenseNetwork(network, upsample)
+
+
+def dilated(network: DenseNetwork) -> DenseNetwork:
+    """The same weights with a cell for each pixel; see `conversion.dilate`. For inference alone.
+
+    A receptive field of even size has no middle pixel: the scores are those half a pixel further.
+
+    Raises:
+        ValueError: the network upsamples by weights of its own.
+    """
+    if not isinstance(network.upsample, nn.Upsample):
+        raise ValueError("a deconvolution head has a cell for each pixel already")
+    return DenseNetwork(dilate(network.network), nn.Identity()).train(network.training)
+
+
+def classifier_config(config: FCNConfig) -> RunConfig:
+    """The classifier whose layers a detector has: convolutions without padding, so that each
+    cell's answer is exactly the classifier's for the window that it looks at."""
+    return RunConfig(
+        data=config.data, model="small-cnn", width=config.width, unpadded=True, seed=config.seed
+    )
+
+
+def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> DenseNetwork:
+    """The network that `config` describes.
+
+    Args:
+        classifier: where its weights are taken from; by default they are drawn from the seed.
+    """
+    spec = data.SPECS[config.data]
+    height, width, channels = spec.image_shape
+    if classifier is None:
+        classifier = build_model(classifier_config(config), (channels, height, width), spec.classes)
+    network = convolutionalize(classifier, (channels, height, width))
+    *hidden, last = network.head
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.head == "sliding":
+            network.head = nn.Sequential(*hidden, _with_background(last, config.background))
+            return dense(network)
+        stride = receptive_field(network).stride
+        network.head = nn.Sequential(*hidden)
+        classes = spec.classes + config.background
+        return DenseNetwork(
+            network, _deconvolution(last.in_channels, config.width, classes, stride)
+        )
+
+
+def load_detector(run: Run) -> DenseNetwork:
+    """The trained network of a stored detector, in eval mode.
+
+    Raises:
+        RunError: the run keeps no weights.
+    """
+    return run.load_into(build_detector(run.config))
+
+
+def _with_background(last: nn.Conv2d, background: bool) -> nn.Conv2d:
+    """The last layer with one more class, whose weights begin at zero."""
+    if not background:
+        return last
+    wider = nn.Conv2d(last.in_channels, last.out_channels + 1, last.kernel_size)
+    with torch.no_grad():
+        for new, old in ((wider.weight, last.weight), (wider.bias, last.bias)):
+            new.zero_()[: len(old)].copy_(old)
+    return wider
+
+
+def _deconvolution(inputs: int, width: int, classes: int, stride: int) -> nn.Module:
+    """Transposed convolutions that double the map until there is a cell for each pixel."""
+    doublings = round(math.log2(stride))
+    layers: list[nn.Module] = []
+    for step in range(doublings):
+        last = step == doublings - 1
+        outputs = classes if last else width
+        layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1))
+        if not last:
+            layers.append(nn.ReLU())
+        inputs = outputs
+    return nn.Sequential(*layers)

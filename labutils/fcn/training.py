@@ -1,0 +1,282 @@
+"""Training of detectors: canvases drawn anew each epoch, a label a pixel."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from labutils import data
+from labutils.checkpoints import restore_checkpoint, save_checkpoint
+from labutils.config import FCNConfig
+from labutils.data import Split
+from labutils.evaluation import execution_for, surroundings
+from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
+from labutils.fcn.networks import build_detector
+from labutils.models import eval_mode
+from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
+from labutils.runs import Store, default_store
+from labutils.training import OnEpoch, Outcome
+
+HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
+TRAIN_SEED, VAL_SEED, TEST_SEED = 1_000_001, 1_000_002, 1_000_003  # no epoch's seed
+BATCH = 100  # canvases evaluated at a time
+
+
+@dataclass
+class DetectorHistory:
+    """What was measured through a detector's training, a value an epoch.
+
+    Attributes:
+        train_loss, train_accuracy: weighted cross-entropy and share of pixels that are right, on
+            fixed canvases of training digits, in eval mode.
+        val_loss, val_accuracy, val_mean_iou: on fixed canvases of validation digits.
+        seconds: evaluation and the drawing of canvases included.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    val_mean_iou: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    status: str = "running"
+
+    @property
+    def epochs(self) -> int:
+        """Epochs run so far."""
+        return len(self.val_loss)
+
+
+class PixelScores(NamedTuple):
+    """Loss as trained, share of pixels that are right, and mean IoU, both in [0, 1]."""
+
+    loss: float
+    accuracy: float
+    mean_iou: float
+
+
+def train_detector(
+    config: FCNConfig,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    progress: bool = True,
+    store: Store | None = None,
+) -> Outcome:
+    """The recipe of a detector: draw canvases, train, and test once at the end.
+
+    Args:
+        store: where the classifier is looked up that `config` starts from.
+
+    Raises:
+        MissingRuns: that classifier is not stored.
+        RunError: it keeps no weights.
+    """
+    digits = data.load(config.data)
+    classifier = None
+    if config.classifier:
+        classifier = (store or default_store()).load_id(config.classifier).model()
+    network = build_detector(config, classifier)
+    if classifier is None:
+        normalize = network.network.normalize
+        normalize.mean.copy_(digits.mean.view(1, -1, 1, 1))
+        normalize.std.copy_(digits.std.view(1, -1, 1, 1))
+    training = _Training(network, digits, config, checkpoint)
+    history = training.run(on_epoch, progress)
+    test = training.score(digits.test, TEST_SEED)
+    metrics = {
+        "status": history.status,
+        "epochs": history.epochs,
+        "best_epoch": history.epochs - (history.status == "diverged"),
+        "val_loss": history.val_loss[-1],
+        "val_accuracy": history.val_accuracy[-1],
+        "test_loss": test.loss,
+        "test_accuracy": test.accuracy,
+        "test_mean_iou": test.mean_iou,
+        "seconds": sum(history.seconds),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        **surroundings(),
+    }
+    return Outcome(network, asdict(history), metrics)
+
+
+class _Training:
+    """State of one training, and the canvases that it is measured on."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        digits: data.DataSet,
+        config: FCNConfig,
+        checkpoint: Path | None,
+    ) -> None:
+        self.config, self.digits, self.checkpoint = config, digits, checkpoint
+        self.execution = execution_for(network, config.precision)
+        self.network = network.to(self.execution.device, memory_format=self.execution.memory_format)
+        self.optimizer = make_optimizer(self.network, config)
+        self.steps = math.ceil(config.canvases / config.batch_size)
+        self.history = DetectorHistory()
+
+    def run(self, on_epoch: OnEpoch | None, progress: bool) -> DetectorHistory:
+        config = self.config
+        self._restore()
+        total = config.epochs * self.steps
+        with tqdm(
+            total=total,
+            initial=self.history.epochs * self.steps,
+            desc=config.label,
+            unit="batch",
+            disable=not progress,
+            dynamic_ncols=True,
+        ) as bar:
+            while self.history.status == "running":
+                before = copy.deepcopy(self.network.state_dict())
+                started = time.perf_counter()
+                finite = self._train_epoch(bar)
+                self._measure(started, finite)
+                if self.history.status == "diverged":
+                    self.network.load_state_dict(before)
+                self._save()
+                if on_epoch:
+                    names = ("train_loss", "val_loss", "val_accuracy", "val_mean_iou")
+                    last = {name: getattr(self.history, name)[-1] for name in names}
+                    on_epoch(self.history.epochs, last)
+                bar.set_postfix(val_mean_iou=f"{self.history.val_mean_iou[-1]:.3f}")
+        self.network.eval()
+        return self.history
+
+    def _train_epoch(self, bar: tqdm) -> bool:
+        config, epoch = self.config, self.history.epochs
+        seed = config.seed * 1_009 + epoch
+        canvases = draw_for(config, self.digits.train, config.canvases, seed)
+        order = torch.randperm(len(canvases), generator=torch.Generator().manual_seed(seed))
+        self.network.train()
+        losses = torch.zeros((), device=self.execution.device)
+        for step, indices in enumerate(order.split(config.batch_size)):
+            rate = learning_rate_at(config, epoch * self.steps + step, config.epochs * self.steps)
+            set_learning_rate(self.optimizer, rate)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(canvases, indices)[0]
+            loss.backward()
+            self.optimizer.step()
+            losses += loss.detach()
+            bar.update()
+        return bool(losses.isfinite())
+
+    def _loss(self, canvases: Canvases, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, logits and labels of some canvases."""
+        with self.execution.autocast():
+            logits = self.network(self.execution.place(canvases.images[indices]))
+        labels = pixel_labels(canvases, indices, self.config.background).to(logits.device)
+        weight = torch.ones(logits.shape[1], device=logits.device)
+        if self.config.background:
+            weight[BACKGROUND] = self.config.background_weight
+        logits = logits.float()
+        return F.cross_entropy(logits, labels, weight), logits, labels
+
+    @torch.no_grad()
+    def score(self, digits: Split, seed: int) -> PixelScores:
+        """Loss, pixel accuracy and mean IoU on fixed canvases, in eval mode."""
+        count = min(HELD_CANVASES, self.config.canvases)
+        canvases = draw_for(self.config, digits, count, seed)
+        losses, confusion = [], torch.zeros((), dtype=torch.int64)
+        with eval_mode(self.network):
+            for indices in torch.arange(count).split(BATCH):
+                loss, logits, labels = self._loss(canvases, indices)
+                losses.append(loss.item() * len(indices))
+                confusion = confusion + pixel_confusion(logits, labels).cpu()
+        accuracy = (confusion.diagonal().sum() / confusion.sum()).item()
+        return PixelScores(sum(losses) / count, accuracy, mean_iou(confusion))
+
+    def _measure(self, started: float, finite: bool) -> None:
+        history = self.history
+        train = self.score(self.digits.train, TRAIN_SEED)
+        val = self.score(self.digits.val, VAL_SEED)
+        history.train_loss.append(train.loss)
+        history.train_accuracy.append(train.accuracy)
+        history.val_loss.append(val.loss)
+        history.val_accuracy.append(val.accuracy)
+        history.val_mean_iou.append(val.mean_iou)
+        history.learning_rate.append(self.optimizer.param_groups[0]["lr"])
+        history.seconds.append(time.perf_counter() - started)
+        if not (finite and math.isfinite(train.loss) and math.isfinite(val.loss)):
+            history.status = "diverged"
+        elif history.epochs == self.config.epochs:
+            history.status = "finished"
+
+    def _save(self) -> None:
+        if self.checkpoint is not None:
+            save_checkpoint(
+                self.checkpoint, self.config, self.network, self.optimizer, asdict(self.history)
+            )
+
+    def _restore(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = restore_checkpoint(
+            self.checkpoint,
+            self.config,
+            self.network,
+            self.optimizer,
+            DetectorHistory,
+            self.execution.device,
+        )
+        if state is not None:
+            self.history = state["history"]
+
+
+def draw_for(config: FCNConfig, digits: Split, count: int, seed: int) -> Canvases:
+    """Canvases of the kinds that `config` trains on."""
+    touching = round(config.touching * count)
+    parts = [
+        draw_canvases(
+            digits,
+            many,
+            size=(config.size, config.size),
+            number=config.number,
+            scale=config.scale,
+            layout=layout,
+            clutter=config.clutter,
+            seed=2 * seed + (layout == "touching"),
+        )
+        for layout, many in (("separate", count - touching), ("touching", touching))
+        if many
+    ]
+    return concatenate(parts)
+
+
+def pixel_labels(
+    canvases: Canvases, indices: Int64[Tensor, " some"], background: bool
+) -> Int64[Tensor, "some height width"]:
+    """The class of each pixel; without a background class the canvas's digit everywhere."""
+    if background:
+        return canvases.classes[indices].long()
+    height, width = canvases.images.shape[2:]
+    return canvases.labels[indices, :1, None].expand(-1, height, width)
+
+
+def pixel_confusion(
+    logits: Float[Tensor, "some classes height width"], labels: Int64[Tensor, "some height width"]
+) -> Int64[Tensor, "classes classes"]:
+    """Pixels by their class (rows) and by the class with the highest score (columns)."""
+    classes = logits.shape[1]
+    pairs = labels * classes + logits.argmax(1)
+    return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
+
+
+def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
+    """Mean over the classes that occur of intersection over union, in [0, 1]."""
+    inter = confusion.diagonal().double()
+    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    return (inter / union)[confusion.sum(1) > 0].mean().item()

@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from labutils.config import FCNConfig
+from labutils.fcn.conversion import convolutionalize
+from labutils.fcn.networks import build_detector, classifier_config, dense, dilated
+from labutils.models import build_model
+
+SHAPE = (1, 28, 28)
+SIZES = [(64, 64), (61, 67), (28, 28), (96, 33)]
+
+
+@pytest.fixture
+def classifier():
+    return build_model(classifier_config(FCNConfig(width=4, seed=3)), SHAPE, 10).eval()
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (2, 1, 48, 56), generator=generator, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("head", ["sliding", "deconvolution"])
+def test_every_pixel_of_an_image_of_any_size_has_scores(head, size):
+    network = build_detector(FCNConfig(width=4, head=head)).eval()
+    assert network(torch.zeros(2, 1, *size, dtype=torch.uint8)).shape == (2, 11, *size)
+
+
+def test_without_background_there_are_ten_classes():
+    for head in ("sliding", "deconvolution"):
+        network = build_detector(FCNConfig(width=4, head=head, background=False)).eval()
+        assert network(torch.zeros(1, 1, 28, 28)).shape == (1, 10, 28, 28)
+
+
+def test_the_coarse_map_is_the_classifier_at_every_fourth_pixel(classifier, images):
+    network = dense(convolutionalize(classifier, SHAPE)).eval()
+    size, stride, offset = network.geometry
+    assert (size, stride) == (26, 4)
+    before = int(offset - (stride - 1) / 2)
+    framed = torch.nn.functional.pad(images, (30, 30, 30, 30))
+    coarse = network.network(
+        torch.nn.functional.pad(images, (*network._frame(56), *network._frame(48)))
+    )
+    assert coarse.shape[2:] == (48 // stride, 56 // stride)
+    for row, column in ((0, 0), (3, 5), (11, 13)):
+        top, left = 30 - before + stride * row, 30 - before + stride * column
+        window = framed[:, :, top : top + 28, left : left + 28]
+        torch.testing.assert_close(coarse[:, :, row, column], classifier(window))
+
+
+def test_upsampling_puts_a_cell_in_the_middle_of_its_pixels(classifier, images):
+    network = dense(convolutionalize(classifier, SHAPE)).eval()
+    frame = (*network._frame(56), *network._frame(48))
+    coarse = network.network(torch.nn.functional.pad(images, frame))
+    pixels = network(images)
+    middle = pixels[:, :, 4:44, 4:52].unfold(2, 4, 4).unfold(3, 4, 4)[..., 1:3, 1:3].mean((4, 5))
+    inner = coarse[:, :, 1:11, 1:13]
+    # bilinear: the four middle pixels lie an eighth of a stride around the cell
+    assert (middle - inner).abs().mean() < 0.1 * inner.std()
+
+
+def test_the_dilated_network_agrees_with_the_coarse_one_where_both_have_a_cell(classifier, images):
+    network = dense(convolutionalize(classifier, SHAPE)).eval()
+    fine = dilated(network)
+    coarse = network.network(
+        torch.nn.functional.pad(images, (*network._frame(56), *network._frame(48)))
+    )
+    pixels = fine(images)
+    assert pixels.shape == (2, 10, 48, 56)
+    shift = fine._frame(56)[0] - network._frame(56)[0]
+    torch.testing.assert_close(
+        pixels[:, :, shift::4, shift::4], coarse[:, :, : pixels[:, :, shift::4].shape[2], :]
+    )
+
+
+def test_a_deconvolution_head_is_not_dilated():
+    with pytest.raises(ValueError, match="cell for each pixel already"):
+        dilated(build_detector(FCNConfig(width=4, head="deconvolution")))
+
+
+def test_a_detector_takes_over_the_weights_of_its_classifier(classifier, images):
+    network = build_detector(FCNConfig(width=4, seed=9), classifier).eval()
+    alone = dense(convolutionalize(classifier, SHAPE)).eval()
+    scores = network(images)
+    torch.testing.assert_close(scores[:, :10], alone(images))
+    assert (scores[:, 10] == 0).all(), "background begins at zero"
+
+
+@pytest.mark.parametrize("head", ["sliding", "deconvolution"])
+def test_the_seed_draws_the_weights(head):
+    def weights(seed):
+        return build_detector(FCNConfig(width=4, head=head, seed=seed)).state_dict()
+
+    same, other = weights(1), weights(2)
+    for name, value in weights(1).items():
+        assert torch.equal(value, same[name])
+    last = [name for name in same if name.endswith("weight")][-1 if head == "deconvolution" else 0]
+    assert not torch.equal(same[last], other[last])
+
+
+def test_building_a_detector_leaves_the_random_numbers_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    build_detector(FCNConfig(width=4, head="deconvolution"))
+    assert torch.equal(torch.rand(3), expected)
