@@ -1,0 +1,115 @@
+"""From scores a pixel to boxes with a digit and a score, at one scale or at several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor
+
+from labutils.evaluation import Execution, execution_for
+from labutils.fcn.canvases import BACKGROUND
+from labutils.fcn.networks import DenseNetwork
+from labutils.models import eval_mode
+
+BATCH = 50  # canvases at a time
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one image, from left to right.
+
+    Attributes:
+        boxes: left, top, right and bottom edge in pixels.
+        labels: the digits.
+        scores: in [0, 1], the mean probability of its digit over the pixels of each.
+    """
+
+    boxes: Float[Tensor, "n 4"]
+    labels: Int64[Tensor, " n"]
+    scores: Float[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def text(self) -> str:
+        """The digits as they are read, from left to right."""
+        return "".join(str(label) for label in self.labels.tolist())
+
+    def above(self, score: float) -> Detections:
+        """Those with at least this score."""
+        return self._take(self.scores >= score)
+
+    def _take(self, chosen: Tensor) -> Detections:
+        return Detections(self.boxes[chosen], self.labels[chosen], self.scores[chosen])
+
+
+@torch.no_grad()
+def pixel_probabilities(
+    network: DenseNetwork,
+    images: Shaped[Tensor, "n 1 height width"],
+    execution: Execution | None = None,
+) -> Float[Tensor, "n classes height width"]:
+    """Probability of each class for each pixel, in eval mode, on the CPU."""
+    execution = execution or execution_for(network, device=next(network.parameters()).device)
+    parts = []
+    with eval_mode(network), execution.autocast():
+        for batch in images.split(BATCH):
+            parts.append(network(execution.place(batch)).float().softmax(1).cpu())
+    return torch.cat(parts)
+
+
+def find_digits(
+    probability: Float[Tensor, "classes height width"],
+    *,
+    min_area: int = 8,
+    max_overlap: float = 0.3,
+) -> Detections:
+    """Boxes around the connected parts of the map of the most probable classes.
+
+    Args:
+        min_area: in pixels; smaller parts are left out.
+        max_overlap: of two boxes whose intersection over union is larger the one with the lower
+            score is dropped (torchvision's non-maximum suppression).
+    """
+    values, classes = (tensor.numpy() for tensor in probability.max(0))
+    boxes, labels, scores = [], [], []
+    for label in np.unique(classes[classes != BACKGROUND]):
+        mask = (classes == label).astype(np.uint8)
+        count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        totals = np.bincount(parts.ravel(), weights=values.ravel(), minlength=count)
+        for part in range(1, count):  # the first is all else
+            left, top, width, height, area = statistics[part]
+            if area >= min_area:
+                boxes.append((left, top, left + width, top + height))
+                labels.append(int(label))
+                scores.append(totals[part] / area)
+    found = Detections(
+        torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(scores, dtype=torch.float32),
+    )
+    return suppress(found, max_overlap)
+
+
+def suppress(found: Detections, max_overlap: float) -> Detections:
+    """Without the boxes that overlap one of a higher score by more; from left to right."""
+    from torchvision.ops import nms  # 2 s to import
+
+    kept = nms(found.boxes, found.scores, max_overlap)
+    return found._take(kept[found.boxes[kept, 0].argsort(stable=True)])
+
+
+def detect(
+    network: DenseNetwork,
+    images: Shaped[Tensor, "n 1 height width"],
+    execution: Execution | None = None,
+    **settings: float,
+) -> list[Detections]:
+    """What `find_digits` finds in each image; `settings` are its own."""
+    probability = pixel_probabilities(network, images, execution)
+    return [find_digits(one, **settings) for one in probability]

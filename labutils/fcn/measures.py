@@ -1,0 +1,159 @@
+"""How good a detector is: pixels, boxes, pointing, and what it sees where no digit is.
+
+A true box is the smallest that holds all pixels of a digit at least as light as `canvases.INK`. A
+detection is right if its digit is that of a true box that no detection of a higher score took, and
+their intersection over union is at least 0.5. Average precision is the mean over the ten digits,
+over all scores, as COCO defines it (Lin et al. 2014), by pycocotools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.fcn.detector import Detections
+
+IOU = 0.5
+
+
+class AveragePrecision(NamedTuple):
+    """In [0, 1]: at IoU 0.5, and the mean over IoU 0.5, 0.55 ... 0.95."""
+
+    at_half: float
+    mean: float
+
+
+def average_precision(found: Sequence[Detections], canvases: Canvases) -> AveragePrecision:
+    """Average precision over all canvases; classes without a digit on any do not count."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth = _as_coco(_true_digits(canvases, index) for index in range(len(canvases)))
+    answers = _as_coco(found)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+        reference, results = COCO(), COCO()
+        for coco, annotations in ((reference, truth), (results, answers)):
+            coco.dataset = {
+                "images": [{"id": index} for index in range(len(canvases))],
+                "categories": [{"id": label} for label in range(BACKGROUND)],
+                "annotations": annotations,
+            }
+            coco.createIndex()
+        evaluation = COCOeval(reference, results, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = torch.from_numpy(evaluation.eval["precision"])[..., 0, -1]  # all areas, 100 boxes
+    counted = precision[:, 0, :] >= 0  # COCO marks classes that do not occur by -1
+    if not counted.any():
+        return AveragePrecision(float("nan"), float("nan"))
+    by_iou = precision.mean(1)[counted].view(len(precision), -1).mean(1)
+    return AveragePrecision(by_iou[0].item(), by_iou.mean().item())
+
+
+class BoxScores(NamedTuple):
+    """At one threshold of the score: shares in [0, 1]; nan where nothing is there to divide by."""
+
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both; 0 where nothing is right."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total > 0 else 0.0
+
+
+def box_scores(found: Sequence[Detections], canvases: Canvases, threshold: float) -> BoxScores:
+    """Precision and recall of the detections with at least this score."""
+    right = total = there = 0
+    for index, detections in enumerate(found):
+        taken = detections.above(threshold)
+        right += int(matches(taken, _true_digits(canvases, index)).sum())
+        total += len(taken)
+        there += int((canvases.labels[index] != NO_DIGIT).sum())
+    return BoxScores(_share(right, total), _share(right, there))
+
+
+def matches(found: Detections, truth: Detections) -> Bool[Tensor, " n"]:
+    """Which detections are right: the highest score first, each true box taken once."""
+    from torchvision.ops import box_iou
+
+    right = torch.zeros(len(found), dtype=torch.bool)
+    if not len(truth):
+        return right
+    overlap = box_iou(found.boxes, truth.boxes)
+    overlap[found.labels[:, None] != truth.labels] = 0
+    for index in found.scores.argsort(descending=True, stable=True):
+        best, at = overlap[index].max(0)
+        if best >= IOU:
+            right[index] = True
+            overlap[:, at] = 0
+    return right
+
+
+def best_threshold(found: Sequence[Detections], canvases: Canvases) -> float:
+    """The threshold of the score, of 0.05, 0.10 ... 0.95, with the highest F1: for validation."""
+    thresholds = [step / 20 for step in range(1, 20)]
+    scores = [box_scores(found, canvases, threshold).f1 for threshold in thresholds]
+    return thresholds[scores.index(max(scores))]
+
+
+def pointing_accuracy(
+    probability: Float[Tensor, "n classes height width"], canvases: Canvases
+) -> float:
+    """Share of canvases with one digit whose most probable digit pixel names it, in its box."""
+    digits = probability[:, :BACKGROUND].flatten(1).argmax(1)
+    height, width = probability.shape[2:]
+    label, place = digits // (height * width), digits % (height * width)
+    row, column = place // width, place % width
+    left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
+    inside = (column >= left) & (column < right) & (row >= top) & (row < bottom)
+    return (inside & (label == canvases.labels[:, 0])).float().mean().item()
+
+
+def false_alarms(found: Sequence[Detections], threshold: float) -> float:
+    """Share of canvases, without any digit, on which something is detected all the same."""
+    return _share(sum(len(one.above(threshold)) > 0 for one in found), len(found))
+
+
+def background_accuracy(canvases: Canvases) -> float:
+    """Share of pixels that are right if all are called background."""
+    return (canvases.classes == BACKGROUND).float().mean().item()
+
+
+def _true_digits(canvases: Canvases, index: int) -> Detections:
+    there = canvases.labels[index] != NO_DIGIT
+    labels = canvases.labels[index][there]
+    return Detections(canvases.boxes[index][there], labels, torch.ones(len(labels)))
+
+
+def _as_coco(images: Iterable[Detections]) -> list[dict]:
+    """Boxes as COCO has them: left, top, width, height."""
+    annotations = []
+    for image, found in enumerate(images):
+        rows = zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
+        for (left, top, right, bottom), label, score in rows:
+            width, height = right - left, bottom - top
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": label,
+                    "bbox": [left, top, width, height],
+                    "area": width * height,
+                    "score": score,
+                    "iscrowd": 0,
+                }
+            )
+    return annotations
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

@@ -1,0 +1,33 @@
+"""The peer of dense inference: the classifier asked about every window, one by one."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from labutils.evaluation import predict
+from labutils.models import Classifier
+
+
+def slide_classifier(
+    classifier: Classifier,
+    images: Shaped[Tensor, "n channels height width"],
+    *,
+    side: int,
+    stride: int,
+) -> Float[Tensor, "n classes rows columns"]:
+    """The class probabilities of each window of `side` x `side` pixels, `stride` apart.
+
+    Raises:
+        ValueError: the images are smaller than a window.
+    """
+    if min(images.shape[2:]) < side:
+        raise ValueError(
+            f"images of {images.shape[2]} x {images.shape[3]} pixels have no window of {side}: "
+            "give larger ones"
+        )
+    windows = images.unfold(2, side, stride).unfold(3, side, stride)
+    rows, columns = windows.shape[2:4]
+    crops = windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+    probability = predict(classifier, crops)
+    return probability.view(len(images), rows, columns, -1).permute(0, 3, 1, 2)

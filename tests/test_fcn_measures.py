@@ -1,0 +1,120 @@
+import math
+
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.fcn.detector import Detections
+from labutils.fcn.measures import (
+    average_precision,
+    background_accuracy,
+    best_threshold,
+    box_scores,
+    false_alarms,
+    matches,
+    pointing_accuracy,
+)
+
+SIZE = 40
+
+
+def canvases_of(*digits_of_each):
+    """Canvases with given digits: (label, left, top, right, bottom)."""
+    slots = max(1, *(len(digits) for digits in digits_of_each))
+    count = len(digits_of_each)
+    classes = torch.full((count, SIZE, SIZE), BACKGROUND, dtype=torch.uint8)
+    boxes, labels = torch.zeros(count, slots, 4), torch.full((count, slots), NO_DIGIT)
+    for index, digits in enumerate(digits_of_each):
+        for slot, (label, left, top, right, bottom) in enumerate(digits):
+            classes[index, top:bottom, left:right] = label
+            boxes[index, slot] = torch.tensor([left, top, right, bottom])
+            labels[index, slot] = label
+    images = torch.zeros(count, 1, SIZE, SIZE, dtype=torch.uint8)
+    return Canvases(images, classes, boxes, labels)
+
+
+def found_in(*answers):
+    """Detections of one image: (label, left, top, right, bottom, score)."""
+    rows = torch.tensor(answers, dtype=torch.float32).view(-1, 6)
+    return Detections(rows[:, 1:5], rows[:, 0].long(), rows[:, 5])
+
+
+ONE = canvases_of([(3, 0, 0, 10, 10)], [(3, 20, 20, 30, 30)])
+
+
+def test_perfect_detections_have_precision_one():
+    found = [found_in((3, 0, 0, 10, 10, 0.9)), found_in((3, 20, 20, 30, 30, 0.4))]
+    assert average_precision(found, ONE) == (pytest.approx(1), pytest.approx(1))
+    assert box_scores(found, ONE, 0.5) == (1, 0.5) and box_scores(found, ONE, 0.3).f1 == 1
+    assert best_threshold(found, ONE) == 0.05
+
+
+def test_the_mean_over_iou_sees_how_tight_a_box_is():
+    # 10 x 10 in 10 x 13 pixels: IoU 0.77, right at 0.5, 0.55 ... 0.75, six of ten
+    found = [found_in((3, 0, 0, 10, 13, 0.9)), found_in((3, 20, 20, 30, 33, 0.9))]
+    scores = average_precision(found, ONE)
+    assert scores.at_half == pytest.approx(1) and scores.mean == pytest.approx(0.6)
+
+
+def test_the_wrong_digit_and_the_second_of_one_are_wrong():
+    truth = found_in((3, 0, 0, 10, 10, 1.0))
+    twice = found_in((3, 0, 0, 10, 10, 0.6), (3, 0, 0, 10, 11, 0.8), (8, 0, 0, 10, 10, 0.99))
+    assert matches(twice, truth).tolist() == [False, True, False]
+    far = found_in((3, 0, 0, 10, 4, 0.9))
+    assert matches(far, truth).tolist() == [False], "IoU 0.4"
+    assert matches(found_in(), truth).tolist() == []
+    assert matches(twice, found_in()).tolist() == [False] * 3
+
+
+def test_average_precision_is_that_of_a_reference():
+    """Where each detection is right or wrong by its score alone, ranking is all that counts."""
+    generator = torch.Generator().manual_seed(0)
+    count = 60
+    right = torch.rand(count, generator=generator) < 0.6
+    score = torch.rand(count, generator=generator) + 0.3 * right
+    canvases = canvases_of(*[[(5, 0, 0, 10, 10)] if one else [] for one in right])
+    found = [found_in((5, 0, 0, 10, 10, value)) for value in score.tolist()]
+    expected = average_precision_score(right.numpy(), score.numpy())
+    # COCO reads precision, made monotone, at 101 recalls: a little above the plain sum
+    assert average_precision(found, canvases).at_half == pytest.approx(expected, abs=0.02)
+
+
+def test_classes_are_averaged_and_those_that_do_not_occur_do_not_count():
+    canvases = canvases_of([(1, 0, 0, 10, 10), (2, 20, 0, 30, 10)])
+    only_one = [found_in((1, 0, 0, 10, 10, 0.9), (7, 0, 20, 9, 30, 0.9))]
+    assert average_precision(only_one, canvases).at_half == pytest.approx(0.5)
+
+
+def test_a_false_alarm_on_an_empty_canvas_lowers_precision():
+    canvases = canvases_of([(1, 0, 0, 10, 10)], [])
+    alarm = found_in((1, 5, 5, 20, 20, 0.95))
+    found = [found_in((1, 0, 0, 10, 10, 0.9)), alarm]
+    assert average_precision(found, canvases).at_half == pytest.approx(0.5)
+    assert average_precision([found[0], found_in()], canvases).at_half == pytest.approx(1)
+    assert false_alarms([alarm, found_in()], 0.5) == 0.5
+    assert false_alarms([alarm, found_in()], 0.96) == 0
+
+
+def test_without_any_digit_there_is_nothing_to_average():
+    empty = canvases_of([], [])
+    nothing = [found_in(), found_in()]
+    assert math.isnan(average_precision(nothing, empty).at_half)
+    scores = box_scores(nothing, empty, 0.5)
+    assert math.isnan(scores.precision) and math.isnan(scores.recall) and scores.f1 == 0
+    assert background_accuracy(empty) == 1
+
+
+def test_pointing_asks_for_place_and_digit():
+    canvases = canvases_of(*[[(4, 10, 10, 20, 20)]] * 4)
+    probability = torch.zeros(4, 11, SIZE, SIZE)
+    probability[:, BACKGROUND] = 1.0  # however sure it is of background
+    for index, (label, row, column) in enumerate(
+        [(4, 10, 19), (4, 20, 15), (5, 15, 15), (4, 19, 10)]
+    ):
+        probability[index, label, row, column] = 0.3
+    assert pointing_accuracy(probability, canvases) == 0.5
+
+
+def test_background_accuracy_is_the_share_of_black():
+    assert background_accuracy(ONE) == pytest.approx(1 - 100 / SIZE**2)
