@@ -75,7 +75,7 @@ def test_of_boxes_that_overlap_the_best_stays():
 
 
 def test_images_are_seen_in_eval_mode_and_parts():
-    network = build_detector(FCNConfig(width=4)).train()
+    network = build_detector(FCNConfig(model="small-cnn", width=4)).train()
     images = torch.randint(0, 256, (60, 1, 30, 34), dtype=torch.uint8)
     found = pixel_probabilities(network, images)
     assert found.shape == (60, 11, 30, 34) and network.training
@@ -90,7 +90,9 @@ def test_images_are_seen_in_eval_mode_and_parts():
 
 @pytest.fixture(scope="module")
 def classifier():
-    return build_model(classifier_config(FCNConfig(width=4)), (1, 28, 28), 10).eval()
+    return build_model(
+        classifier_config(FCNConfig(model="small-cnn", width=4)), (1, 28, 28), 10
+    ).eval()
 
 
 def test_windows_one_by_one_and_the_sliding_network_agree(classifier):

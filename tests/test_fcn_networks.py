@@ -12,7 +12,9 @@ SIZES = [(64, 64), (61, 67), (28, 28), (96, 33)]
 
 @pytest.fixture
 def classifier():
-    return build_model(classifier_config(FCNConfig(width=4, seed=3)), SHAPE, 10).eval()
+    return build_model(
+        classifier_config(FCNConfig(model="small-cnn", width=4, seed=3)), SHAPE, 10
+    ).eval()
 
 
 @pytest.fixture
@@ -24,13 +26,25 @@ def images():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("head", ["sliding", "deconvolution"])
 def test_every_pixel_of_an_image_of_any_size_has_scores(head, size):
-    network = build_detector(FCNConfig(width=4, head=head)).eval()
+    network = build_detector(FCNConfig(model="small-cnn", width=4, head=head)).eval()
     assert network(torch.zeros(2, 1, *size, dtype=torch.uint8)).shape == (2, 11, *size)
+
+
+@pytest.mark.parametrize("model", ["small-cnn", "cnn"])
+def test_no_cell_is_computed_that_no_pixel_needs(model):
+    network = build_detector(FCNConfig(model=model, width=4)).eval()
+    stride = network.geometry.stride
+    for size in (8 * stride, 8 * stride + 1, 9 * stride - 1):
+        framed = torch.zeros(1, 1, size + sum(network._frame(size)), 40 + sum(network._frame(40)))
+        cells = network.network(framed).shape[2:]
+        assert cells == (-(-size // stride), -(-40 // stride))
 
 
 def test_without_background_there_are_ten_classes():
     for head in ("sliding", "deconvolution"):
-        network = build_detector(FCNConfig(width=4, head=head, background=False)).eval()
+        network = build_detector(
+            FCNConfig(model="small-cnn", width=4, head=head, background=False)
+        ).eval()
         assert network(torch.zeros(1, 1, 28, 28)).shape == (1, 10, 28, 28)
 
 
@@ -77,11 +91,11 @@ def test_the_dilated_network_agrees_with_the_coarse_one_where_both_have_a_cell(c
 
 def test_a_deconvolution_head_is_not_dilated():
     with pytest.raises(ValueError, match="cell for each pixel already"):
-        dilated(build_detector(FCNConfig(width=4, head="deconvolution")))
+        dilated(build_detector(FCNConfig(model="small-cnn", width=4, head="deconvolution")))
 
 
 def test_a_detector_takes_over_the_weights_of_its_classifier(classifier, images):
-    network = build_detector(FCNConfig(width=4, seed=9), classifier).eval()
+    network = build_detector(FCNConfig(model="small-cnn", width=4, seed=9), classifier).eval()
     alone = dense(convolutionalize(classifier, SHAPE)).eval()
     scores = network(images)
     torch.testing.assert_close(scores[:, :10], alone(images))
@@ -91,7 +105,9 @@ def test_a_detector_takes_over_the_weights_of_its_classifier(classifier, images)
 @pytest.mark.parametrize("head", ["sliding", "deconvolution"])
 def test_the_seed_draws_the_weights(head):
     def weights(seed):
-        return build_detector(FCNConfig(width=4, head=head, seed=seed)).state_dict()
+        return build_detector(
+            FCNConfig(model="small-cnn", width=4, head=head, seed=seed)
+        ).state_dict()
 
     same, other = weights(1), weights(2)
     for name, value in weights(1).items():
@@ -104,5 +120,5 @@ def test_building_a_detector_leaves_the_random_numbers_alone():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    build_detector(FCNConfig(width=4, head="deconvolution"))
+    build_detector(FCNConfig(model="small-cnn", width=4, head="deconvolution"))
     assert torch.equal(torch.rand(3), expected)

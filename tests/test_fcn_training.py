@@ -18,7 +18,9 @@ from labutils.fcn.training import (
 )
 from labutils.runs import MissingRuns, RunError, Store, load_or_train
 
-TINY = FCNConfig(data="digits", width=4, canvases=24, size=40, epochs=2, batch_size=8)
+TINY = FCNConfig(
+    model="small-cnn", data="digits", width=4, canvases=24, size=40, epochs=2, batch_size=8
+)
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,8 @@ class FCNConfig(FitConfig):
     """Where digits come from; digits is built in."""
     classifier: str = ""
     """Id of the stored classifier whose weights it starts from. Default: drawn from the seed."""
+    model: Literal["small-cnn", "cnn"] = "cnn"
+    """The classifier's family; small-cnn is without padding here, cnn with batch norm."""
     width: int = 32
     """Filters of the first convolution: those of the classifier."""
     head: Literal["sliding", "deconvolution"] = "sliding"
@@ -55,6 +57,7 @@ class FCNConfig(FitConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         choice("data", self.data, ("mnist", "digits"))
+        choice("model", self.model, ("small-cnn", "cnn"))
         choice("head", self.head, ("sliding", "deconvolution"))
         at_least("width", self.width, 1)
         at_least("canvases", self.canvases, 1)
@@ -83,6 +86,6 @@ class FCNConfig(FitConfig):
 
     @property
     def label(self) -> str:
-        """For example `mnist-fcn-sliding-s0`."""
+        """For example `mnist-fcn-cnn-sliding-s0`."""
         labels = "" if self.background else "-no-background"
-        return f"{self.data}-fcn-{self.head}{labels}-s{self.seed}"
+        return f"{self.data}-fcn-{self.model}-{self.head}{labels}-s{self.seed}"

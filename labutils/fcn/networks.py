@@ -42,10 +42,11 @@ class DenseNetwork(nn.Module):
 
     def _frame(self, length: int) -> tuple[int, int]:
         """Black pixels before and after: the first cell looks at the middle of its own pixels."""
-        size, stride, offset = self.geometry
+        _, stride, offset = self.geometry
         before = math.floor(offset - (stride - 1) / 2)
         cells = -(-length // stride)
-        return before, size + stride * (cells - 1) - length - before
+        window = round(2 * offset) + 1  # without what the layers pad themselves
+        return before, window + stride * (cells - 1) - length - before
 
 
 def dense(network: FullyConvolutional) -> DenseNetwork:
@@ -69,10 +70,19 @@ def dilated(network: DenseNetwork) -> DenseNetwork:
 
 
 def classifier_config(config: FCNConfig) -> RunConfig:
-    """The classifier whose layers a detector has: convolutions without padding, so that each
-    cell's answer is exactly the classifier's for the window that it looks at."""
+    """The classifier whose layers a detector has, as it is built; how it is trained is open.
+
+    A small-cnn has convolutions without padding: each cell's answer is exactly the classifier's
+    for the window that it looks at.
+    """
+    small = config.model == "small-cnn"
     return RunConfig(
-        data=config.data, model="small-cnn", width=config.width, unpadded=True, seed=config.seed
+        data=config.data,
+        model=config.model,
+        width=config.width,
+        unpadded=small,
+        dropout=0.0,
+        seed=config.seed,
     )
 
 
