@@ -8,6 +8,13 @@ from labutils.figures.depth import (
     rescue_curves,
     width_curves,
 )
+from labutils.figures.detection import (
+    accuracy_by_distance,
+    condition_scores,
+    dense_map,
+    detections_sheet,
+    detector_curves,
+)
 from labutils.figures.explorers import depth_overview, explorer_view, gradient_view, live_curves
 from labutils.figures.gradients import (
     ablation,
@@ -22,12 +29,17 @@ from labutils.figures.saving import report, save_figure
 
 __all__ = [
     "ablation",
+    "accuracy_by_distance",
+    "condition_scores",
     "confusion",
     "cost",
+    "dense_map",
     "depth_accuracy",
     "depth_curves",
     "depth_differences",
     "depth_overview",
+    "detections_sheet",
+    "detector_curves",
     "early_stopping",
     "explorer_view",
     "first_layer_gradient",

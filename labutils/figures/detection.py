@@ -1,0 +1,173 @@
+"""Exercise 2: what a detector sees, where it draws boxes, and how good these are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import PercentFormatter
+
+from labutils.fcn.canvases import BACKGROUND
+from labutils.fcn.detector import Detections
+from labutils.figures.axes import STYLE, draw_line, legend, log_axis, make_axes, percent_axis
+from labutils.runs import Run
+
+DIGIT_COLORS = np.array(sns.color_palette("tab10", 10))
+IMAGE_STYLE = STYLE | {"axes.grid": False}
+
+
+def decision_map(classes: np.ndarray) -> np.ndarray:
+    """A colour for each pixel's class, black for the background.
+
+    Args:
+        classes: class indices, height x width.
+
+    Returns:
+        Height x width x 3, in [0, 1].
+    """
+    return np.vstack([DIGIT_COLORS, np.zeros(3)])[np.minimum(classes, BACKGROUND)]
+
+
+@plt.rc_context(IMAGE_STYLE)
+def dense_map(
+    image: np.ndarray,
+    probability: np.ndarray,
+    found: Detections,
+    true_boxes: np.ndarray | None = None,
+) -> Figure:
+    """A canvas with its boxes, the decision map, and the probability of each class a pixel.
+
+    Args:
+        image: height x width, uint8.
+        probability: classes x height x width, in [0, 1].
+        true_boxes: drawn in white, dashed.
+    """
+    classes = len(probability)
+    fig, axes = plt.subplots(2, 7, figsize=(10, 3.1), layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    _draw_canvas(axes[0, 0], image, found, true_boxes)
+    axes[0, 0].set_title("canvas, boxes", fontsize=8)
+    decided = probability.argmax(0)
+    axes[1, 0].imshow(decision_map(decided), interpolation="nearest")
+    axes[1, 0].set_title("decision", fontsize=8)
+    shown = [label for label in range(10) if (decided == label).any()]
+    handles = [Patch(color=DIGIT_COLORS[label], label=str(label)) for label in shown]
+    axes[1, 0].legend(handles=handles, loc="upper left", fontsize=7, handlelength=0.8)
+    for label in range(classes):
+        ax = axes[label % 12 // 6, 1 + label % 6]
+        drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
+        ax.set_title("background" if label == BACKGROUND else str(label), fontsize=8)
+    fig.colorbar(drawn, ax=axes[:, -1], shrink=0.8, label="probability")
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def detections_sheet(
+    images: Sequence[np.ndarray],
+    found: Sequence[Detections],
+    titles: Sequence[str],
+    true_boxes: Sequence[np.ndarray] | None = None,
+    columns: int = 6,
+) -> Figure:
+    """Canvases with what was found on them, a title each; true boxes in white, dashed."""
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(10, 1.9 * rows), layout="constrained", squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    boxes = true_boxes if true_boxes is not None else [None] * len(images)
+    for ax, image, detections, title, true in zip(
+        axes.flat, images, found, titles, boxes, strict=False
+    ):
+        _draw_canvas(ax, image, detections, true)
+        ax.set_title(title, fontsize=8)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def detector_curves(runs: Sequence[Run]) -> Figure:
+    """Validation loss and mean IoU through training: a colour a head, a line a seed."""
+    heads = list(dict.fromkeys(run.config.head for run in runs))
+    colors = dict(zip(heads, sns.color_palette("colorblind")[2:], strict=False))
+    fig, axes = make_axes(1, 3, (10, 3))
+    panels = (
+        ("val_loss", "validation loss"),
+        ("val_accuracy", "pixel accuracy"),
+        ("val_mean_iou", "mean IoU"),
+    )
+    for ax, (quantity, label) in zip(axes, panels, strict=True):
+        for run in runs:
+            draw_line(ax, run, quantity, colors[run.config.head])
+        ax.set_ylabel(label)
+    log_axis(axes[0], "validation loss")
+    percent_axis(axes[1], "pixel accuracy, validation")
+    legend(axes[2], [(colors[head], "-", head) for head in heads])
+    return fig
+
+
+@plt.rc_context(STYLE)
+def condition_scores(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """A score in [0, 1] under several conditions: a row each, a point a seed.
+
+    Args:
+        label: what is scored, for the axis.
+    """
+    fig, ax = plt.subplots(figsize=(7, 0.6 + 0.28 * len(scores)), layout="constrained")
+    for row, values in enumerate(scores.values()):
+        ax.plot(values, [row] * len(values), "o", color="black", alpha=0.6, ms=4)
+        ax.plot(np.mean(values), row, "|", color="black", ms=14, mew=2)
+    ax.set(yticks=range(len(scores)), yticklabels=list(scores))
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return fig
+
+
+@plt.rc_context(STYLE)
+def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Share of pixels that name the digit against their distance from its centre, in pixels.
+
+    Args:
+        curves: by name, distances and shares.
+    """
+    fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    colors = sns.color_palette("colorblind")[2:]
+    for (name, (distances, shares)), color in zip(curves.items(), colors, strict=False):
+        ax.plot(distances, shares, ".-", color=color, label=name)
+    ax.set_xlabel("distance from the centre of the digit in pixels")
+    percent_axis(ax, "pixels that name the digit")
+    ax.set_ylim(0, 1.02)
+    ax.legend()
+    return fig
+
+
+def _draw_canvas(
+    ax: Axes, image: np.ndarray, found: Detections, true_boxes: np.ndarray | None
+) -> None:
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for left, top, right, bottom in () if true_boxes is None else np.asarray(true_boxes):
+        _draw_box(ax, (left, top, right, bottom), "white", "--")
+    for box, label, score in zip(
+        found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
+    ):
+        _draw_box(ax, box, DIGIT_COLORS[label], "-")
+        ax.text(
+            box[0], box[1] - 1, f"{label} {score:.2f}", color=DIGIT_COLORS[label], fontsize=7,
+            va="bottom", clip_on=True,
+        )  # fmt: skip
+
+
+def _draw_box(ax: Axes, box: Sequence[float], color: object, style: str) -> None:
+    left, top, right, bottom = box
+    # edges lie between pixels, whose centres imshow puts at whole numbers
+    corner = (left - 0.5, top - 0.5)
+    ax.add_patch(
+        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=style, lw=1.2)
+    )

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.patches import Rectangle
+
+from labutils.config import FCNConfig
+from labutils.fcn.canvases import BACKGROUND
+from labutils.fcn.detector import Detections
+from labutils.figures import detection
+from labutils.runs import Store
+from labutils.training import Outcome
+
+FOUND = Detections(
+    torch.tensor([[4.0, 6, 14, 20], [20, 8, 30, 25]]),
+    torch.tensor([3, 7]),
+    torch.tensor([0.9, 0.5]),
+)
+NOTHING = Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def boxes_on(ax):
+    return [
+        (patch.get_x(), patch.get_y(), patch.get_width(), patch.get_height(), patch.get_linestyle())
+        for patch in ax.patches
+        if isinstance(patch, Rectangle)
+    ]
+
+
+def test_a_decision_map_is_black_where_no_digit_is():
+    classes = np.array([[0, BACKGROUND], [9, 3]])
+    colors = detection.decision_map(classes)
+    assert colors.shape == (2, 2, 3) and not colors[0, 1].any()
+    np.testing.assert_allclose(colors[1, 0], detection.DIGIT_COLORS[9])
+    assert len(np.unique(colors.reshape(-1, 3), axis=0)) == 4
+
+
+def test_boxes_lie_around_their_pixels():
+    image = np.zeros((32, 32), np.uint8)
+    truth = np.array([[4.0, 6, 14, 20]])
+    fig = detection.detections_sheet([image, image], [FOUND, NOTHING], ["a", "b"], [truth, truth])
+    first, second = fig.axes[:2]
+    # pixel 4 reaches from 3.5 to 4.5 on the axes
+    assert boxes_on(first) == [
+        (3.5, 5.5, 10, 14, "--"), (3.5, 5.5, 10, 14, "-"), (19.5, 7.5, 10, 17, "-")
+    ]  # fmt: skip
+    assert [text.get_text() for text in first.texts] == ["3 0.90", "7 0.50"]
+    assert len(boxes_on(second)) == 1 and first.get_title() == "a"
+
+
+@pytest.mark.parametrize("classes", [10, 11])
+def test_every_class_has_its_map(classes):
+    probability = np.zeros((classes, 20, 24), np.float32)
+    probability[4, :10], probability[-1, 10:] = 1, 1
+    fig = detection.dense_map(np.zeros((20, 24), np.uint8), probability, FOUND)
+    titles = [ax.get_title() for ax in fig.axes]
+    names = [*map(str, range(10)), *(["background"] if classes == 11 else [])]
+    assert [title for title in titles if title in names] == names
+    by_title = dict(zip(titles, fig.axes, strict=True))
+    np.testing.assert_array_equal(by_title["4"].images[0].get_array(), probability[4])
+    assert "4" in [t.get_text() for t in by_title["decision"].get_legend().get_texts()]
+
+
+def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
+    base, values = FCNConfig(), [0.3, 0.2, 0.1]
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    names = ("train_loss", "val_loss", "val_accuracy", "val_mean_iou", "seconds")
+    history = {name: values for name in names}
+    runs = [
+        store.save(replace(base, head=head, seed=seed), Outcome(torch.nn.Linear(1, 1), history, {}))
+        for head in ("sliding", "deconvolution")
+        for seed in range(2)
+    ]
+    fig = detection.detector_curves(runs)
+    for ax in fig.axes:
+        assert len(ax.lines) == 4 and len({line.get_color() for line in ax.lines}) == 2
+    legend = [text.get_text() for text in fig.axes[-1].get_legend().get_texts()]
+    assert legend == ["sliding", "deconvolution"]
+
+
+def test_conditions_show_every_seed_and_the_mean():
+    fig = detection.condition_scores({"one digit": [0.9, 0.94], "touching": [0.5]}, "AP")
+    points = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in points] == [[0.9, 0.94], [0.5]]
+    means = [line.get_xdata()[0] for line in fig.axes[0].lines if line.get_marker() == "|"]
+    assert means == pytest.approx([0.92, 0.5])
+    assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["one digit", "touching"]
+
+
+def test_accuracy_by_distance_draws_each_curve():
+    fig = detection.accuracy_by_distance({"a": ([0, 5], [1, 0.5]), "b": ([0, 5], [0.9, 0.1])})
+    assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[1, 0.5], [0.9, 0.1]]
