@@ -50,6 +50,22 @@ def test_small_parts_are_left_out():
     assert find_digits(probabilities((30, 30), parts), min_area=6).text == "45"
 
 
+def test_a_fragment_belongs_to_the_digit_around_it():
+    whole = (8, 5, 5, 17, 25, 0.8)
+    found = find_digits(probabilities((30, 40), [whole, (3, 5, 5, 9, 10, 0.9)]))
+    assert found.text == "8" and found.boxes.tolist() == [[5, 5, 17, 25]]
+    # 20 of 240 pixels say 3, and give 8 no probability
+    torch.testing.assert_close(found.scores, torch.tensor([0.8 * 220 / 240]))
+
+
+def test_digits_that_touch_are_told_apart_by_their_classes():
+    touching = [(8, 5, 5, 17, 25, 0.8), (1, 17, 6, 21, 24, 0.7)]
+    found = find_digits(probabilities((30, 40), touching))
+    assert found.text == "81" and found.boxes.tolist() == [[5, 5, 17, 25], [17, 6, 21, 24]]
+    torch.testing.assert_close(found.scores, torch.tensor([0.8, 0.7]))
+    assert find_digits(probabilities((30, 40), touching), fragment=0.5).text == "8"
+
+
 def test_where_nothing_is_nothing_is_found():
     found = find_digits(probabilities((20, 20), []))
     assert len(found) == 0 and found.text == "" and found.boxes.shape == (0, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -67,33 +68,73 @@ def find_digits(
     probability: Float[Tensor, "classes height width"],
     *,
     min_area: int = 8,
+    fragment: float = 0.25,
     max_overlap: float = 0.3,
 ) -> Detections:
     """Boxes around the connected parts of the map of the most probable classes.
 
+    Pixels of any digit that hang together are a blob. Where one class holds nearly all of it, the
+    blob is one digit, of the class with the highest mean probability; where several hold large
+    connected parts, each part is a digit, as where two digits touch.
+
     Args:
-        min_area: in pixels; smaller parts are left out.
+        min_area: in pixels; smaller blobs and parts are left out.
+        fragment: a part with a smaller share of the pixels of its blob's largest is no digit.
         max_overlap: of two boxes whose intersection over union is larger the one with the lower
             score is dropped (torchvision's non-maximum suppression).
     """
-    values, classes = (tensor.numpy() for tensor in probability.max(0))
-    boxes, labels, scores = [], [], []
-    for label in np.unique(classes[classes != BACKGROUND]):
-        mask = (classes == label).astype(np.uint8)
-        count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        totals = np.bincount(parts.ravel(), weights=values.ravel(), minlength=count)
-        for part in range(1, count):  # the first is all else
-            left, top, width, height, area = statistics[part]
-            if area >= min_area:
-                boxes.append((left, top, left + width, top + height))
-                labels.append(int(label))
-                scores.append(totals[part] / area)
+    classes = probability.argmax(0).numpy()
+    digits = probability[:BACKGROUND].numpy()
+    rows: list[tuple[tuple[int, int, int, int], int, float]] = []
+    for blob in _components(classes != BACKGROUND, min_area):
+        inside = np.where(blob.mask, classes[blob.window], BACKGROUND)
+        parts = [
+            (int(label), part)
+            for label in np.unique(inside[blob.mask])
+            for part in _components(inside == label, min_area)
+        ]
+        largest = max((part.area for _, part in parts), default=0)
+        parts = [(label, part) for label, part in parts if part.area >= fragment * largest]
+        if len(parts) < 2:
+            means = digits[:, *blob.window][:, blob.mask].mean(1)
+            rows.append((blob.box, int(means.argmax()), float(means.max())))
+            continue
+        left, top = blob.box[:2]
+        for label, part in parts:
+            seen = digits[label][blob.window][part.window][part.mask]
+            moved = tuple(np.add(part.box, (left, top, left, top)).tolist())
+            rows.append((moved, label, float(seen.mean())))
+    boxes, labels, scores = zip(*rows, strict=True) if rows else ((), (), ())
     found = Detections(
         torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
         torch.tensor(labels, dtype=torch.int64),
         torch.tensor(scores, dtype=torch.float32),
     )
     return suppress(found, max_overlap)
+
+
+class _Component(NamedTuple):
+    """Connected pixels: their box, its window into the map, and which pixels of it are theirs."""
+
+    box: tuple[int, int, int, int]
+    window: tuple[slice, slice]
+    mask: np.ndarray
+    area: int
+
+
+def _components(mask: np.ndarray, min_area: int) -> list[_Component]:
+    """Parts of a mask that hang together, corners included, of at least so many pixels."""
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    found = []
+    for number in range(1, count):  # the first is all else
+        left, top, width, height, area = statistics[number].tolist()
+        if area >= min_area:
+            window = slice(top, top + height), slice(left, left + width)
+            box = (left, top, left + width, top + height)
+            found.append(_Component(box, window, parts[window] == number, area))
+    return found
 
 
 def suppress(found: Detections, max_overlap: float) -> Detections:

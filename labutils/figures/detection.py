@@ -58,7 +58,9 @@ def dense_map(
     axes[1, 0].set_title("decision", fontsize=8)
     shown = [label for label in range(10) if (decided == label).any()]
     handles = [Patch(color=DIGIT_COLORS[label], label=str(label)) for label in shown]
-    axes[1, 0].legend(handles=handles, loc="upper left", fontsize=7, handlelength=0.8)
+    axes[1, 0].legend(
+        handles=handles, loc="upper left", fontsize=7, handlelength=0.8, labelcolor="white"
+    )
     for label in range(classes):
         ax = axes[label % 12 // 6, 1 + label % 6]
         drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
