@@ -177,7 +177,7 @@ def sweep(
         dry_run: Only list the runs, stored or missing, with the estimated time.
     """
     which = profile()
-    from labutils.experiments import EXPERIMENTS, KEEP
+    from labutils.experiments import EXPERIMENTS, KEEP, NEEDS
     from labutils.runs import Store
     from labutils.sweep import run_sweep
 
@@ -186,6 +186,8 @@ def sweep(
     if jobs is not None and jobs < 1:
         return _usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
     store = Store.of(which)
+    needed = {NEEDS[name] for name in experiments if name in NEEDS}
+    experiments = (*sorted(needed), *(name for name in experiments if name not in needed))
     configs = {config.id: config for name in experiments for config in EXPERIMENTS[name](which)}
     kept = {  # by id: an experiment may hold runs of another that keeps no weights
         config.id: keep or KEEP[name]
@@ -202,8 +204,13 @@ def sweep(
         _print_plan(configs.values(), missing, store)
     _print_estimate(len(configs), list(missing.values()), jobs, cluster)
     if not dry_run:
-        for form in sorted({kept.get(run_id, "none") for run_id in missing}):
-            group = [c for c in missing.values() if kept.get(c.id, "none") == form]
+        first = {config.id for name in needed for config in EXPERIMENTS[name](which)}
+        for stage, form in sorted({(i not in first, kept.get(i, "none")) for i in missing}):
+            group = [
+                config
+                for run_id, config in missing.items()
+                if (run_id not in first, kept.get(run_id, "none")) == (stage, form)
+            ]
             run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
         _print_runs([store.load(config) for config in configs.values()])
     return 0
@@ -276,6 +283,29 @@ def data(
         print(f"  mean     {mean}")
         print(f"  std      {std}", flush=True)
     return failed
+
+
+@APP.command
+def detect(
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE ...")],
+    output: Annotated[Path, _default("build/detected")] = Path("build/detected"),
+) -> int:
+    """Find the digits in pictures of any size, light on dark or dark on light.
+
+    For each picture two files are written, named after it: the picture with a box, a digit and a
+    score for each, and a list of these as JSON.
+
+    Args:
+        images: Pictures in any format that Pillow knows.
+        output: Folder to write to; it is made where it is missing.
+    """
+    if not images:
+        return _usage_error("detect", "Name a picture.")
+    which = profile()
+    from labutils.experiments import load
+    from labutils.fcn.command import detect_in_files
+
+    return detect_in_files(load("detector", which)[0], images, output)
 
 
 @APP.command
@@ -359,7 +389,7 @@ def _epochs_done(checkpoint: Path) -> int:
 def _print_plan(
     configs: Iterable[RunConfig], missing: Mapping[str, RunConfig], store: Store
 ) -> None:
-    from labutils.runs import estimate_seconds
+    from labutils.recipes import estimate_seconds
 
     rows = []
     for config in configs:
@@ -379,7 +409,7 @@ def _print_estimate(
     if missing:
         from joblib import cpu_count
 
-        from labutils.runs import estimate_seconds
+        from labutils.recipes import estimate_seconds
 
         times = [estimate_seconds([config]) for config in missing]
         if cluster:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from labutils import grids
-from labutils.config import RunConfig
+from labutils.config import Config, RunConfig
 from labutils.profiles import Profile, profile
-from labutils.runs import Keep, MissingRuns, Run, Store, estimate_seconds
+from labutils.recipes import estimate_seconds
+from labutils.runs import Keep, MissingRuns, Run, Store
 from labutils.sweep import run_sweep
 
-EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
+EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "mnist-width": grids.width_grid,
     "mnist-depth": lambda which: grids.depth_grid("mnist", which),
     "cifar10-depth": lambda which: grids.depth_grid("cifar10", which),
@@ -31,11 +32,22 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[RunConfig]]] = {
     "gradients": grids.gradient_grid,
     "ablation-mnist": lambda which: grids.ablation_grid("mnist", which),
     "ablation-cifar10": lambda which: grids.ablation_grid("cifar10", which),
+    "detector-classifier": grids.detector_classifiers,
+    "detector": grids.detector_grid,
+    "detector-no-background": grids.no_background_grid,
 }
 
 
 # Experiments whose weights are stored, because a notebook or a later exercise loads them.
-KEEP: dict[str, Keep] = {"strong": "fp16", "strong-plain": "fp16"}
+KEEP: dict[str, Keep] = {
+    "strong": "fp16",
+    "strong-plain": "fp16",
+    "detector-classifier": "fp16",
+    "detector": "fp16",
+    "detector-no-background": "fp16",
+}
+# Experiments whose runs start from those of another, which is trained first.
+NEEDS = {"detector": "detector-classifier", "detector-no-background": "detector-classifier"}
 # What the runs of an experiment are compared with: those of others, the same but for some fields.
 BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rescue": (("mnist-depth", "cifar10-depth"), ("learning_rate",)),
@@ -46,7 +58,7 @@ BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def configs(name: str, which: Profile | None = None) -> list[RunConfig]:
+def configs(name: str, which: Profile | None = None) -> list[Config]:
     """The configurations of an experiment.
 
     Raises:
@@ -75,6 +87,8 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
             f"(the first is {missing[0].name}). Train them, in about {minutes:.0f} minutes on two "
             f"cores, with `python -m labutils sweep {name}`, or set TRAIN_MISSING = True."
         )
+    if missing and name in NEEDS:
+        load(NEEDS[name], which, train_missing=train_missing)
     return run_sweep(wanted, store=store, keep=keep)
 
 

@@ -314,9 +314,10 @@ def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerS
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         cost = 0
-        if isinstance(module, (nn.Linear, nn.Conv2d, Whitening)):
-            positions = output[0].numel() // module.weight.shape[0]
-            cost = module.weight.numel() * positions
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, Whitening)):
+            # each weight is used once a position: of the output, or where that is larger the input
+            side = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+            cost = module.weight.numel() * (side[0].numel() // module.weight.shape[0])
         shape = tuple(output.shape[1:])
         rows.append(LayerSummary(names[module], type(module).__name__, shape, own, cost))
 

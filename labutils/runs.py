@@ -8,7 +8,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -280,21 +280,6 @@ def training_cost(config: RunConfig) -> float:
     area = (config.small_size / spec.image_shape[0]) ** 2 if config.small_epochs else 1
     epochs = config.epochs - config.small_epochs * (1 - area)
     return 3 * inference_cost(config) * images * epochs
-
-
-def estimate_seconds(configs: Sequence[RunConfig]) -> float:
-    """Rough time of training on one CPU core, for messages and for starting the longest first.
-
-    Arithmetic at 100 (bf16) or 60 (fp32) billion operations a second, and 60 microseconds a
-    weight layer and step for all that is not arithmetic.
-    """
-    total = 0.0
-    for config in configs:
-        steps = config.epochs * data.SPECS[config.data].train * (1 - data.VALIDATION_SHARE)
-        overhead = 60e-6 * config.depth * steps / config.batch_size
-        rate = 100e9 if config.precision == "bf16" else 60e9
-        total += 2 * training_cost(config) / rate + overhead
-    return total
 
 
 def _read_run(folder: Path) -> Run:

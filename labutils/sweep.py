@@ -13,9 +13,9 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from labutils.config import Config, RunConfig
-from labutils.runs import Keep, Recipe, Run, Store, default_store, estimate_seconds, load_or_train
-from labutils.training import train
+from labutils.config import Config
+from labutils.recipes import estimate_seconds, train_run
+from labutils.runs import Keep, Recipe, Run, Store, default_store, load_or_train
 
 ATTEMPTS = 3  # deaths in a row, without one run finishing between them, that end a sweep
 # A Dask worker may have many threads, but PyTorch's random numbers (dropout) belong to the process.
@@ -33,7 +33,7 @@ SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 def run_sweep(
     configs: Sequence[Config],
-    recipe: Recipe = train,
+    recipe: Recipe = train_run,
     *,
     store: Store | None = None,
     keep: Keep = "none",
@@ -73,7 +73,9 @@ def _train_all(
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
-            longest_first = sorted(missing.values(), key=_cost, reverse=True)
+            longest_first = sorted(
+                missing.values(), key=lambda config: estimate_seconds([config]), reverse=True
+            )
             try:
                 for run_id, name, error in attempts(longest_first):
                     del missing[run_id]
@@ -94,11 +96,6 @@ def _train_all(
     if failed:
         reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise SweepError(f"{len(failed)} of {total} runs failed, the others are stored. {reasons}")
-
-
-def _cost(config: Config) -> float:
-    """Estimated seconds of a classifier's run; nothing is known of other kinds."""
-    return estimate_seconds([config]) if isinstance(config, RunConfig) else 0.0
 
 
 def _attempt(config: Config, recipe: Recipe, store: Store, keep: Keep) -> Attempted:

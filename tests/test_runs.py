@@ -23,7 +23,6 @@ from labutils.runs import (
     RunError,
     Store,
     default_store,
-    estimate_seconds,
     load_or_measure,
     load_or_train,
     weights_digest,
@@ -614,25 +613,7 @@ def test_a_measure_that_is_no_json_is_refused_and_not_stored(store):
     assert not (run.folder / "measures").exists()
 
 
-# Estimates and stores
-
-
-def test_estimates_grow_with_the_work():
-    base = RunConfig(data="cifar10", model="convnet", depth=10, width=16, epochs=5)
-    seconds = estimate_seconds([base])
-    assert seconds > 0
-    for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
-        assert estimate_seconds([replace(base, **larger)]) > seconds, larger
-    assert estimate_seconds([replace(base, precision="bf16")]) < seconds
-    assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
-    assert estimate_seconds([]) == 0
-
-
-def test_estimating_touches_neither_data_nor_random_numbers(monkeypatch):
-    monkeypatch.setattr(data, "load", None)
-    before = torch.get_rng_state()
-    estimate_seconds([RunConfig(data="cifar100", model="resnet", depth=20)])
-    assert torch.equal(torch.get_rng_state(), before)
+# Stores
 
 
 @pytest.mark.parametrize("name", ["full", "quick"])

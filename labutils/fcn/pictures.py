@@ -76,8 +76,8 @@ def _grey(image: PIL.Image.Image) -> np.ndarray:
 def _light_on_black(grey: np.ndarray) -> np.ndarray:
     """The ground, which is most of a picture, at 0; what is farthest from it at 255."""
     grey = np.nan_to_num(grey)
-    span = np.ptp(grey)
-    if np.abs(grey).max() <= 255 and span < FLAT or span == 0:
+    eight_bits = np.abs(grey).max() <= 255
+    if np.ptp(grey) < (FLAT if eight_bits else 1):
         return np.zeros(grey.shape, np.uint8)
     ground = np.median(grey)
     ink = grey - ground if grey.max() - ground >= ground - grey.min() else ground - grey

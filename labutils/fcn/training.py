@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,7 @@ from labutils.data import Split
 from labutils.evaluation import execution_for, surroundings
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.fcn.networks import build_detector
-from labutils.models import eval_mode
+from labutils.models import eval_mode, multiply_adds
 from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 from labutils.runs import Store, default_store
 from labutils.training import OnEpoch, Outcome
@@ -109,6 +110,14 @@ def train_detector(
         **surroundings(),
     }
     return Outcome(network, asdict(history), metrics)
+
+
+@functools.cache
+def detector_cost(config: FCNConfig) -> float:
+    """Multiply-adds of a whole training: the backward pass costs two forward passes."""
+    shape = (1, config.size, config.size)
+    canvases = config.canvases * config.epochs
+    return 3.0 * multiply_adds(build_detector(config), shape) * canvases
 
 
 class _Training:
@@ -273,6 +282,14 @@ def pixel_confusion(
     classes = logits.shape[1]
     pairs = labels * classes + logits.argmax(1)
     return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
+
+
+def pixel_scores(
+    probability: Float[Tensor, "n classes height width"], canvases: Canvases
+) -> tuple[float, float]:
+    """Share of pixels that are right and mean IoU, both in [0, 1], of a map with background."""
+    confusion = pixel_confusion(probability, canvases.classes.long())
+    return (confusion.diagonal().sum() / confusion.sum()).item(), mean_iou(confusion)
 
 
 def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from labutils import data, recipes
+from labutils.config import FCNConfig, RunConfig
+from labutils.recipes import estimate_seconds, train_run
+
+
+def test_estimates_grow_with_the_work():
+    base = RunConfig(data="cifar10", model="convnet", depth=10, width=16, epochs=5)
+    seconds = estimate_seconds([base])
+    assert seconds > 0
+    for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
+        assert estimate_seconds([replace(base, **larger)]) > seconds, larger
+    assert estimate_seconds([replace(base, precision="bf16")]) < seconds
+    assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
+    assert estimate_seconds([]) == 0
+
+
+def test_estimating_touches_neither_data_nor_random_numbers(monkeypatch):
+    monkeypatch.setattr(data, "load", None)
+    before = torch.get_rng_state()
+    estimate_seconds([RunConfig(data="cifar100", model="resnet", depth=20)])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_detector_is_estimated_too():
+    base = FCNConfig(width=4, canvases=100, epochs=2)
+    seconds = estimate_seconds([base])
+    assert seconds > 0
+    for larger in ({"width": 8}, {"canvases": 200}, {"epochs": 3}, {"size": 96}):
+        assert estimate_seconds([replace(base, **larger)]) > seconds, larger
+    assert estimate_seconds([base, RunConfig()]) > estimate_seconds([RunConfig()]) > 0
+
+
+def test_each_kind_is_trained_by_its_own_recipe(monkeypatch):
+    called = []
+    for kind in (RunConfig, FCNConfig):
+        monkeypatch.setitem(
+            recipes.RECIPES, kind, lambda config, **arguments: called.append((config, arguments))
+        )
+    for config in (RunConfig(), FCNConfig()):
+        train_run(config, progress=False)
+    assert called == [(RunConfig(), {"progress": False}), (FCNConfig(), {"progress": False})]
