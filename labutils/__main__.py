@@ -287,17 +287,17 @@ def data(
 
 @APP.command
 def detect(
-    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE ...")],
+    images: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="IMAGE ...", help_behavior_hint="(one or more)"),
+    ],
     output: Annotated[Path, _default("build/detected")] = Path("build/detected"),
 ) -> int:
-    """Find the digits in pictures of any size, light on dark or dark on light.
-
-    For each picture two files are written, named after it: the picture with a box, a digit and a
-    score for each, and a list of these as JSON.
+    """Find the digits in pictures, light on dark or dark on light.
 
     Args:
         images: Pictures in any format that Pillow knows.
-        output: Folder to write to; it is made where it is missing.
+        output: Folder for each picture with its boxes, and for these as JSON.
     """
     if not images:
         return _usage_error("detect", "Name a picture.")

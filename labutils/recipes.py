@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from labutils import data
-from labutils.config import Config, FCNConfig, RunConfig
+from labutils.config import Config, FCNConfig
 from labutils.fcn.training import detector_cost, train_detector
-from labutils.runs import training_cost
+from labutils.runs import Store, training_cost
 from labutils.training import Outcome, train
 
-RECIPES: dict[type[Config], Callable[..., Outcome]] = {
-    RunConfig: train,
-    FCNConfig: train_detector,
-}
 
+def train_run(config: Config, *, store: Store, **arguments: Any) -> Outcome:
+    """The recipe of any configuration, chosen by its kind.
 
-def train_run(config: Config, **arguments: Any) -> Outcome:
-    """The recipe of any configuration; `arguments` are those of `runs.load_or_train`."""
-    return RECIPES[type(config)](config, **arguments)
+    Args:
+        store: where the runs are looked up that this one starts from.
+        arguments: those that `runs.load_or_train` gives to a recipe.
+    """
+    if isinstance(config, FCNConfig):
+        return train_detector(config, store=store, **arguments)
+    return train(config, **arguments)
 
 
 def estimate_seconds(configs: Sequence[Config]) -> float:

@@ -33,7 +33,7 @@ SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 def run_sweep(
     configs: Sequence[Config],
-    recipe: Recipe = train_run,
+    recipe: Recipe | None = None,
     *,
     store: Store | None = None,
     keep: Keep = "none",
@@ -47,6 +47,7 @@ def run_sweep(
     alone: the rest go on, and what it had begun resumes from its last epoch.
 
     Args:
+        recipe: by default that of each configuration's kind.
         n_jobs: processes here; by default one a processor core. A cluster has its own number.
         cluster: address of a Dask scheduler whose workers share this file system; each worker
             process trains one network at a time, so give it one thread.
@@ -55,6 +56,7 @@ def run_sweep(
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
+    recipe = recipe or partial(train_run, store=store)
     missing = {config.id: config for config in store.missing(configs, keep)}
     if missing:
         attempt = partial(_attempt, recipe=recipe, store=store, keep=keep)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from labutils.experiments import EXPERIMENTS, configs, load, stall_depth
+from labutils.experiments import EXPERIMENTS, KEEP, NEEDS, configs, load, stall_depth
 from labutils.grids import STALL_DEPTH
 from labutils.profiles import profile
 
@@ -44,6 +44,9 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "gradients": {"depth", "residual"},
         "ablation-mnist": {"residual", "norm", "init", "seed"},
         "ablation-cifar10": {"residual", "norm", "init", "seed"},
+        "detector-classifier": {"seed"},
+        "detector": {"head", "seed", "classifier"},  # each starts from the classifier of its seed
+        "detector-no-background": {"head"},
         "rescue": {"learning_rate", "data", "depth"},  # each set at its own depth
         "best-mlp": {"data", "seed", "epochs", "flip"},  # digits are not mirrored
     }
@@ -80,6 +83,17 @@ def test_the_ablation_has_ten_cells_of_three_seeds():
         assert len(cells) == 10 and len(grid) == 30
         inits = {residual: {c[2] for c in cells if c[0] == residual} for residual in (False, True)}
         assert inits[True] - inits[False] == {"zero-residual"}
+
+
+@pytest.mark.parametrize("which", [FULL, QUICK], ids=["full", "quick"])
+def test_detectors_start_from_the_classifier_of_their_seed_and_shape(which):
+    classifiers = {config.id: config for config in configs("detector-classifier", which)}
+    for name, needed in NEEDS.items():
+        assert needed == "detector-classifier" and KEEP[needed] != "none"
+        for config in configs(name, which):
+            classifier = classifiers[config.classifier]
+            for field in ("data", "model", "width", "seed"):
+                assert getattr(classifier, field) == getattr(config, field), field
 
 
 def test_the_strong_network_keeps_to_the_design():

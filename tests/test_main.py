@@ -12,21 +12,23 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from safetensors.numpy import save_file
 
 import labutils.__main__ as command_line
 from labutils import data, experiments, profiles, runs, sweep, training
 from labutils.__main__ import main
-from labutils.config import FAMILIES, RunConfig
+from labutils.config import FAMILIES, FCNConfig, RunConfig
+from labutils.fcn.networks import classifier_config
 from labutils.loggers import LoggerError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-COMMANDS = ("train", "sweep", "runs", "data", "describe")
+COMMANDS = ("train", "sweep", "runs", "data", "detect", "describe")
 SHORT = RunConfig(data="digits", depth=2, width=8, epochs=2)
 TRAIN_SHORT = "train --data digits --depth 2 --width 8 --epochs 2".split()
 
@@ -415,6 +417,37 @@ def test_sweep_keeps_the_weights_that_later_exercises_load(capsys, store, tiny, 
     assert main(["sweep", "--jobs", "1", "first", "tiny"]) == 0  # for its weights, once more
     assert "1 of 2 runs stored, 1 missing" in capsys.readouterr().out
     assert store.load(tiny[0]).has_weights and not store.load(tiny[1]).has_weights
+
+
+@pytest.fixture
+def detector(monkeypatch) -> FCNConfig:
+    """An experiment of one detector, which starts from a classifier of another."""
+    config = FCNConfig(data="digits", width=4, canvases=20, size=40, epochs=1, batch_size=10)
+    source = replace(classifier_config(config), epochs=1)
+    config = replace(config, classifier=source.id)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "detector-classifier", lambda which: [source])
+    monkeypatch.setitem(experiments.EXPERIMENTS, "detector", lambda which: [config])
+    return config
+
+
+def test_sweep_trains_first_what_others_start_from(capsys, store, detector):
+    assert main(["sweep", "--jobs", "1", "detector"]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 2 runs stored, 2 missing" in said
+    assert store.load(detector).has_weights and store.load_id(detector.classifier).has_weights
+
+
+def test_detect_reads_a_picture_with_the_stored_detector(capsys, store, detector, tmp_path):
+    page = np.zeros((60, 90), np.uint8)
+    page[10:38, 20:48] = data.load("digits").test.images[0, 0].numpy()
+    PIL.Image.fromarray(page).save(tmp_path / "page.png")
+    assert main(["detect", str(tmp_path / "page.png"), "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "page.json").exists() and (tmp_path / "out" / "page.png").exists()
+    assert "page.png: " in capsys.readouterr().out
+    assert main(["detect", str(tmp_path / "gone.png"), "--output", str(tmp_path / "out")]) == 1
+    assert "gone.png: there is no such file" in capsys.readouterr().err
+    assert main(["detect"]) == 2
+    assert "Name a picture" in capsys.readouterr().err
 
 
 def test_sweep_uses_the_stand_ins_of_the_quick_profile(capsys):

@@ -6,6 +6,7 @@ import torch
 from labutils import data, recipes
 from labutils.config import FCNConfig, RunConfig
 from labutils.recipes import estimate_seconds, train_run
+from labutils.runs import Store
 
 
 def test_estimates_grow_with_the_work():
@@ -35,12 +36,15 @@ def test_a_detector_is_estimated_too():
     assert estimate_seconds([base, RunConfig()]) > estimate_seconds([RunConfig()]) > 0
 
 
-def test_each_kind_is_trained_by_its_own_recipe(monkeypatch):
-    called = []
-    for kind in (RunConfig, FCNConfig):
-        monkeypatch.setitem(
-            recipes.RECIPES, kind, lambda config, **arguments: called.append((config, arguments))
-        )
-    for config in (RunConfig(), FCNConfig()):
-        train_run(config, progress=False)
-    assert called == [(RunConfig(), {"progress": False}), (FCNConfig(), {"progress": False})]
+def test_each_kind_is_trained_by_its_own_recipe(monkeypatch, tmp_path):
+    called, store = [], Store(tmp_path, tmp_path)
+    monkeypatch.setattr(recipes, "train", lambda config, **given: called.append((config, given)))
+    monkeypatch.setattr(
+        recipes, "train_detector", lambda config, **given: called.append((config, given))
+    )
+    train_run(RunConfig(), store=store, progress=False)
+    train_run(FCNConfig(), store=store, progress=False)
+    assert called == [
+        (RunConfig(), {"progress": False}),
+        (FCNConfig(), {"progress": False, "store": store}),
+    ]
