@@ -14,6 +14,7 @@ from labutils.figures.detection import (
     dense_map,
     detections_sheet,
     detector_curves,
+    detector_view,
 )
 from labutils.figures.explorers import depth_overview, explorer_view, gradient_view, live_curves
 from labutils.figures.gradients import (
@@ -40,6 +41,7 @@ __all__ = [
     "depth_overview",
     "detections_sheet",
     "detector_curves",
+    "detector_view",
     "early_stopping",
     "explorer_view",
     "first_layer_gradient",

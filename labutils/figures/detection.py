@@ -93,6 +93,29 @@ def detections_sheet(
     return fig
 
 
+@plt.rc_context(IMAGE_STYLE)
+def detector_view(
+    image: np.ndarray, probability: np.ndarray, found: Detections, digit: int
+) -> Figure:
+    """What the detector explorer shows: boxes, decision map, probability of one digit.
+
+    Args:
+        image: height x width, uint8.
+        probability: classes x height x width, in [0, 1].
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(10, 3.2))
+    fig.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.9, wspace=0.05)
+    for ax in axes:
+        ax.axis("off")
+    _draw_canvas(axes[0], image, found, None)
+    axes[1].imshow(decision_map(probability.argmax(0)), interpolation="nearest")
+    axes[2].imshow(probability[digit], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
+    titles = ("canvas, boxes", "decision", f"probability of {digit}, 0 to 1")
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title)
+    return fig
+
+
 @plt.rc_context(STYLE)
 def detector_curves(runs: Sequence[Run]) -> Figure:
     """Validation loss and mean IoU through training: a colour a head, a line a seed."""
