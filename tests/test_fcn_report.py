@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from labutils import data
+from labutils.config import FCNConfig
+from labutils.fcn import report
+from labutils.fcn.report import CONDITIONS, alarms, scores
+from labutils.fcn.training import train_detector
+from labutils.runs import Store, load_or_train
+
+SHARES = (
+    "pixel_accuracy", "background_accuracy", "mean_iou", "ap_half", "ap_mean", "recall"
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detector")
+    config = FCNConfig(
+        data="digits", width=8, canvases=300, epochs=6, learning_rate=5e-3, batch_size=20, size=40,
+        background_weight=0.2,
+    )  # fmt: skip
+    store = Store(folder / "runs", folder / "scratch")
+    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(report, "COUNT", 12)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=[one.name for one in CONDITIONS])
+def test_every_condition_is_measured_and_stored(condition, run):
+    found = scores(run, condition)
+    for name in SHARES:
+        assert 0 <= found[name] <= 1, name
+    assert ("pointing" in found) == condition.name.startswith("one digit")
+    assert found["ap_mean"] <= found["ap_half"]
+    stored = [
+        json.loads(path.read_text()) for path in (run.folder / "measures").glob("detection-*.json")
+    ]
+    assert found in [one["result"] for one in stored]
+
+
+def test_what_is_stored_is_not_measured_again(run, monkeypatch):
+    before = scores(run, CONDITIONS[0])
+    monkeypatch.setattr(report, "_scores", None)
+    assert scores(run, CONDITIONS[0]) == before
+    monkeypatch.setattr(report, "COUNT", 13)  # another measure
+    with pytest.raises(TypeError):
+        scores(run, CONDITIONS[0])
+
+
+def test_the_dilated_network_is_measured_apart(run, monkeypatch):
+    used = []
+
+    def spy(network):
+        used.append(network)
+        return report_dilated(network)
+
+    report_dilated = report.dilated
+    monkeypatch.setattr(report, "dilated", spy)
+    scores(run, CONDITIONS[1])
+    assert not used
+    scores(run, CONDITIONS[1], dilate=True)
+    assert len(used) == 1
+
+
+def test_false_alarms_are_told_by_kind_of_clutter(run):
+    found = alarms(run)
+    assert set(found) == {"blank", "noise", "strokes", "letters"}
+    assert all(0 <= share <= 1 for share in found.values())
+
+
+def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, monkeypatch):
+    digits = data.load("digits")
+    seen = []
+    for name in ("draw_for", "draw_canvases"):
+        original = getattr(report, name)
+
+        def spy(*args, original=original, **options):
+            seen.extend(one for one in args if isinstance(one, data.Split))
+            return original(*args, **options)
+
+        monkeypatch.setattr(report, name, spy)
+    assert 0 < report._threshold(run) < 1
+    assert [split is digits.val for split in seen] == [True]
+    seen.clear()
+    report._canvases(run, CONDITIONS[3])
+    assert [split is digits.test for split in seen] == [True]
+
+
+def test_conditions_have_names_of_their_own():
+    assert len({condition.name for condition in CONDITIONS}) == len(CONDITIONS)
