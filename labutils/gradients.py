@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor, nn
 
-from labutils.models import eval_mode, weight_layers
+from labutils.config import RunConfig
+from labutils.data import pixel_statistics
+from labutils.models import build_model, eval_mode, weight_layers
 
 STATISTICS = (
     "gradient_norm",
@@ -79,6 +81,22 @@ def weight_gradient(
     with probing(model), torch.enable_grad():
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), labels), weight)
     return gradient
+
+
+def untrained_statistics(
+    config: RunConfig,
+    images: UInt8[Tensor, "batch channels height width"],
+    labels: Int64[Tensor, " batch"],
+) -> dict[str, list[float]]:
+    """`layer_statistics` of the network that `config` describes, as it is before training.
+
+    Args:
+        images: those of one batch, whose mean and deviation the network normalises by.
+        labels: class indices; the network has as many classes as the largest says.
+    """
+    classes = int(labels.max()) + 1
+    model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
+    return layer_statistics(model, images, labels)
 
 
 def layer_statistics(

@@ -283,3 +283,21 @@ def test_views_of_explorers(grid):
     assert list(lines(loss)[0].get_ydata()) == [2.0, 1.0]
     assert list(lines(accuracy)[0].get_xdata()) == [1, 2]
     assert accuracy.get_xlim() == (0.5, 5.5)
+
+
+def test_untrained_overview_has_a_column_a_kind_and_a_line_a_depth():
+    def statistics(depth):
+        return {
+            "activation_gradient_norm": [0.0, *[2.0] * (depth - 2), 4.0],
+            "activation_image_std": [0.1] * depth,
+        }
+
+    panels = {kind: {depth: statistics(depth) for depth in (4, 8)} for kind in ("a", "b", "c")}
+    fig = figures.untrained_overview(panels)
+    upper, lower = fig.axes[:3], fig.axes[3:]
+    assert [ax.get_title() for ax in upper] == ["a", "b", "c"]
+    for ax in upper:
+        short, long = lines(ax)
+        assert len(short.get_xdata()) == 4 and len(long.get_xdata()) == 8
+        assert np.isnan(short.get_ydata()[0]) and list(short.get_ydata()[1:]) == [0.5, 0.5, 1]
+    assert all(list(lines(ax)[1].get_ydata()) == [0.1] * 8 for ax in lower)

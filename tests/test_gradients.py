@@ -4,11 +4,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from labutils.config import RunConfig
+from labutils.data import pixel_statistics
 from labutils.gradients import (
     STATISTICS,
     layer_statistics,
     probing,
     recorded_activations,
+    untrained_statistics,
     weight_gradient,
 )
 from labutils.models import build_model, weight_layers
@@ -242,3 +244,10 @@ def test_weight_gradient_is_that_of_plain_backward(config, layer, batch):
     torch.testing.assert_close(found, expected)
     norm = layer_statistics(model, images, labels)["gradient_norm"][layer]
     assert found.norm().item() == pytest.approx(norm, rel=1e-4)
+
+
+def test_statistics_of_an_untrained_network_are_those_of_the_network_built(batch):
+    config = RunConfig(depth=6, width=5, residual=True, seed=3)
+    images, labels = batch
+    model = build_model(config, SHAPE, int(labels.max()) + 1, pixel_statistics(images))
+    assert untrained_statistics(config, images, labels) == layer_statistics(model, images, labels)

@@ -24,6 +24,7 @@ from labutils.figures.gradients import (
     gradient_maps,
     lesion_curves,
     signal_by_layer,
+    untrained_overview,
 )
 from labutils.figures.networks import confusion, cost, mistakes, training_curves
 from labutils.figures.saving import report, save_figure
@@ -56,5 +57,6 @@ __all__ = [
     "save_figure",
     "signal_by_layer",
     "training_curves",
+    "untrained_overview",
     "width_curves",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -77,6 +78,34 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[0].set_ylabel("deviation across images")
     axes[0].legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def untrained_overview(panels: Mapping[str, Mapping[int, Mapping[str, Sequence[float]]]]) -> Figure:
+    """Positions of the gradient explorer: a column a kind of network, a colour a depth.
+
+    Above, the gradient at what each layer hands on, relative to that at the logits; below, what
+    each layer still tells apart: a unit's deviation across images, averaged over its units.
+
+    Args:
+        panels: by title and depth, what `gradients.untrained_statistics` returns.
+    """
+    depths = sorted({depth for panel in panels.values() for depth in panel})
+    colors = dict(zip(depths, sns.color_palette("viridis_r", len(depths)), strict=True))
+    fig, axes = make_axes(2, len(panels), (11, 4.4), sharey="row", sharex=True)
+    for column, (title, panel) in enumerate(panels.items()):
+        for depth, found in panel.items():
+            gradient = no_zeros(found["activation_gradient_norm"])
+            spread = no_zeros(found["activation_image_std"])
+            for ax, values in zip(axes[:, column], (gradient / gradient[-1], spread), strict=True):
+                ax.plot(range(1, depth + 1), values, color=colors[depth], lw=1.2)
+        axes[0, column].set_title(title)
+        axes[1, column].set_xlabel("layer")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes[0, 0].set(yscale="log", ylabel="gradient / at the logits")
+    axes[1, 0].set(yscale="log", ylabel="deviation across images")
+    legend(axes[0, -1], [(colors[d], "-", f"depth {d}") for d in depths], outside=True)
     return fig
 
 

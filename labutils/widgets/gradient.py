@@ -13,10 +13,8 @@ from torch import Tensor
 
 from labutils import summaries
 from labutils.config import ConfigError, RunConfig
-from labutils.data import pixel_statistics
 from labutils.figures import gradient_view
-from labutils.gradients import layer_statistics
-from labutils.models import build_model
+from labutils.gradients import untrained_statistics
 from labutils.widgets.drawing import WIDE, draw
 
 
@@ -100,9 +98,7 @@ class GradientExplorer(ipywidgets.VBox):
             return
         count = self.CONVNET_IMAGES if config.model == "convnet" else len(self.labels)
         images, labels = self.images[:count], self.labels[:count]
-        classes = int(self.labels.max()) + 1
-        model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(self.images))
-        found = layer_statistics(model, images, labels)
+        found = untrained_statistics(config, images, labels)
         text = _gradient_sentence(config, found)
         display(HTML(f"<p>{text}</p>"))
         display(Image(data=draw(gradient_view, found, config.residual), alt=text))
