@@ -301,3 +301,18 @@ def test_untrained_overview_has_a_column_a_kind_and_a_line_a_depth():
         assert len(short.get_xdata()) == 4 and len(long.get_xdata()) == 8
         assert np.isnan(short.get_ydata()[0]) and list(short.get_ydata()[1:]) == [0.5, 0.5, 1]
     assert all(list(lines(ax)[1].get_ydata()) == [0.1] * 8 for ax in lower)
+
+
+def test_depth_accuracy_names_families_that_share_a_data_set(tmp_path, grid):
+    configs = [
+        RunConfig(model=model, depth=4, residual=residual, data="cifar10")
+        for model in ("mlp", "convnet")
+        for residual in (False, True)
+    ]
+    mlps, convnets = (fake_runs(tmp_path, configs[i : i + 2]) for i in (0, 2))
+    left, right = figures.depth_accuracy(mlps, convnets).axes
+    assert (left.get_title(), right.get_title()) == ("MLP, CIFAR-10", "ConvNet, CIFAR-10")
+    assert left.get_shared_y_axes().joined(left, right)
+    left, right = figures.depth_accuracy(grid, mlps).axes
+    assert (left.get_title(), right.get_title()) == ("MNIST", "CIFAR-10")
+    assert not left.get_shared_y_axes().joined(left, right)

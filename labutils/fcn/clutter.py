@@ -18,7 +18,9 @@ FONTS = (
     cv2.FONT_HERSHEY_TRIPLEX,
     cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
 )
-FRAGMENT = 12  # side in pixels of what is seen of a letter: less than a digit
+# The smallest digits, of scale 0.7, are 14 pixels high: what is shorter is none of them.
+FRAGMENT = 9  # side in pixels of what is seen of a letter
+SHORT = 9  # pixels, the longest stroke that does not cross the canvas
 
 
 def draw_clutter(
@@ -27,9 +29,10 @@ def draw_clutter(
     """Digit-free canvases of one kind, light on black, drawn from a seed.
 
     `blank` is black. `noise` is a grey value a pixel, up to a brightness drawn for each canvas,
-    half of them blurred. `strokes` are one to four straight or bent lines, one to three pixels
-    wide. `letters` are one to four pieces of 12x12 pixels cut from letters of five fonts, letters
-    that look like digits left out.
+    half of them blurred. `strokes` are one to four, one to three pixels wide: bent ones of at most
+    9 pixels, and straight ones from edge to edge. `letters` are one to four pieces of 9x9 pixels
+    cut from letters of five fonts, letters that look like digits left out. What is as long as
+    a digit of scale 0.7 crosses the whole canvas.
 
     Args:
         size: height and width.
@@ -57,17 +60,23 @@ def _noise(canvas: np.ndarray, random: np.random.Generator) -> None:
 
 
 def _strokes(canvas: np.ndarray, random: np.random.Generator) -> None:
+    """Strokes too short for a digit, and lines from edge to edge: anything between may be a 1."""
     height, width = canvas.shape
     for _ in range(random.integers(1, 5)):
+        angle = random.uniform(0, 2 * np.pi)
         start = random.uniform((0, 0), (width, height))
-        length, angle = random.uniform(4, 30), random.uniform(0, 2 * np.pi)
-        bend = random.uniform(-0.8, 0.8) if random.random() < 0.5 else 0.0
-        steps = np.linspace(0, 1, 8)
-        directions = angle + bend * steps
-        moves = length / 8 * np.stack([np.cos(directions), np.sin(directions)], 1)
-        points = np.round(start + np.cumsum(moves, 0)).astype(np.int32)
+        if random.random() < 0.5:
+            bend = random.uniform(-1.5, 1.5)
+            directions = angle + bend * np.linspace(0, 1, 8)
+            length = random.uniform(3, SHORT)
+            moves = length / 8 * np.stack([np.cos(directions), np.sin(directions)], 1)
+            points = start + np.cumsum(moves, 0)
+        else:
+            far = (width + height) * np.array([np.cos(angle), np.sin(angle)])
+            points = np.stack([start - far, start + far])
         color = int(random.integers(120, 256))
-        cv2.polylines(canvas, [points], False, color, int(random.integers(1, 4)), cv2.LINE_AA)
+        at = np.round(points).astype(np.int32)
+        cv2.polylines(canvas, [at], False, color, int(random.integers(1, 4)), cv2.LINE_AA)
 
 
 def _letters(canvas: np.ndarray, random: np.random.Generator) -> None:

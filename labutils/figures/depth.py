@@ -26,6 +26,7 @@ from labutils.figures.axes import (
     title_of,
 )
 from labutils.runs import Run
+from labutils.summaries import FAMILIES, TITLES
 
 
 @plt.rc_context(STYLE)
@@ -76,8 +77,12 @@ def depth_curves(runs: Sequence[Run]) -> Figure:
 
 @plt.rc_context(STYLE)
 def depth_accuracy(*grids: Sequence[Run]) -> Figure:
-    """Test accuracy against depth, a panel a grid: every run, mean and standard deviation."""
-    fig, axes = make_axes(1, len(grids), (9, 3.6))
+    """Test accuracy against depth, a panel a grid: every run, mean and standard deviation.
+
+    Grids of one data set share an axis, and are named by their families.
+    """
+    one_set = len({runs[0].config.data for runs in grids}) == 1
+    fig, axes = make_axes(1, len(grids), (9, 3.6), sharey=one_set)
     for ax, runs in zip(axes, grids, strict=True):
         for residual, kind, color in KINDS:
             chosen = select(runs, residual=residual)
@@ -85,8 +90,10 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
             draw_points(
                 ax, by_depth(chosen, lambda r: r.metrics["test_accuracy"]), color, shift, kind
             )
-        ax.set(title=title_of(runs), xlabel="depth (weight layers)")
-        percent_axis(ax, "test accuracy")
+        family = FAMILIES[runs[0].config.model]
+        title = f"{family}, {TITLES[runs[0].config.data]}" if one_set else title_of(runs)
+        ax.set(title=title, xlabel="depth (weight layers)")
+        percent_axis(ax, "test accuracy" if ax is axes[0] or not one_set else "")
         ax.set_ylim(bottom=0)
         ax.legend()
     return fig

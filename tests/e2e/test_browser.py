@@ -172,3 +172,49 @@ def test_the_skip_is_switched_by_keyboard(page, explorer):
     after = changed(page, explorer, before, lambda: page.keyboard.press("Space"))
     assert box.is_checked()
     assert expected(depth, residual=True) in after[0]
+
+
+def widget_cell(page, call: str):
+    """The output of the cell that shows a widget, scrolled to."""
+    cell = page.locator(".jp-CodeCell", has_text=call).last
+    cell.scroll_into_view_if_needed()
+    cell.locator(".widget-button, .widget-slider").first.wait_for(timeout=MINUTE)
+    return cell
+
+
+def test_the_gradient_explorer_builds_another_network_at_a_key(page):
+    cell = widget_cell(page, "GradientExplorer(")
+    before = seen(cell)
+    readout = cell.locator(".widget-slider .widget-readout").first
+    assert f"MLP {readout.inner_text()}, plain" in before[0]
+    cell.locator(".widget-slider [role=slider]").first.focus()
+    deeper = changed(page, cell, before, lambda: page.keyboard.press("ArrowRight"))
+    assert f"MLP {readout.inner_text()}, plain" in deeper[0]
+    cell.get_by_label("Residual (skip connections)").focus()
+    residual = changed(page, cell, deeper, lambda: page.keyboard.press("Space"))
+    assert f"MLP {readout.inner_text()}, residual" in residual[0]
+
+
+def test_a_training_starts_draws_and_stops_at_its_buttons(page):
+    cell = widget_cell(page, "TrainLive(")
+    status = cell.locator(".widget-html-content")
+    picture = cell.locator("img.widget-image")
+    train, stop = (cell.get_by_role("button", name=name) for name in ("Train", "Stop"))
+    assert "wait for the Train button" in status.inner_text() and stop.is_disabled()
+    waiting = picture.get_attribute("src")
+    train.focus()
+    page.keyboard.press("Enter")
+    cell.get_by_text(re.compile(r"Epoch [2-9] of \d+: the residual network")).wait_for(
+        timeout=MINUTE
+    )
+    assert picture.get_attribute("src") != waiting and train.is_disabled()
+    stop.click()
+    cell.get_by_text(re.compile(r"Stopped\. plain: training loss [\d.]+")).wait_for(timeout=MINUTE)
+    ended = picture.get_attribute("src")
+    assert train.is_enabled() and stop.is_disabled()
+    page.wait_for_timeout(1_500)
+    assert picture.get_attribute("src") == ended, "nothing goes on behind the page's back"
+    train.click()  # it can begin anew
+    cell.get_by_text(re.compile(r"Epoch 1 of \d+")).wait_for(timeout=MINUTE)
+    stop.click()
+    cell.get_by_text(re.compile(r"Stopped\.")).wait_for(timeout=MINUTE)
