@@ -19,7 +19,6 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "rescue": grids.rescue_grid,
     "mnist-blocks": grids.block_grid,
     "best-mlp": grids.best_mlp_grid,
-    "convnet-pair": grids.convnet_pair,
     "convnet-depth": grids.convnet_grid,
     "convnet-head": grids.head_grid,
     "resnet-depth": grids.resnet_grid,

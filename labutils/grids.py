@@ -90,11 +90,6 @@ def convnet_grid(which: Profile) -> list[RunConfig]:
     return _pairs(_convnet_base(which), depths, _seeds(which))
 
 
-def convnet_pair(which: Profile) -> list[RunConfig]:
-    """Section 1.2: the first networks with convolutions, one pair of the grid of section 1.3."""
-    return [config for config in convnet_grid(which) if (config.depth, config.seed) == (10, 0)]
-
-
 def head_grid(which: Profile) -> list[RunConfig]:
     """Section 1.3: ConvNets with a 1x1 convolution and average pooling instead of flattening."""
     base = replace(_convnet_base(which), head="fully-convolutional")
@@ -182,6 +177,22 @@ def gradient_grid(which: Profile) -> list[RunConfig]:
     base = _convnet_base(which)
     base = replace(base, gradient_epochs=(0, 1 if which.quick else 2, base.epochs))
     return _pairs(base, (4, 10) if which.quick else (10, 20, 40))
+
+
+def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:
+    """Why residuals work: six kinds of MLP, each of all depths, that are built and not trained."""
+    kinds: dict[str, dict[str, object]] = {
+        "plain": {},
+        "plain, He": {"init": "he"},
+        "plain, batch norm": {"norm": "batch"},
+        "residual": {"residual": True},
+        "residual, He": {"residual": True, "init": "he"},
+        "residual, batch norm": {"residual": True, "norm": "batch"},
+    }
+    return {
+        title: [RunConfig(depth=depth, width=64, **options) for depth in depths]
+        for title, options in kinds.items()
+    }
 
 
 def ablation_grid(data: DataName, which: Profile) -> list[RunConfig]:

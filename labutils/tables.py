@@ -329,7 +329,6 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "rescue": rescue_table,
     "mnist-blocks": block_table,
     "best-mlp": model_table,
-    "convnet-pair": model_table,
     "convnet-depth": depth_table,
     "convnet-head": head_table,
     "resnet-depth": depth_table,
@@ -338,6 +337,8 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "schedule": schedule_table,
     "mnist-cnn": side_table,
     "strong-plain": strong_table,
+    "ablation-mnist": ablation_table,
+    "ablation-cifar10": ablation_table,
 }
 
 

@@ -70,18 +70,18 @@ def test_full_never_trains_unasked(tmp_path, monkeypatch):
 
     monkeypatch.setattr(experiments, "run_sweep", never)
     with pytest.raises(MissingRuns) as caught:
-        load("convnet-pair", private(tmp_path, "full"))
+        load("convnet-head", private(tmp_path, "full"))
     message = str(caught.value)
-    assert "2 of the 2 runs" in message and "minutes" in message
-    assert "python -m labutils sweep convnet-pair" in message and "TRAIN_MISSING" in message
+    assert "6 of the 6 runs" in message and "minutes" in message
+    assert "python -m labutils sweep convnet-head" in message and "TRAIN_MISSING" in message
 
 
 def test_full_loads_what_is_stored_in_the_order_of_the_grid(tmp_path):
     which = private(tmp_path, "full")
-    wanted = configs("convnet-pair", which)
+    wanted = configs("convnet-head", which)
     for config in reversed(wanted):
         Store.of(which).save(config, fake_outcome(config))
-    assert [run.config for run in load("convnet-pair", which)] == wanted
+    assert [run.config for run in load("convnet-head", which)] == wanted
 
 
 @pytest.mark.parametrize("which, asked", [("quick", False), ("full", True)])

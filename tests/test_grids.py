@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from labutils.experiments import EXPERIMENTS, KEEP, NEEDS, configs, load, stall_depth
-from labutils.grids import STALL_DEPTH
+from labutils.grids import STALL_DEPTH, untrained_networks
 from labutils.profiles import profile
 
 FULL, QUICK = profile("full"), profile("quick")
@@ -31,7 +31,6 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "mnist-depth": {"depth", "residual", "seed"},
         "cifar10-depth": {"depth", "residual", "seed"},
         "mnist-blocks": {"width", "depth", "residual", "seed"},
-        "convnet-pair": {"residual"},
         "convnet-depth": {"depth", "residual", "seed"},
         "convnet-head": {"depth", "residual"},
         "resnet-depth": {"depth", "residual", "seed"},
@@ -72,8 +71,12 @@ def test_the_depth_grids_are_those_of_the_protocol():
         assert common == {(128, "default", "none", "adam", 1e-3, "constant", 128, 20, None)}
 
 
-def test_the_first_pair_of_convnets_is_part_of_their_grid():
-    assert set(configs("convnet-pair", FULL)) <= set(configs("convnet-depth", FULL))
+def test_untrained_networks_are_those_of_the_ablation_but_for_zero_residual():
+    networks = untrained_networks((10, 40))
+    cells = {(c.residual, c.norm, c.init) for configs in networks.values() for c in configs}
+    assert len(cells) == len(networks) == 6
+    assert cells < {(c.residual, c.norm, c.init) for c in configs("ablation-mnist", FULL)}
+    assert all([c.depth for c in configs] == [10, 40] for configs in networks.values())
 
 
 def test_the_ablation_has_ten_cells_of_three_seeds():

@@ -451,7 +451,7 @@ def test_detect_reads_a_picture_with_the_stored_detector(capsys, store, detector
 
 
 def test_sweep_uses_the_stand_ins_of_the_quick_profile(capsys):
-    assert main(["sweep", "rescue", "convnet-pair", "--dry-run"]) == 0
+    assert main(["sweep", "rescue", "convnet-head", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "digits-mlp" in said and "shapes10-convnet" in said
     assert "mnist" not in said and "cifar" not in said
