@@ -22,7 +22,8 @@ STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 24}
 def depth_grid(data: DataName, which: Profile) -> list[RunConfig]:
     """Section 1.2: plain and residual MLPs of each depth."""
     depths = MNIST_DEPTHS if data == "mnist" else CIFAR10_DEPTHS
-    return _pairs(_depth_base(data, which), depths, range(2 if which.quick else 3))
+    quick_seeds = 2 if data == "mnist" else 1
+    return _pairs(_depth_base(data, which), depths, range(quick_seeds if which.quick else 3))
 
 
 def rescue_grid(which: Profile) -> list[RunConfig]:

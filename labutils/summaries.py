@@ -61,6 +61,11 @@ def cell(run: Run) -> tuple[str, str, str]:
     )
 
 
+def count_of(runs: Sequence[Run]) -> str:
+    """How many seeds these runs are, in words."""
+    return f"{len(runs)} seed{'' if len(runs) == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """For example `97.35 %`."""
     return f"{100 * share:.2f} %"

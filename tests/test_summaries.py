@@ -50,3 +50,7 @@ def test_scale_is_a_geometric_mean():
     assert summaries.scale([1e-8, 1e-4]) == "1.0e-06"
     assert summaries.scale([0.0, 1.0]) == "0"
     assert summaries.scale([float("nan"), 1.0]) == "not finite"
+
+
+def test_one_seed_is_singular():
+    assert [summaries.count_of([None] * count) for count in (1, 3)] == ["1 seed", "3 seeds"]

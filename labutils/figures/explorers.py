@@ -25,6 +25,7 @@ from labutils.figures.axes import (
     title_of,
 )
 from labutils.runs import Run
+from labutils.summaries import count_of
 
 
 @plt.rc_context(STYLE)
@@ -64,7 +65,7 @@ def explorer_view(runs: Sequence[Run]) -> Figure:
     axes[0].set_title(f"{title_of(runs)}, {kind}")
     # the same axes at every position, so that moving the slider shows what changes
     log_axis(axes[0], "training loss", limits=(1e-3, 3))
-    axes[1].set(title=f"depth {config.depth}, {len(runs)} seeds")
+    axes[1].set(title=f"depth {config.depth}, {count_of(runs)}")
     axes[2].set(ylabel="gradient / at the logits", yscale="log", xlabel="layer")
     axes[2].set_title("dotted: untrained; zero is not drawn")
     percent_axis(axes[1], "validation accuracy")

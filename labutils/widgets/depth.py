@@ -104,7 +104,7 @@ def _sentence(runs: Sequence[Run]) -> str:
     loss = summaries.spread([run.history["train_loss"][-1] for run in runs], 3)
     diverged = sum(run.metrics["status"] == "diverged" for run in runs)
     text = (
-        f"{len(runs)} seeds: test accuracy {summaries.accuracy(runs)}, training loss {loss}, "
-        f"{runs[0].metrics['parameters']:,} parameters"
+        f"{summaries.count_of(runs)}: test accuracy {summaries.accuracy(runs)}, "
+        f"training loss {loss}, {runs[0].metrics['parameters']:,} parameters"
     )
     return text + (f", {diverged} diverged." if diverged else ".")
