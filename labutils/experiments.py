@@ -31,6 +31,7 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "gradients": grids.gradient_grid,
     "ablation-mnist": lambda which: grids.ablation_grid("mnist", which),
     "ablation-cifar10": lambda which: grids.ablation_grid("cifar10", which),
+    "ablation-rates": grids.ablation_rates,
     "detector-classifier": grids.detector_classifiers,
     "detector": grids.detector_grid,
     "detector-no-background": grids.no_background_grid,
@@ -54,6 +55,7 @@ BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "augmentation": (("side-by-side",), ("flip", "crop_padding")),
     "schedule": (("resnet-depth",), ("schedule",)),
     "strong-plain": (("strong",), ("residual",)),
+    "ablation-rates": (("ablation-mnist",), ("learning_rate",)),
 }
 
 

@@ -15,6 +15,7 @@ HEAD_DEPTHS = (4, 16, 36)
 RESNET_DEPTHS = (20, 44)
 WIDTHS = (3, 10, 64)
 RESCUE_RATES = (1e-4, 3e-4, 3e-3)
+LOWER_RATES = (3e-4, 1e-4)
 # Where plain networks first stop learning in the depth grids; Lab1.ipynb checks it.
 STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 24}
 
@@ -294,6 +295,22 @@ def _early_stopping_seeds(which: Profile) -> range:
 
 def _seeds(which: Profile) -> range:
     return range(1 if which.quick else 3)
+
+
+def ablation_rates(which: Profile) -> list[RunConfig]:
+    """Why residuals work: do kinds that learn differ at lower learning rates as well?"""
+    kinds = (
+        {"residual": False, "norm": "none", "init": "he"},
+        {"residual": False, "norm": "batch", "init": "default"},
+        {"residual": True, "norm": "none", "init": "default"},
+    )
+    grid = ablation_grid("mnist", which)
+    return [
+        replace(config, learning_rate=rate)
+        for rate in ((3e-4,) if which.quick else LOWER_RATES)
+        for config in grid
+        if {name: getattr(config, name) for name in kinds[0]} in kinds
+    ]
 
 
 def _pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = (0,)) -> list[RunConfig]:

@@ -222,6 +222,21 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a kind of network, its final training loss at each rate."""
+    rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
+    rows = []
+    for names in sorted({cell(run) for run in runs}):
+        row = dict(zip(("skip", "norm", "initialisation"), names, strict=True))
+        for rate in rates:
+            chosen = [r for r in select(runs, learning_rate=rate) if cell(r) == names]
+            losses = [run.history["train_loss"][-1] for run in chosen]
+            row[f"train loss at {rate:g}"] = spread(losses, 3)
+            row[f"test accuracy at {rate:g}"] = accuracy(chosen)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def report(name: str) -> str:
     """The Markdown table of a stored experiment, as README.md shows it."""
     which = profile("full")
@@ -339,6 +354,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "strong-plain": strong_table,
     "ablation-mnist": ablation_table,
     "ablation-cifar10": ablation_table,
+    "ablation-rates": rate_table,
 }
 
 

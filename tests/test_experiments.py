@@ -31,6 +31,7 @@ def test_paired_blocks_differ_in_one_factor_alone():
         "augmentation": ("flip", "crop_padding"),
         "schedule": ("schedule",),
         "strong-plain": ("residual",),
+        "ablation-rates": ("learning_rate",),
     }
     for name, (others, fields) in BASELINES.items():
         for which in (FULL, QUICK):

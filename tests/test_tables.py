@@ -163,3 +163,20 @@ def runs_cost(runs):
 def test_markdown_has_as_many_cells_in_each_line():
     text = tables.markdown(pd.DataFrame({"a": [1, 2], "b": ["x ± y", "z"]}))
     assert text == "| a | b |\n|---:|---:|\n| 1 | x ± y |\n| 2 | z |"
+
+
+def test_rate_table_has_a_row_a_kind_and_a_column_a_rate(tmp_path):
+    base = RunConfig(depth=40)
+    grid = [
+        replace(base, residual=residual, learning_rate=rate, seed=seed)
+        for residual in (False, True)
+        for rate in (1e-4, 1e-3)
+        for seed in (0, 1)
+    ]
+    frame = tables.rate_table(fake_runs(tmp_path, grid))
+    assert list(frame["skip"]) == ["plain", "residual"]
+    assert [name for name in frame.columns if name.startswith("train")] == [
+        "train loss at 0.001", "train loss at 0.0001"
+    ]  # fmt: skip
+    assert set(frame["train loss at 0.001"]) == {"0.010 ± 0.000"}
+    assert set(frame["test accuracy at 0.0001"]) == {"90.00 ± 0.00 %"}

@@ -9,7 +9,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from labutils.experiments import select
 from labutils.figures.axes import (
@@ -185,6 +185,10 @@ def ablation(*grids: Sequence[Run]) -> Figure:
             ax.plot(loss, cells.index(cell(run)), "o", color=color, alpha=0.6, ms=4)
         ax.axvline(np.log(10), color="gray", lw=1, ls=":")  # ten classes
         ax.set(title=f"{title_of(runs)}, depth {runs[0].config.depth}", xlabel="training loss")
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
     return fig
