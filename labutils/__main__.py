@@ -1,4 +1,4 @@
-"""Command line: train, sweep, runs, data and describe, its options made from the dataclasses."""
+"""Command line: train, sweep, runs, data, detect, describe; options made from dataclasses."""
 
 from __future__ import annotations
 
@@ -190,7 +190,8 @@ def sweep(
     experiments = (*sorted(needed), *(name for name in experiments if name not in needed))
     configs = {config.id: config for name in experiments for config in EXPERIMENTS[name](which)}
     kept = {  # by id: an experiment may hold runs of another that keeps no weights
-        config.id: keep or KEEP[name]
+        # runs that others start from keep their weights, whatever is asked for
+        config.id: KEEP[name] if name in needed and keep in (None, "none") else keep or KEEP[name]
         for name in sorted(experiments, key=lambda name: name in KEEP)
         for config in EXPERIMENTS[name](which)
         if keep or name in KEEP
@@ -302,10 +303,10 @@ def detect(
     if not images:
         return _usage_error("detect", "Name a picture.")
     which = profile()
-    from labutils.experiments import load
+    from labutils.experiments import detector
     from labutils.fcn.command import detect_in_files
 
-    return detect_in_files(load("detector", which)[0], images, output)
+    return detect_in_files(detector(which), images, output)
 
 
 @APP.command

@@ -78,7 +78,22 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
             estimated time and the command that trains them.
     """
     which = which or profile()
-    store, wanted = Store.of(which), configs(name, which)
+    return _load(name, configs(name, which), which, train_missing)
+
+
+def detector(which: Profile | None = None) -> Run:
+    """The detector that reads pictures: with the deconvolution head, of the first seed.
+
+    Raises:
+        MissingRuns: as `load` does.
+    """
+    which = which or profile()
+    return _load("detector", configs("detector", which)[:1], which, train_missing=False)[0]
+
+
+def _load(name: str, wanted: list[Config], which: Profile, train_missing: bool) -> list[Run]:
+    """Some runs of an experiment; those that they start from are trained before them."""
+    store = Store.of(which)
     keep = KEEP.get(name, "none")
     missing = store.missing(wanted, keep)
     if missing and not (train_missing or which.quick):

@@ -87,16 +87,18 @@ def untrained_statistics(
     config: RunConfig,
     images: UInt8[Tensor, "batch channels height width"],
     labels: Int64[Tensor, " batch"],
+    count: int | None = None,
 ) -> dict[str, list[float]]:
     """`layer_statistics` of the network that `config` describes, as it is before training.
 
     Args:
         images: those of one batch, whose mean and deviation the network normalises by.
         labels: class indices; the network has as many classes as the largest says.
+        count: measure on the first so many images alone; by default on all.
     """
     classes = int(labels.max()) + 1
     model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
-    return layer_statistics(model, images, labels)
+    return layer_statistics(model, images[:count], labels[:count])
 
 
 def layer_statistics(

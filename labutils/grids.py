@@ -223,6 +223,22 @@ def ablation_grid(data: DataName, which: Profile) -> list[RunConfig]:
     ]
 
 
+def ablation_rates(which: Profile) -> list[RunConfig]:
+    """Why residuals work: do kinds that learn differ at lower learning rates as well?"""
+    kinds = (
+        {"residual": False, "norm": "none", "init": "he"},
+        {"residual": False, "norm": "batch", "init": "default"},
+        {"residual": True, "norm": "none", "init": "default"},
+    )
+    grid = ablation_grid("mnist", which)
+    return [
+        replace(config, learning_rate=rate)
+        for rate in ((3e-4,) if which.quick else LOWER_RATES)
+        for config in grid
+        if {name: getattr(config, name) for name in kinds[0]} in kinds
+    ]
+
+
 def detector_classifiers(which: Profile) -> list[RunConfig]:
     """Exercise 2: the classifiers that detectors start from."""
     return [
@@ -244,7 +260,7 @@ def detector_grid(which: Profile) -> list[FCNConfig]:
 
 def no_background_grid(which: Profile) -> list[FCNConfig]:
     """Exercise 2: report-b's labels, the digit's on its whole canvas, and its heads."""
-    base = replace(_detector_base(which), background=False)
+    base = replace(_detector_base(which), background=False, background_weight=1.0)
     return [_from_classifier(replace(base, head=head)) for head in ("deconvolution", "sliding")]
 
 
@@ -295,22 +311,6 @@ def _early_stopping_seeds(which: Profile) -> range:
 
 def _seeds(which: Profile) -> range:
     return range(1 if which.quick else 3)
-
-
-def ablation_rates(which: Profile) -> list[RunConfig]:
-    """Why residuals work: do kinds that learn differ at lower learning rates as well?"""
-    kinds = (
-        {"residual": False, "norm": "none", "init": "he"},
-        {"residual": False, "norm": "batch", "init": "default"},
-        {"residual": True, "norm": "none", "init": "default"},
-    )
-    grid = ablation_grid("mnist", which)
-    return [
-        replace(config, learning_rate=rate)
-        for rate in ((3e-4,) if which.quick else LOWER_RATES)
-        for config in grid
-        if {name: getattr(config, name) for name in kinds[0]} in kinds
-    ]
 
 
 def _pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = (0,)) -> list[RunConfig]:

@@ -91,7 +91,7 @@ def test_of_boxes_that_overlap_the_best_stays():
 
 
 def test_images_are_seen_in_eval_mode_and_parts():
-    network = build_detector(FCNConfig(model="small-cnn", width=4)).train()
+    network = build_detector(FCNConfig(width=4)).train()  # with batch norm
     images = torch.randint(0, 256, (60, 1, 30, 34), dtype=torch.uint8)
     found = pixel_probabilities(network, images)
     assert found.shape == (60, 11, 30, 34) and network.training

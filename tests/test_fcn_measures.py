@@ -7,12 +7,14 @@ from sklearn.metrics import average_precision_score
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detector import Detections
 from labutils.fcn.measures import (
+    accuracy_by_distance,
     average_precision,
     background_accuracy,
     best_threshold,
     box_scores,
     false_alarms,
     matches,
+    pixel_scores,
     pointing_accuracy,
 )
 
@@ -118,3 +120,22 @@ def test_pointing_asks_for_place_and_digit():
 
 def test_background_accuracy_is_the_share_of_black():
     assert background_accuracy(ONE) == pytest.approx(1 - 100 / SIZE**2)
+
+
+def test_pixel_scores_of_maps_with_and_without_background():
+    everywhere_3 = torch.zeros(2, 10, SIZE, SIZE)
+    everywhere_3[:, 3] = 1
+    accuracy, iou = pixel_scores(everywhere_3, ONE)
+    assert accuracy == pytest.approx(100 / SIZE**2)
+    assert iou == pytest.approx((100 / SIZE**2 + 0) / 2), "the digit, and the background"
+    right = torch.zeros(2, 11, SIZE, SIZE).scatter_(1, ONE.classes[:, None].long(), 1.0)
+    assert pixel_scores(right, ONE) == (1, 1)
+
+
+def test_accuracy_by_distance_counts_from_the_middle_of_the_digit():
+    probability = torch.zeros(2, 11, SIZE, SIZE)
+    probability[:, BACKGROUND] = 0.5
+    probability[0, 3, 0:10, 0:10] = 1  # the first canvas's digit, and nothing on the second
+    distances, shares = accuracy_by_distance(probability, ONE)
+    assert distances[:2] == [1, 3] and shares[0] == shares[1] == 0.5
+    assert shares[-1] == 0 and all(0 <= share <= 0.5 for share in shares)

@@ -69,6 +69,17 @@ def test_a_picture_without_contrast_is_black(level, tmp_path):
     assert not read_picture(saved(tmp_path, PIL.Image.fromarray(values))).any()
 
 
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_contrast_counts_whatever_the_scale_of_the_values(mode, tmp_path):
+    values = np.zeros((20, 20), np.int32 if mode == "I" else np.float32)
+    values[5:15, 8:11] = 1  # black is 0, white is 1
+    image = PIL.Image.fromarray(values, mode)
+    assert read_picture(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
+    noise = np.full((20, 20), 30_000, np.uint16)
+    noise[3, 3] += 2
+    assert not read_picture(saved(tmp_path, PIL.Image.fromarray(noise))).any()
+
+
 def test_a_picture_is_turned_as_its_camera_says(drawing, tmp_path):
     exif = PIL.Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -126,6 +137,30 @@ def test_a_pyramid_looks_at_every_size_of_digit(network, monkeypatch):
     assert (boxes[:, 3] - boxes[:, 1]).max() > 60 and (boxes[:, 3] - boxes[:, 1]).min() < 10
 
 
+def test_a_large_picture_is_not_enlarged_beyond_the_limit(network, monkeypatch):
+    seen = []
+
+    def fake(network, images, execution=None):
+        seen.append(images.shape[2] * images.shape[3])
+        return [Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 10_000)
+    read_digits(network, np.zeros((90, 100), np.uint8), threshold=0.5)
+    assert 9_000 < max(seen) <= 10_100
+
+
+def test_a_part_of_a_digit_is_not_a_digit_of_its_own(network, monkeypatch):
+    def fake(network, images, execution=None):
+        boxes = torch.tensor([[10.0, 5, 30, 29], [12, 6, 26, 22], [40, 5, 56, 29]])
+        return [Detections(boxes, torch.tensor([8, 0, 1]), torch.tensor([0.9, 0.8, 0.7]))]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    monkeypatch.setattr(pictures, "_factors", lambda shape, scales: [1.0])
+    found = read_digits(network, np.zeros((60, 60), np.uint8), threshold=0.5)
+    assert found.text == "81"
+
+
 def test_what_is_seen_at_a_size_that_was_not_trained_does_not_count(network, monkeypatch):
     def fake(network, images, execution=None):
         boxes = torch.tensor([[0.0, 0, 9, 8], [0, 0, 60, 70], [0, 0, 12, 20]])
@@ -170,22 +205,24 @@ def test_files_give_pictures_and_lists_and_bad_ones_are_named(detector, tmp_path
     said = capsys.readouterr()
     assert "gone.png: there is no such file" in said.err and said.err.count("\n") == 1
     assert sorted(path.name for path in output.iterdir()) == [
-        "page-2.json", "page-2.png", "page.json", "page.png"
+        "page-2-digits.json", "page-2-digits.png", "page-digits.json", "page-digits.png"
     ]  # fmt: skip
-    listed = json.loads((output / "page.json").read_text())
+    listed = json.loads((output / "page-digits.json").read_text())
     assert listed["picture"] == str(good)
     # dark on light or light on dark: the same digits
-    assert listed["digits"] == json.loads((output / "page-2.json").read_text())["digits"]
-    assert cv2.imread(str(output / "page.png")).shape[2] == 3
-    assert said.out.count("\n") == 2 and "page.json" in said.out
-    assert detect_in_files(detector, [good], output) == 0
+    assert listed["digits"] == json.loads((output / "page-2-digits.json").read_text())["digits"]
+    assert cv2.imread(str(output / "page-digits.png")).shape[2] == 3
+    assert said.out.count("\n") == 2 and "page-digits.json" in said.out
+    before = good.read_bytes()
+    assert detect_in_files(detector, [good], good.parent) == 0
+    assert good.read_bytes() == before, "beside the picture, not over it"
 
 
 def test_an_empty_picture_has_no_digit(detector, tmp_path, capsys):
     path = saved(tmp_path, PIL.Image.new("L", (100, 50), 255))
     assert detect_in_files(detector, [path], tmp_path / "out") == 0
     assert "no digit" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out" / "a.json").read_text())["digits"] == []
+    assert json.loads((tmp_path / "out" / "a-digits.json").read_text())["digits"] == []
 
 
 def test_an_image_smaller_than_any_digit_is_looked_at_too(network):

@@ -10,7 +10,7 @@ from labutils.fcn.training import train_detector
 from labutils.runs import Store, load_or_train
 
 SHARES = (
-    "pixel_accuracy", "background_accuracy", "mean_iou", "ap_half", "ap_mean", "recall"
+    "pixel_accuracy", "background_accuracy", "mean_iou", "ap_half", "ap_mean", "recall", "precision"
 )  # fmt: skip
 
 
@@ -41,6 +41,9 @@ def test_every_condition_is_measured_and_stored(condition, run):
         json.loads(path.read_text()) for path in (run.folder / "measures").glob("detection-*.json")
     ]
     assert found in [one["result"] for one in stored]
+    assert condition.options in [one["arguments"]["options"] for one in stored] or (
+        json.loads(json.dumps(condition.options)) in [one["arguments"]["options"] for one in stored]
+    )
 
 
 def test_what_is_stored_is_not_measured_again(run, monkeypatch):
@@ -64,7 +67,7 @@ def test_the_dilated_network_is_measured_apart(run, monkeypatch):
     scores(run, CONDITIONS[1])
     assert not used
     scores(run, CONDITIONS[1], dilate=True)
-    assert len(used) == 1
+    assert len(used) == 2, "for its own threshold, and for the scores"
 
 
 def test_false_alarms_are_told_by_kind_of_clutter(run):
@@ -84,7 +87,7 @@ def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, 
             return original(*args, **options)
 
         monkeypatch.setattr(report, name, spy)
-    assert 0 < report._threshold(run) < 1
+    assert 0 < report._threshold(run, dilate=False) < 1
     assert [split is digits.val for split in seen] == [True]
     seen.clear()
     report._canvases(run, CONDITIONS[3])

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -5,14 +6,14 @@ import torch
 
 from labutils import data
 from labutils.config import ConfigError, FCNConfig
+from labutils.evaluation import TrainingError
 from labutils.fcn import training
 from labutils.fcn.canvases import draw_canvases
+from labutils.fcn.measures import mean_iou, pixel_confusion
 from labutils.fcn.networks import classifier_config, load_detector
 from labutils.fcn.training import (
     DetectorHistory,
     draw_for,
-    mean_iou,
-    pixel_confusion,
     pixel_labels,
     train_detector,
 )
@@ -134,6 +135,9 @@ def test_each_epoch_draws_canvases_of_its_own(monkeypatch):
 def test_a_run_that_diverges_keeps_the_weights_before_it():
     outcome = train_detector(replace(TINY, learning_rate=1e30, optimizer="sgd"), progress=False)
     assert outcome.metrics["status"] == "diverged"
+    for split in ("val", "test"):  # of the weights that are kept
+        assert math.isfinite(outcome.metrics[f"{split}_loss"])
+        assert 0 <= outcome.metrics[f"{split}_mean_iou"] <= 1
     assert all(value.isfinite().all() for value in outcome.model.state_dict().values())
 
 
@@ -152,6 +156,33 @@ def test_it_starts_from_a_stored_classifier(store):
     for name, value in classifier.stem.state_dict().items():
         torch.testing.assert_close(found[f"0.{name}"], value)
     torch.testing.assert_close(outcome.model.network.normalize.mean, classifier.normalize.mean)
+
+
+def test_a_classifier_of_another_build_is_refused(store):
+    for options, message in (
+        ({"unpadded": False}, "has unpadded False, but the detector needs True"),
+        ({"dropout": 0.5}, "has dropout 0.5"),
+        ({"width": 8}, "has width 8"),
+    ):
+        other = replace(classifier_config(TINY), epochs=1, **options)
+        load_or_train(other, store=store, keep="fp32", progress=False)
+        with pytest.raises(TrainingError, match=message):
+            train_detector(replace(TINY, classifier=other.id), store=store, progress=False)
+    detector = load_or_train(TINY, train_detector, store=store, keep="fp32", progress=False)
+    config = replace(TINY, classifier=detector.config.id)
+    with pytest.raises(TrainingError, match="has kind 'fcn', but the detector needs 'classifier'"):
+        train_detector(config, store=store, progress=False)
+
+
+def test_batch_norm_is_in_eval_mode_where_it_is_scored():
+    config = replace(TINY, model="cnn", epochs=1)
+    trained = training._Training(training.build_detector(config), data.load("digits"), config, None)
+    trained.network.train()
+    before = {name: value.clone() for name, value in trained.network.state_dict().items()}
+    trained.score(data.load("digits").val, 0)
+    assert trained.network.training
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_background_counts_as_it_is_weighted():
@@ -177,11 +208,23 @@ def test_background_counts_as_it_is_weighted():
         ({"background_weight": 0.0}, "background_weight"),
         ({"size": 20}, "size"),
         ({"clutter": 1.5}, "clutter"),
+        ({"number": (1, 2.5)}, "number is 2.5: give a whole number"),
+        ({"number": (1, True)}, "number is True"),
+        ({"scale": (0.5, math.inf)}, "the smaller first"),
+        ({"scale": (0.5, math.nan)}, "the smaller first"),
+        ({"scale": (1.0, 3.0)}, "give a size of at least 84"),
+        ({"touching": 0.5}, "needs two digits"),
+        ({"background": False, "background_weight": 0.5}, "background_weight 1"),
     ],
 )
 def test_a_configuration_that_cannot_be_run_says_why(options, message):
     with pytest.raises(ConfigError, match=message):
         FCNConfig(**options)
+
+
+def test_whole_numbers_make_the_same_id_as_their_floats():
+    assert FCNConfig(scale=(1, 2)).id == FCNConfig(scale=(1.0, 2.0)).id
+    assert FCNConfig.from_dict(FCNConfig(scale=(1, 2)).to_dict()) == FCNConfig(scale=(1.0, 2.0))
 
 
 def test_a_history_starts_empty():

@@ -437,12 +437,19 @@ def test_sweep_trains_first_what_others_start_from(capsys, store, detector):
     assert store.load(detector).has_weights and store.load_id(detector.classifier).has_weights
 
 
+def test_what_others_start_from_keeps_its_weights_whatever_is_asked_for(store, detector):
+    assert main(["sweep", "--jobs", "1", "--keep", "none", "detector"]) == 0
+    assert store.load_id(detector.classifier).has_weights
+    assert not store.load(detector).has_weights
+
+
 def test_detect_reads_a_picture_with_the_stored_detector(capsys, store, detector, tmp_path):
     page = np.zeros((60, 90), np.uint8)
     page[10:38, 20:48] = data.load("digits").test.images[0, 0].numpy()
     PIL.Image.fromarray(page).save(tmp_path / "page.png")
     assert main(["detect", str(tmp_path / "page.png"), "--output", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out" / "page.json").exists() and (tmp_path / "out" / "page.png").exists()
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["page-digits.json", "page-digits.png"]
     assert "page.png: " in capsys.readouterr().out
     assert main(["detect", str(tmp_path / "gone.png"), "--output", str(tmp_path / "out")]) == 1
     assert "gone.png: there is no such file" in capsys.readouterr().err

@@ -32,7 +32,14 @@ class Config:
             if kind.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
             if kind.startswith("tuple") and isinstance(value, list):  # as JSON has it
-                object.__setattr__(self, field.name, tuple(value))
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            if kind.startswith("tuple[float") and isinstance(value, tuple):
+                # 1 and 1.0 are equal, and would make two ids
+                whole = tuple(
+                    float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value
+                )
+                object.__setattr__(self, field.name, whole)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{field.name} is {value}: give a finite number")
             if kind == "bool" and not isinstance(value, bool):  # 1 would make another id than True

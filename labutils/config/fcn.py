@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from labutils.config.base import ConfigError, at_least, below_one, choice
 from labutils.config.fit import FitConfig
 
+DIGIT_SIDE = 28  # pixels of a picture of one digit
 # What FitConfig has and a detector has not: its variety comes from canvases drawn anew.
 REFUSED = (
     "patience", "label_smoothing", "flip", "alternating_flip", "crop_padding", "cutout",
@@ -61,19 +63,31 @@ class FCNConfig(FitConfig):
         choice("head", self.head, ("sliding", "deconvolution"))
         at_least("width", self.width, 1)
         at_least("canvases", self.canvases, 1)
-        at_least("size", self.size, 28)
+        at_least("size", self.size, DIGIT_SIDE)
         at_least("background_weight", self.background_weight, 0.0, strict=True)
         below_one("touching", self.touching)
         below_one("clutter", self.clutter)
         for name, lowest in (("number", 0), ("scale", 0.0)):
             pair = getattr(self, name)
-            if not isinstance(pair, tuple) or len(pair) != 2 or pair[0] > pair[1]:
+            if not isinstance(pair, tuple) or len(pair) != 2:
                 raise ConfigError(f"{name} is {pair!r}: give two numbers, the smaller first")
-            at_least(name, pair[0], lowest, strict=name == "scale")
-        if not self.background and (self.number != (1, 1) or self.clutter):
+            for value in pair:
+                at_least(name, value, lowest, strict=name == "scale")
+            if not (pair[0] <= pair[1] < math.inf):
+                raise ConfigError(f"{name} is {pair!r}: give two numbers, the smaller first")
+        if self.size < DIGIT_SIDE * self.scale[1]:
             raise ConfigError(
-                "without background a canvas has the label of its one digit: leave number (1, 1) "
-                "and clutter 0"
+                f"a digit of scale {self.scale[1]:g} does not fit on {self.size} pixels: give a "
+                f"size of at least {math.ceil(DIGIT_SIDE * self.scale[1])}, or a smaller scale"
+            )
+        if self.touching and self.number[1] < 2:
+            raise ConfigError("touching needs two digits or more: give number, for example (1, 3)")
+        if not self.background and (
+            self.number != (1, 1) or self.clutter or self.background_weight != 1
+        ):
+            raise ConfigError(
+                "without background a canvas has the label of its one digit: leave number (1, 1), "
+                "clutter 0 and background_weight 1"
             )
         if self.optimizer == "muon":
             raise ConfigError("muon trains classifiers alone: take adam, adamw or sgd")

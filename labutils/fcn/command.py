@@ -36,7 +36,7 @@ def detect_in_files(run: Run, paths: Sequence[Path], output: Path) -> int:
             failed = 1
             continue
         found = read_digits(network, picture, threshold=threshold, scales=run.config.scale)
-        drawn, listed = output / f"{name}.png", output / f"{name}.json"
+        drawn, listed = output / f"{name}-digits.png", output / f"{name}-digits.json"
         if not cv2.imwrite(str(drawn), annotate(picture, found)):
             raise OSError(f"{drawn} cannot be written")
         listed.write_text(

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
@@ -126,6 +127,55 @@ def false_alarms(found: Sequence[Detections], threshold: float) -> float:
 def background_accuracy(canvases: Canvases) -> float:
     """Share of pixels that are right if all are called background."""
     return (canvases.classes == BACKGROUND).float().mean().item()
+
+
+def pixel_confusion(
+    logits: Float[Tensor, "some classes height width"], labels: Int64[Tensor, "some height width"]
+) -> Int64[Tensor, "classes classes"]:
+    """Pixels by their class (rows) and by the class with the highest score (columns)."""
+    classes = logits.shape[1]
+    pairs = labels * classes + logits.argmax(1)
+    return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
+
+
+def pixel_scores(
+    probability: Float[Tensor, "n classes height width"], canvases: Canvases
+) -> tuple[float, float]:
+    """Share of pixels that are right and mean IoU, both in [0, 1]."""
+    if probability.shape[1] == BACKGROUND:  # a network without background never answers it
+        probability = F.pad(probability, (0, 0, 0, 0, 0, 1))
+    confusion = pixel_confusion(probability, canvases.classes.long())
+    return (confusion.diagonal().sum() / confusion.sum()).item(), mean_iou(confusion)
+
+
+def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
+    """Mean over the classes that occur of intersection over union, in [0, 1]."""
+    inter = confusion.diagonal().double()
+    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    return (inter / union)[confusion.sum(1) > 0].mean().item()
+
+
+def accuracy_by_distance(
+    probability: Float[Tensor, "n classes height width"], canvases: Canvases, step: int = 2
+) -> tuple[list[float], list[float]]:
+    """How far from its centre a digit is still named, on canvases of one digit.
+
+    Returns:
+        Distances in pixels, the middles of bins of `step`, and in each bin the share in [0, 1] of
+        pixels whose most probable class is the digit.
+    """
+    height, width = probability.shape[2:]
+    left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
+    across = torch.arange(width) + 0.5 - ((left + right) / 2)[:, None]
+    down = torch.arange(height) + 0.5 - ((top + bottom) / 2)[:, None]
+    distance = torch.hypot(down[:, :, None], across[:, None, :])
+    named = probability.argmax(1) == canvases.labels[:, :1, None]
+    bins = (distance / step).long().flatten()
+    counts = torch.bincount(bins)
+    right_ones = torch.bincount(bins, weights=named.flatten().double())
+    there = counts > 0
+    middles = step * (torch.arange(len(counts)) + 0.5)
+    return middles[there].tolist(), (right_ones[there] / counts[there]).tolist()
 
 
 def _true_digits(canvases: Canvases, index: int) -> Detections:

@@ -14,11 +14,12 @@ from jaxtyping import UInt8
 from labutils.fcn.detector import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
-MAX_PIXELS = 4_000_000
+MAX_PIXELS = 4_000_000  # of a picture, and of what the network sees of it at once
 SMALLEST = 8  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
 OCTAVE = 2**0.5  # between one size and the next
-FLAT = 24  # grey values between ink and ground below which a picture counts as empty
+FLAT = 0.1  # of the range of grey values: with less between ink and ground a picture is empty
+INSIDE = 0.7  # of a box within one of higher score: what was seen is a part of that digit
 COLOR = (255, 120, 0)
 
 
@@ -44,7 +45,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width"]:
                     f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}: shrink it, "
                     "or cut out the part with the digits"
                 )
-            grey = _grey(PIL.ImageOps.exif_transpose(image))
+            grey, span = _grey(PIL.ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise PictureError(f"{path}: there is no such file") from None
     except PictureError:
@@ -55,13 +56,15 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width"]:
             f"{path} cannot be read as a picture ({reason}): give a PNG, JPEG or another format "
             "that Pillow knows"
         ) from None
-    return _light_on_black(grey)
+    return _light_on_black(grey, span)
 
 
-def _grey(image: PIL.Image.Image) -> np.ndarray:
-    """Grey values as floats, whatever the mode; the scale does not matter."""
+def _grey(image: PIL.Image.Image) -> tuple[np.ndarray, float]:
+    """Grey values as floats, whatever the mode, and how far apart they can be."""
     if image.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which "L" would clip
-        return np.asarray(image, dtype=np.float64)
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        # those of 32 bits have no range of their own: what is there is taken for it
+        return grey, 65_535 if image.mode.startswith("I;16") else np.abs(grey).max()
     if image.has_transparency_data:
         image = image.convert("RGBA")
         grounds = [PIL.Image.new("RGBA", image.size, color) for color in ("white", "black")]
@@ -69,15 +72,13 @@ def _grey(image: PIL.Image.Image) -> np.ndarray:
             np.asarray(PIL.Image.alpha_composite(ground, image).convert("L"), dtype=np.float64)
             for ground in grounds
         ]
-        return max(shown, key=np.std)
-    return np.asarray(image.convert("L"), dtype=np.float64)
+        return max(shown, key=np.std), 255
+    return np.asarray(image.convert("L"), dtype=np.float64), 255
 
 
-def _light_on_black(grey: np.ndarray) -> np.ndarray:
+def _light_on_black(grey: np.ndarray, span: float) -> np.ndarray:
     """The ground, which is most of a picture, at 0; what is farthest from it at 255."""
-    grey = np.nan_to_num(grey)
-    eight_bits = np.abs(grey).max() <= 255
-    if np.ptp(grey) < (FLAT if eight_bits else 1):
+    if np.ptp(grey) <= FLAT * span:
         return np.zeros(grey.shape, np.uint8)
     ground = np.median(grey)
     ink = grey - ground if grey.max() - ground >= ground - grey.min() else ground - grey
@@ -95,7 +96,9 @@ def read_digits(
     """Digits of any size, from 8 pixels of height to that of the picture: an image pyramid.
 
     The network looks at the picture at sizes a factor of sqrt(2) apart, so that each digit has at
-    one of them a size that it was trained on.
+    one of them a size that it was trained on. Pictures are enlarged to `MAX_PIXELS` at most: in
+    one of a million pixels the smallest digits found have 10 pixels, in one of four millions 14 to
+    20. A box that lies inside one of a higher score is a part of that digit, and left out.
 
     Args:
         picture: light digits on black, as `read_picture` returns.
@@ -112,15 +115,28 @@ def read_digits(
         seen = detect(network, torch.from_numpy(resized)[None, None])[0].above(threshold)
         height = seen.boxes[:, 3] - seen.boxes[:, 1]
         trained = (height >= scales[0] * DIGIT * 0.8) & (height <= scales[1] * DIGIT * 1.2)
-        found.append(
-            Detections(seen.boxes[trained] / factor, seen.labels[trained], seen.scores[trained])
-        )
-    return suppress(_together(found), max_overlap)
+        rows, columns = (whole / part for whole, part in zip(picture.shape, size, strict=True))
+        boxes = seen.boxes[trained] * torch.tensor([columns, rows, columns, rows])
+        found.append(Detections(boxes, seen.labels[trained], seen.scores[trained]))
+    return _without_parts(suppress(_together(found), max_overlap))
+
+
+def _without_parts(found: Detections) -> Detections:
+    """Without the boxes that lie mostly inside one of a higher score."""
+    start = torch.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
+    end = torch.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
+    shared = (end - start).clamp_min(0).prod(2)
+    area = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
+    inside = shared >= INSIDE * area[:, None]
+    whole = ~(inside & (found.scores[None] > found.scores[:, None])).any(1)
+    return Detections(found.boxes[whole], found.labels[whole], found.scores[whole])
 
 
 def _factors(shape: tuple[int, int], scales: tuple[float, float]) -> list[float]:
-    """Sizes to look at: the smallest digit at the largest scale down to one as high as all."""
-    factor, factors = scales[1] * DIGIT / SMALLEST / OCTAVE, []
+    """Sizes to look at: from the smallest digit, enlarged, down to one as high as the picture."""
+    enlarged = max(scales[0], scales[1] / OCTAVE) * DIGIT / SMALLEST
+    factor = min(enlarged, (MAX_PIXELS / (shape[0] * shape[1])) ** 0.5)
+    factors: list[float] = []
     while True:
         factors.append(factor)
         if factor * max(shape) <= scales[1] * DIGIT:

@@ -6,11 +6,12 @@ beside the run.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from labutils import data
-from labutils.evaluation import execution_for
+from labutils.evaluation import Execution, execution_for
 from labutils.fcn.canvases import Canvases, draw_canvases
 from labutils.fcn.clutter import KINDS, draw_clutter
 from labutils.fcn.detector import detect, find_digits, pixel_probabilities
@@ -20,79 +21,87 @@ from labutils.fcn.measures import (
     best_threshold,
     box_scores,
     false_alarms,
+    pixel_scores,
     pointing_accuracy,
 )
 from labutils.fcn.networks import DenseNetwork, dilated, load_detector
-from labutils.fcn.training import VAL_SEED, draw_for, pixel_scores
+from labutils.fcn.training import draw_for
 from labutils.runs import Run, load_or_measure
 
 COUNT = 2_000  # canvases a condition
-SEED = 2_000_000
+VALIDATION_SEED, CLUTTER_SEED = 4_000_001, 4_000_002  # no seed of a training's canvases
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One kind of canvas: `options` are those of `draw_canvases`."""
+    """One kind of canvas: `options` are those of `draw_canvases`, the seed among them."""
 
     name: str
     options: dict[str, Any] = field(hash=False)
 
 
 CONDITIONS = (
-    Condition("one digit", {}),
-    Condition("one digit, scale 0.7 to 1", {"scale": (0.7, 1.0)}),
-    Condition("one digit, scale 1 to 1.5", {"scale": (1.0, 1.5)}),
-    Condition("one digit, clutter", {"clutter": 0.999}),
-    Condition("one digit on 96 x 96", {"size": (96, 96)}),
-    Condition("one digit on 128 x 128", {"size": (128, 128)}),
-    Condition("one digit on 200 x 120", {"size": (120, 200)}),
-    Condition("two to four, separate", {"number": (2, 4), "size": (96, 96)}),
-    Condition("grid of digits", {"layout": "grid", "size": (96, 96)}),
-    Condition("two or three, touching", {"number": (2, 3), "size": (96, 96), "layout": "touching"}),
+    Condition("one digit", {"seed": 3_000_001}),
+    Condition("one digit, scale 0.7 to 1", {"seed": 3_000_002, "scale": (0.7, 1.0)}),
+    Condition("one digit, scale 1 to 1.5", {"seed": 3_000_003, "scale": (1.0, 1.5)}),
+    Condition("one digit, clutter", {"seed": 3_000_004, "clutter": 1.0}),
+    Condition("one digit on 96 x 96", {"seed": 3_000_005, "size": (96, 96)}),
+    Condition("one digit on 128 x 128", {"seed": 3_000_006, "size": (128, 128)}),
+    Condition("one digit on 200 x 120", {"seed": 3_000_007, "size": (120, 200)}),
+    Condition("two to four, separate", {"seed": 3_000_008, "number": (2, 4), "size": (96, 96)}),
+    Condition("grid of digits", {"seed": 3_000_009, "layout": "grid", "size": (96, 96)}),
+    Condition(
+        "two or three, touching",
+        {"seed": 3_000_010, "number": (2, 3), "size": (96, 96), "layout": "touching"},
+    ),
 )
 
 
-def validation_threshold(run: Run) -> float:
-    """The score from which on a detection counts: the best F1 on canvases of validation digits."""
-    return load_or_measure(run, "threshold", {"count": COUNT}, lambda: _threshold(run))
+def validation_threshold(run: Run, *, dilate: bool = False) -> float:
+    """The score from which on a detection counts: the best F1 on canvases of validation digits.
+
+    Args:
+        dilate: for the dilated network, which has a cell for each pixel.
+    """
+    arguments = {"count": COUNT, "seed": VALIDATION_SEED, "dilated": dilate}
+    return load_or_measure(run, "threshold", arguments, lambda: _threshold(run, dilate))
 
 
-def _threshold(run: Run) -> float:
+def _threshold(run: Run, dilate: bool) -> float:
     digits = data.load(run.config.data).val
-    canvases = draw_for(run.config, digits, min(COUNT, len(digits)), VAL_SEED + 10)
-    network = load_detector(run)
-    return best_threshold(detect(network, canvases.images, _execution(run, network)), canvases)
+    canvases = draw_for(run.config, digits, min(COUNT, len(digits)), VALIDATION_SEED)
+    network, execution = _ready(run, dilate)
+    return best_threshold(detect(network, canvases.images, execution), canvases)
 
 
 def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str, float]:
     """Pixels, boxes and pointing under one condition, on test digits, all in [0, 1].
 
     Args:
-        dilate: with the dilated network, which has a cell for each pixel, instead of its own map.
+        dilate: with the dilated network, and its own threshold, instead of the coarse map.
 
     Returns:
         `pixel_accuracy`, `background_accuracy` (of calling every pixel background), `mean_iou`,
-        `ap_half` (average precision at IoU 0.5), `ap_mean` (over 0.5:0.95), `precision`,
-        `recall`, and for canvases of one digit `pointing`.
+        `ap_half` (average precision at IoU 0.5), `ap_mean` (over 0.5:0.95), `precision` (nan
+        where nothing is detected), `recall`, and for canvases of one digit `pointing`.
     """
-    arguments = {"condition": condition.name, "count": COUNT, "dilated": dilate}
-    return load_or_measure(
+    arguments = {"options": condition.options, "count": COUNT, "dilated": dilate}
+    stored = load_or_measure(
         run, "detection", arguments, lambda: _scores(run, _canvases(run, condition), dilate)
     )
+    return {name: math.nan if value is None else value for name, value in stored.items()}
 
 
 def _canvases(run: Run, condition: Condition) -> Canvases:
     digits = data.load(run.config.data).test
-    number = [one.name for one in CONDITIONS].index(condition.name)
-    return draw_canvases(digits, min(COUNT, len(digits)), seed=SEED + number, **condition.options)
+    return draw_canvases(digits, min(COUNT, len(digits)), **condition.options)
 
 
 def _scores(run: Run, canvases: Canvases, dilate: bool) -> dict[str, float]:
-    network = load_detector(run)
-    network = dilated(network) if dilate else network
-    probability = pixel_probabilities(network, canvases.images, _execution(run, network))
+    network, execution = _ready(run, dilate)
+    probability = pixel_probabilities(network, canvases.images, execution)
     found = [find_digits(one) for one in probability]
-    boxes = box_scores(found, canvases, validation_threshold(run))
+    boxes = box_scores(found, canvases, validation_threshold(run, dilate=dilate))
     precision = average_precision(found, canvases)
     accuracy, mean_iou = pixel_scores(probability, canvases)
     result = {
@@ -111,18 +120,23 @@ def _scores(run: Run, canvases: Canvases, dilate: bool) -> dict[str, float]:
 
 def alarms(run: Run) -> dict[str, float]:
     """Share of digit-free canvases of each kind of clutter with a detection, in [0, 1]."""
-    return load_or_measure(run, "alarms", {"count": COUNT}, lambda: _alarms(run))
+    threshold = validation_threshold(run)
+    arguments = {"count": COUNT, "seed": CLUTTER_SEED, "threshold": threshold}
+    return load_or_measure(run, "alarms", arguments, lambda: _alarms(run, threshold))
 
 
-def _alarms(run: Run) -> dict[str, float]:
-    network, threshold = load_detector(run), validation_threshold(run)
-    execution = _execution(run, network)
+def _alarms(run: Run, threshold: float) -> dict[str, float]:
+    network, execution = _ready(run, dilate=False)
     shares = {}
     for kind in KINDS:
-        images = draw_clutter(kind, COUNT, (64, 64), seed=SEED)
+        images = draw_clutter(kind, COUNT, (64, 64), seed=CLUTTER_SEED)
         shares[kind] = false_alarms(detect(network, images, execution), threshold)
     return shares
 
 
-def _execution(run: Run, network: DenseNetwork) -> Any:
-    return execution_for(network, run.config.precision)
+def _ready(run: Run, dilate: bool) -> tuple[DenseNetwork, Execution]:
+    """The network where it is computed, and how."""
+    network = load_detector(run)
+    network = dilated(network) if dilate else network
+    execution = execution_for(network, run.config.precision)
+    return network.to(execution.device), execution

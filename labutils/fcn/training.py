@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -20,10 +20,11 @@ from labutils import data
 from labutils.checkpoints import restore_checkpoint, save_checkpoint
 from labutils.config import FCNConfig
 from labutils.data import Split
-from labutils.evaluation import execution_for, surroundings
+from labutils.evaluation import TrainingError, execution_for, surroundings
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
-from labutils.fcn.networks import build_detector
-from labutils.models import eval_mode, multiply_adds
+from labutils.fcn.measures import mean_iou, pixel_confusion
+from labutils.fcn.networks import build_detector, classifier_config
+from labutils.models import Classifier, eval_mode, multiply_adds
 from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 from labutils.runs import Store, default_store
 from labutils.training import OnEpoch, Outcome
@@ -83,11 +84,12 @@ def train_detector(
     Raises:
         MissingRuns: that classifier is not stored.
         RunError: it keeps no weights.
+        TrainingError: it is of another build than the detector.
     """
     digits = data.load(config.data)
     classifier = None
     if config.classifier:
-        classifier = (store or default_store()).load_id(config.classifier).model()
+        classifier = _starting_point(config, store or default_store())
     network = build_detector(config, classifier)
     if classifier is None:
         normalize = network.network.normalize
@@ -95,13 +97,14 @@ def train_detector(
         normalize.std.copy_(digits.std.view(1, -1, 1, 1))
     training = _Training(network, digits, config, checkpoint)
     history = training.run(on_epoch, progress)
-    test = training.score(digits.test, TEST_SEED)
+    val, test = training.score(digits.val, VAL_SEED), training.score(digits.test, TEST_SEED)
     metrics = {
         "status": history.status,
         "epochs": history.epochs,
         "best_epoch": history.epochs - (history.status == "diverged"),
-        "val_loss": history.val_loss[-1],
-        "val_accuracy": history.val_accuracy[-1],
+        "val_loss": val.loss,
+        "val_accuracy": val.accuracy,
+        "val_mean_iou": val.mean_iou,
         "test_loss": test.loss,
         "test_accuracy": test.accuracy,
         "test_mean_iou": test.mean_iou,
@@ -110,6 +113,19 @@ def train_detector(
         **surroundings(),
     }
     return Outcome(network, asdict(history), metrics)
+
+
+def _starting_point(config: FCNConfig, store: Store) -> Classifier:
+    """The stored classifier that `config` names, if it is of the right build."""
+    run, wanted = store.load_id(config.classifier), classifier_config(config)
+    for name in ("kind", "data", "model", "width", "norm", "unpadded", "dropout"):
+        found = getattr(run.config, name, None)
+        if found != getattr(wanted, name):
+            raise TrainingError(
+                f"classifier {config.classifier} has {name} {found!r}, but the detector needs "
+                f"{getattr(wanted, name)!r}: name one that `networks.classifier_config` describes"
+            )
+    return run.model()
 
 
 @functools.cache
@@ -121,7 +137,7 @@ def detector_cost(config: FCNConfig) -> float:
 
 
 class _Training:
-    """State of one training, and the canvases that it is measured on."""
+    """State of one training."""
 
     def __init__(
         self,
@@ -188,25 +204,30 @@ class _Training:
         with self.execution.autocast():
             logits = self.network(self.execution.place(canvases.images[indices]))
         labels = pixel_labels(canvases, indices, self.config.background).to(logits.device)
-        weight = torch.ones(logits.shape[1], device=logits.device)
-        if self.config.background:
-            weight[BACKGROUND] = self.config.background_weight
         logits = logits.float()
-        return F.cross_entropy(logits, labels, weight), logits, labels
+        return F.cross_entropy(logits, labels, self._weights(logits)), logits, labels
+
+    def _weights(self, logits: Tensor) -> Tensor:
+        """Weight of each class in the loss."""
+        weights = torch.ones(logits.shape[1], device=logits.device)
+        if self.config.background:
+            weights[BACKGROUND] = self.config.background_weight
+        return weights
 
     @torch.no_grad()
     def score(self, digits: Split, seed: int) -> PixelScores:
         """Loss, pixel accuracy and mean IoU on fixed canvases, in eval mode."""
         count = min(HELD_CANVASES, self.config.canvases)
         canvases = draw_for(self.config, digits, count, seed)
-        losses, confusion = [], torch.zeros((), dtype=torch.int64)
+        total, weights, confusion = 0.0, 0.0, torch.zeros((), dtype=torch.int64)
         with eval_mode(self.network):
             for indices in torch.arange(count).split(BATCH):
                 loss, logits, labels = self._loss(canvases, indices)
-                losses.append(loss.item() * len(indices))
+                weight = self._weights(logits)[labels].sum().item()
+                total, weights = total + weight * loss.item(), weights + weight
                 confusion = confusion + pixel_confusion(logits, labels).cpu()
         accuracy = (confusion.diagonal().sum() / confusion.sum()).item()
-        return PixelScores(sum(losses) / count, accuracy, mean_iou(confusion))
+        return PixelScores(total / weights, accuracy, mean_iou(confusion))
 
     def _measure(self, started: float, finite: bool) -> None:
         history = self.history
@@ -273,27 +294,3 @@ def pixel_labels(
         return canvases.classes[indices].long()
     height, width = canvases.images.shape[2:]
     return canvases.labels[indices, :1, None].expand(-1, height, width)
-
-
-def pixel_confusion(
-    logits: Float[Tensor, "some classes height width"], labels: Int64[Tensor, "some height width"]
-) -> Int64[Tensor, "classes classes"]:
-    """Pixels by their class (rows) and by the class with the highest score (columns)."""
-    classes = logits.shape[1]
-    pairs = labels * classes + logits.argmax(1)
-    return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
-
-
-def pixel_scores(
-    probability: Float[Tensor, "n classes height width"], canvases: Canvases
-) -> tuple[float, float]:
-    """Share of pixels that are right and mean IoU, both in [0, 1], of a map with background."""
-    confusion = pixel_confusion(probability, canvases.classes.long())
-    return (confusion.diagonal().sum() / confusion.sum()).item(), mean_iou(confusion)
-
-
-def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
-    """Mean over the classes that occur of intersection over union, in [0, 1]."""
-    inter = confusion.diagonal().double()
-    union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
-    return (inter / union)[confusion.sum(1) > 0].mean().item()

@@ -62,7 +62,7 @@ def dense_map(
         handles=handles, loc="upper left", fontsize=7, handlelength=0.8, labelcolor="white"
     )
     for label in range(classes):
-        ax = axes[label % 12 // 6, 1 + label % 6]
+        ax = axes[label // 6, 1 + label % 6]
         drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
         ax.set_title("background" if label == BACKGROUND else str(label), fontsize=8)
     fig.colorbar(drawn, ax=axes[:, -1], shrink=0.8, label="probability")

@@ -96,9 +96,8 @@ class GradientExplorer(ipywidgets.VBox):
         except ConfigError as error:
             display(HTML(f"<p>There is no such network: {html.escape(str(error))}.</p>"))
             return
-        count = self.CONVNET_IMAGES if config.model == "convnet" else len(self.labels)
-        images, labels = self.images[:count], self.labels[:count]
-        found = untrained_statistics(config, images, labels)
+        count = self.CONVNET_IMAGES if config.model == "convnet" else None
+        found = untrained_statistics(config, self.images, self.labels, count)
         text = _gradient_sentence(config, found)
         display(HTML(f"<p>{text}</p>"))
         display(Image(data=draw(gradient_view, found, config.residual), alt=text))
