@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from fakes import fake_outcome, fake_runs
 
 from labutils import experiments
@@ -15,6 +16,7 @@ from labutils.experiments import (
 )
 from labutils.profiles import Profile, profile
 from labutils.runs import MissingRuns, Store
+from labutils.training import Outcome
 
 FULL, QUICK = profile("full"), profile("quick")
 
@@ -123,3 +125,15 @@ def test_every_stored_run_can_be_read_and_belongs_to_the_report():
     wanted = {config.id for grid in experiments.EXPERIMENTS.values() for config in grid(full)}
     assert [run.folder.name for run in runs if run.config.id not in wanted] == []
     assert [run.folder.name for run in runs if not run.folder.name.endswith(run.config.id)] == []
+
+
+def test_the_detector_is_one_of_its_grid_and_needs_no_other(tmp_path):
+    which = private(tmp_path, "full")
+    with pytest.raises(MissingRuns, match="python -m labutils sweep detector"):
+        experiments.detector(which)
+    wanted = configs("detector", which)[0]
+    assert (wanted.head, wanted.seed) == ("deconvolution", 0)
+    history = {"seconds": [1.0]}
+    outcome = Outcome(torch.nn.Linear(1, 1), history, {"status": "finished"})
+    Store.of(which).save(wanted, outcome, keep="fp16")
+    assert experiments.detector(which).config == wanted

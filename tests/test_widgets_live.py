@@ -94,3 +94,13 @@ def test_an_error_is_shown_and_ends_both(live, monkeypatch):
     live.wait()
     assert "RuntimeError: out of &lt;memory&gt;" in live.status.value
     assert not live.running and not live.train_button.disabled
+
+
+@pytest.mark.slow
+def test_the_pair_of_the_notebook_ends_as_it_says(digits):
+    """With its fixed seed the plain network stays at chance, and the residual one learns."""
+    live = TrainLive(digits)
+    live.train()
+    live.wait()
+    assert max(live.histories["plain"]["val_accuracy"]) < 0.2
+    assert live.histories["residual"]["val_accuracy"][-1] > 0.9
