@@ -309,8 +309,10 @@ def test_depth_accuracy_names_families_that_share_a_data_set(tmp_path, grid):
         for model in ("mlp", "convnet")
         for residual in (False, True)
     ]
-    mlps, convnets = (fake_runs(tmp_path, configs[i : i + 2]) for i in (0, 2))
+    mlps = fake_runs(tmp_path, configs[:2], test_accuracy=0.5)
+    convnets = fake_runs(tmp_path, configs[2:], test_accuracy=0.8)
     left, right = figures.depth_accuracy(mlps, convnets).axes
+    assert left.get_ylim()[0] == 0 and left.get_ylim()[1] > 0.8, "all points are in sight"
     assert (left.get_title(), right.get_title()) == ("MLP, CIFAR-10", "ConvNet, CIFAR-10")
     assert left.get_shared_y_axes().joined(left, right)
     left, right = figures.depth_accuracy(grid, mlps).axes

@@ -40,7 +40,7 @@ def test_numbers_in_sentences_stand_in_a_generated_table(name):
     path = ROOT / name
     text = notebook_prose(path) if path.suffix == ".ipynb" else prose(README)
     text = paragraphs_on_results(text)
-    text = re.sub(r"Exercise \d\.\d|\]\([^)]*\)|arXiv [\d.]+", "", text)
+    text = re.sub(r"(Exercise|[Ss]ection) \d\.\d|\]\([^)]*\)|arXiv [\d.]+", "", text)
     sentences = re.split(r"(?<=[.!?])\s+", text)
     found = [(number, s) for s in sentences for number in MEASURED.findall(s)]
     assert found, "no number at all: does the pattern still find them?"

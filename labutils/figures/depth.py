@@ -94,8 +94,9 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
         title = f"{family}, {TITLES[runs[0].config.data]}" if one_set else title_of(runs)
         ax.set(title=title, xlabel="depth (weight layers)")
         percent_axis(ax, "test accuracy" if ax is axes[0] or not one_set else "")
+        ax.legend(loc="lower left")
+    for ax in axes:  # once all is drawn: a limit that is set keeps a shared axis from growing
         ax.set_ylim(bottom=0)
-        ax.legend()
     return fig
 
 
