@@ -24,6 +24,7 @@ from labutils.summaries import (
     spread,
 )
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 CHANCE = 0.1  # every set of the ablation has ten classes
 
 
@@ -208,9 +209,7 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
         gradients = [layers["activation_gradient_norm"][0] for layers in first]
         rows.append(
             {
-                "skip": names[0],
-                "norm": names[1],
-                "initialisation": names[2],
+                "skip, norm, initialisation": ", ".join(names),
                 "trains": f"{len(learned)} of {len(chosen)}",
                 "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
                 "test accuracy": accuracy(chosen),
@@ -227,7 +226,7 @@ def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
     rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
     rows = []
     for names in sorted({cell(run) for run in runs}):
-        row = dict(zip(("skip", "norm", "initialisation"), names, strict=True))
+        row = {"skip, norm, initialisation": ", ".join(names)}
         for rate in rates:
             chosen = [r for r in select(runs, learning_rate=rate) if cell(r) == names]
             losses = [run.history["train_loss"][-1] for run in chosen]
@@ -302,8 +301,13 @@ def markdown(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table, numbers to the right."""
     head = "| " + " | ".join(frame.columns) + " |"
     rule = "|" + "---:|" * len(frame.columns)
-    rows = ("| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False))
+    rows = ("| " + " | ".join(map(_unbroken, row)) + " |" for row in frame.itertuples(index=False))
     return "\n".join((head, rule, *rows))
+
+
+def _unbroken(cell: object) -> str:
+    """A number, its deviation and its unit, which no line break parts."""
+    return str(cell).replace(" ± ", f"{NO_BREAK}±{NO_BREAK}").replace(" %", f"{NO_BREAK}%")
 
 
 def show(frame: pd.DataFrame) -> None:
