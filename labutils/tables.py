@@ -222,17 +222,20 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Why residuals work: a row a kind of network, its final training loss at each rate."""
+    """Why residuals work: a row a kind of network and learning rate, the highest rate first."""
     rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
     rows = []
     for names in sorted({cell(run) for run in runs}):
-        row = {"skip, norm, initialisation": ", ".join(names)}
         for rate in rates:
-            chosen = [r for r in select(runs, learning_rate=rate) if cell(r) == names]
-            losses = [run.history["train_loss"][-1] for run in chosen]
-            row[f"train loss at {rate:g}"] = spread(losses, 3)
-            row[f"test accuracy at {rate:g}"] = accuracy(chosen)
-        rows.append(row)
+            chosen = [run for run in select(runs, learning_rate=rate) if cell(run) == names]
+            rows.append(
+                {
+                    "skip, norm, initialisation": ", ".join(names),
+                    "learning rate": f"{rate:g}",
+                    "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                    "test accuracy": accuracy(chosen),
+                }
+            )
     return pd.DataFrame(rows)
 
 
