@@ -351,7 +351,7 @@ def test_an_interrupted_training_goes_on(capsys, root, store, monkeypatch):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, complained
     assert "Interrupted; nothing is broken. Give the same command again" in complained
     assert "Traceback" not in complained and said == ""
     assert store.find(config) is None
