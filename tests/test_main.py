@@ -95,6 +95,8 @@ labutils.__main__.open_loggers = lambda *_, **__: contextlib.nullcontext(logger)
 def start(*arguments: str, root: Path, patch: str = "", **options) -> subprocess.Popen:
     """The command line as a process of its own, in a repository of its own."""
     code = (
+        # a shell that started the tests in the background has made Ctrl-C ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from pathlib import Path; from labutils import profiles\n"
         f"profiles.ROOT = Path({str(root)!r})\n"
         f"{patch}\n"
