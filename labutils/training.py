@@ -126,6 +126,26 @@ def fit(
     return _Fit(model, train, val, config, device, checkpoint).run(on_epoch, progress)
 
 
+def batch_bar(config: FitConfig, steps: int, epochs_done: int, shown: bool) -> tqdm:
+    """A progress bar over the batches of a whole training, `steps` an epoch."""
+    return tqdm(
+        total=config.epochs * steps,
+        initial=epochs_done * steps,
+        desc=config.label,
+        unit="batch",
+        disable=not shown,
+        dynamic_ncols=True,
+    )
+
+
+def tell_divergence(config: FitConfig, epoch: int, kept: int) -> None:
+    """Say that a training ends early, and which weights it ends with."""
+    tqdm.write(
+        f"{config.label}: the loss is not finite in epoch {epoch}. The run ends as diverged with "
+        f"the weights of epoch {kept}; a lower learning rate or normalisation may help."
+    )
+
+
 class _Fit:
     """State of one training: what a checkpoint holds, and the tensors it works on."""
 
@@ -154,15 +174,7 @@ class _Fit:
         if not self._restore():
             self._measure_layers()
         history, config = self.history, self.config
-        total = config.epochs * self.steps
-        with tqdm(
-            total=total,
-            initial=history.epochs * self.steps,
-            desc=config.label,
-            unit="batch",
-            disable=not progress,
-            dynamic_ncols=True,
-        ) as bar:
+        with batch_bar(config, self.steps, history.epochs, progress) as bar:
             while history.status == "running":
                 started = time.perf_counter()
                 finite = self._train_epoch(bar)
@@ -174,11 +186,7 @@ class _Fit:
         if history.best_epoch != history.epochs:
             self.model.load_state_dict(self.kept)
         if history.status == "diverged":
-            tqdm.write(
-                f"{config.label}: the loss is not finite in epoch {history.epochs}. The run ends "
-                f"as diverged with the weights of epoch {history.best_epoch}; a lower learning "
-                "rate or normalisation may help."
-            )
+            tell_divergence(config, history.epochs, history.best_epoch)
         self.model.eval()
         return history
 

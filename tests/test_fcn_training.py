@@ -132,9 +132,10 @@ def test_each_epoch_draws_canvases_of_its_own(monkeypatch):
     assert not torch.equal(*images)
 
 
-def test_a_run_that_diverges_keeps_the_weights_before_it():
+def test_a_run_that_diverges_keeps_the_weights_before_it(capsys):
     outcome = train_detector(replace(TINY, learning_rate=1e30, optimizer="sgd"), progress=False)
     assert outcome.metrics["status"] == "diverged"
+    assert "ends as diverged with the weights of epoch" in capsys.readouterr().out
     for split in ("val", "test"):  # of the weights that are kept
         assert math.isfinite(outcome.metrics[f"{split}_loss"])
         assert 0 <= outcome.metrics[f"{split}_mean_iou"] <= 1

@@ -27,7 +27,7 @@ from labutils.fcn.networks import build_detector, classifier_config
 from labutils.models import Classifier, eval_mode, multiply_adds
 from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 from labutils.runs import Store, default_store
-from labutils.training import OnEpoch, Outcome
+from labutils.training import OnEpoch, Outcome, batch_bar, tell_divergence
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1_000_001, 1_000_002, 1_000_003  # no epoch's seed
@@ -156,15 +156,7 @@ class _Training:
     def run(self, on_epoch: OnEpoch | None, progress: bool) -> DetectorHistory:
         config = self.config
         self._restore()
-        total = config.epochs * self.steps
-        with tqdm(
-            total=total,
-            initial=self.history.epochs * self.steps,
-            desc=config.label,
-            unit="batch",
-            disable=not progress,
-            dynamic_ncols=True,
-        ) as bar:
+        with batch_bar(config, self.steps, self.history.epochs, progress) as bar:
             while self.history.status == "running":
                 before = copy.deepcopy(self.network.state_dict())
                 started = time.perf_counter()
@@ -172,6 +164,7 @@ class _Training:
                 self._measure(started, finite)
                 if self.history.status == "diverged":
                     self.network.load_state_dict(before)
+                    tell_divergence(config, self.history.epochs, self.history.epochs - 1)
                 self._save()
                 if on_epoch:
                     names = ("train_loss", "val_loss", "val_accuracy", "val_mean_iou")
