@@ -104,7 +104,10 @@ class Store:
         named = self.folder / config.name
         if named.is_dir():
             return named
-        return next(iter(sorted(self.folder.glob(f"[!.]*-{config.id}"))), None)
+        return self._find_id(config.id)
+
+    def _find_id(self, run_id: str) -> Path | None:
+        return next(iter(sorted(self.folder.glob(f"[!.]*-{run_id}"))), None)
 
     def load(self, config: Config) -> Run:
         """Read a finished run.
@@ -128,9 +131,12 @@ class Store:
             MissingRuns: it is not stored.
             RunError: a file of it is damaged or missing.
         """
-        folder = next(iter(sorted(self.folder.glob(f"[!.]*-{run_id}"))), None)
+        folder = self._find_id(run_id)
         if folder is None:
-            raise MissingRuns(f"run {run_id} is not stored in {self.folder}: train it first")
+            raise MissingRuns(
+                f"run {run_id} is not stored in {self.folder}: train it first "
+                "(`python -m labutils runs` lists those that are)"
+            )
         return _read_run(folder)
 
     def missing(self, configs: Iterable[AnyConfig], keep: Keep = "none") -> list[AnyConfig]:

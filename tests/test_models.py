@@ -528,3 +528,9 @@ def test_describe_leaves_no_hook_after_an_error():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         describe(model, CIFAR)
     assert model.training and not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_transposed_convolution_costs_its_weights_at_each_pixel_it_reads():
+    model = nn.Sequential(nn.ConvTranspose2d(3, 5, 4, stride=2, padding=1))
+    (row,) = describe(model, (3, 8, 8))
+    assert row.output_shape == (5, 16, 16) and row.multiply_adds == 3 * 5 * 4 * 4 * 8 * 8
