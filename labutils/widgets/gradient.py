@@ -22,14 +22,14 @@ class GradientExplorer(ipywidgets.VBox):
     """Gradients and activations by layer of a network that is built and never trained.
 
     Each move draws new initial weights, sends one batch forward and back, and shows what each
-    layer gets and hands on, in under 200 ms up to depth 40.
+    layer gets and hands on: in 0.18 s for MLPs and 0.23 s for ConvNets of depth 40, on two cores.
 
     Args:
         images: uint8 images of one batch; those of ConvNets are the first of them.
         labels: their class indices.
     """
 
-    CONVNET_IMAGES = 16  # convolutions cost more: so many keep a move under 200 ms
+    CONVNET_IMAGES = 16  # convolutions cost more: with more a move takes visibly longer
 
     def __init__(
         self,
