@@ -177,7 +177,7 @@ def sweep(
         dry_run: Only list the runs, stored or missing, with the estimated time.
     """
     which = profile()
-    from labutils.experiments import EXPERIMENTS, KEEP, NEEDS
+    from labutils.experiments import EXPERIMENTS, stages
     from labutils.runs import Store
     from labutils.sweep import run_sweep
 
@@ -186,34 +186,18 @@ def sweep(
     if jobs is not None and jobs < 1:
         return _usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
     store = Store.of(which)
-    needed = {NEEDS[name] for name in experiments if name in NEEDS}
-    experiments = (*sorted(needed), *(name for name in experiments if name not in needed))
-    configs = {config.id: config for name in experiments for config in EXPERIMENTS[name](which)}
-    kept = {  # by id: an experiment may hold runs of another that keeps no weights
-        # runs that others start from keep their weights, whatever is asked for
-        config.id: KEEP[name] if name in needed and keep in (None, "none") else keep or KEEP[name]
-        for name in sorted(experiments, key=lambda name: name in KEEP)
-        for config in EXPERIMENTS[name](which)
-        if keep or name in KEEP
-    }
-    missing = {
-        run_id: config
-        for run_id, config in configs.items()
-        if store.missing([config], kept.get(run_id, "none"))
-    }
+    wanted = [config for name in experiments for config in EXPERIMENTS[name](which)]
+    groups = stages(wanted, which, keep)
+    configs = [config for _, group in groups for config in group]
+    missing = {c.id: c for form, group in groups for c in store.missing(group, form)}
     if dry_run:
-        _print_plan(configs.values(), missing, store)
+        _print_plan(configs, missing, store)
     _print_estimate(len(configs), list(missing.values()), jobs, cluster)
     if not dry_run:
-        first = {config.id for name in needed for config in EXPERIMENTS[name](which)}
-        for stage, form in sorted({(i not in first, kept.get(i, "none")) for i in missing}):
-            group = [
-                config
-                for run_id, config in missing.items()
-                if (run_id not in first, kept.get(run_id, "none")) == (stage, form)
-            ]
-            run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
-        _print_runs([store.load(config) for config in configs.values()])
+        for form, group in groups:
+            if store.missing(group, form):
+                run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
+        _print_runs([store.load(config) for config in configs])
     return 0
 
 

@@ -22,6 +22,7 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "convnet-depth": grids.convnet_grid,
     "convnet-head": grids.head_grid,
     "resnet-depth": grids.resnet_grid,
+    "lesions": grids.lesion_pair,
     "side-by-side": grids.side_by_side,
     "augmentation": grids.augmentation_grid,
     "schedule": grids.schedule_grid,
@@ -38,16 +39,16 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
 }
 
 
-# Experiments whose weights are stored, because a notebook or a later exercise loads them.
+# Experiments whose weights are stored, because a notebook or a later exercise loads them. A run
+# that is in one of them keeps its weights in whichever experiment it is trained.
 KEEP: dict[str, Keep] = {
+    "lesions": "fp16",
     "strong": "fp16",
     "strong-plain": "fp16",
     "detector-classifier": "fp16",
     "detector": "fp16",
     "detector-no-background": "fp16",
 }
-# Experiments whose runs start from those of another, which is trained first.
-NEEDS = {"detector": "detector-classifier", "detector-no-background": "detector-classifier"}
 # What the runs of an experiment are compared with: those of others, the same but for some fields.
 BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rescue": (("mnist-depth", "cifar10-depth"), ("learning_rate",)),
@@ -91,21 +92,51 @@ def detector(which: Profile | None = None) -> Run:
     return _load("detector", configs("detector", which)[:1], which, train_missing=False)[0]
 
 
+def stages(
+    wanted: Iterable[Config], which: Profile, keep: Keep | None = None
+) -> list[tuple[Keep, list[Config]]]:
+    """Configurations and all that they start from, in groups to be trained one after another.
+
+    Args:
+        keep: Which weights of `wanted` to store; by default what `KEEP` says. Runs that others
+            start from keep theirs as `KEEP` says.
+
+    Returns:
+        For each group which weights to store, and its configurations, each once.
+    """
+    wanted = list(wanted)
+    known = {config.id: config for grid in EXPERIMENTS.values() for config in grid(which)}
+    kept = {config.id: form for name, form in KEEP.items() for config in configs(name, which)}
+    sources = {config.starts_from for config in wanted} - {""}
+    groups: dict[tuple[bool, Keep], dict[str, Config]] = {}
+    for config in (*(known[source] for source in sorted(sources)), *wanted):
+        last = config.id not in sources
+        form = keep if keep and last else kept.get(config.id, "none")
+        groups.setdefault((last, form), {})[config.id] = config
+    return [(form, list(groups[last, form].values())) for last, form in sorted(groups)]
+
+
 def _load(name: str, wanted: list[Config], which: Profile, train_missing: bool) -> list[Run]:
     """Some runs of an experiment; those that they start from are trained before them."""
     store = Store.of(which)
-    keep = KEEP.get(name, "none")
-    missing = store.missing(wanted, keep)
+    groups = stages(wanted, which)
+    missing = [
+        config
+        for keep, group in groups
+        for config in store.missing([c for c in group if c in wanted], keep)
+    ]
     if missing and not (train_missing or which.quick):
-        minutes = estimate_seconds(missing) / 60 / 2
+        all_missing = [config for keep, group in groups for config in store.missing(group, keep)]
+        minutes = estimate_seconds(all_missing) / 60 / 2
         raise MissingRuns(
             f"{len(missing)} of the {len(wanted)} runs of {name} are not stored in {store.folder} "
             f"(the first is {missing[0].name}). Train them, in about {minutes:.0f} minutes on two "
             f"cores, with `python -m labutils sweep {name}`, or set TRAIN_MISSING = True."
         )
-    if missing and name in NEEDS:
-        load(NEEDS[name], which, train_missing=train_missing)
-    return run_sweep(wanted, store=store, keep=keep)
+    if missing:
+        for keep, group in groups:
+            run_sweep(group, store=store, keep=keep)
+    return [store.load(config) for config in wanted]
 
 
 def baselines(name: str, which: Profile | None = None) -> list[Run]:

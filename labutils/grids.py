@@ -104,9 +104,16 @@ def resnet_grid(which: Profile) -> list[RunConfig]:
     return _pairs(_resnet_base(which), depths, _seeds(which))
 
 
+def lesion_pair(which: Profile) -> list[RunConfig]:
+    """Why residuals work: the deeper pair of `resnet_grid` of the first seed, to cut blocks out."""
+    grid = resnet_grid(which)
+    deepest = max(config.depth for config in grid)
+    return [config for config in grid if config.depth == deepest and config.seed == 0]
+
+
 def side_by_side(which: Profile) -> list[RunConfig]:
     """Section 1.4: five families under one protocol; the last two differ in the skip alone."""
-    base = _conv_training(which, epochs=10)
+    base = _conv_training(which, epochs=8)
     networks = [
         *_shallow_networks(base, which, cnn_width=8 if which.quick else 64),
         *(replace(_resnet16(base, which), residual=residual) for residual in (False, True)),

@@ -92,12 +92,34 @@ def test_quick_trains_what_is_missing_and_so_does_full_when_asked(
     tmp_path, monkeypatch, which, asked
 ):
     called = []
-    monkeypatch.setattr(
-        experiments, "run_sweep", lambda wanted, store, keep: called.append(wanted) or []
-    )
+
+    def sweep(wanted, store, keep):
+        called.append(wanted)
+        for config in wanted:
+            store.save(config, fake_outcome(config), keep=keep)
+
+    monkeypatch.setattr(experiments, "run_sweep", sweep)
     where = private(tmp_path, which)
-    load("rescue", where, train_missing=asked)
-    assert called == [configs("rescue", where)]
+    found = load("rescue", where, train_missing=asked)
+    assert called == [configs("rescue", where)] == [[run.config for run in found]]
+    assert load("rescue", where) == found and len(called) == 1
+
+
+def test_what_a_run_starts_from_is_trained_before_it_and_kept():
+    """Groups by which weights are stored, sources first, whatever is asked for the rest."""
+    detectors, sources = (configs(n, QUICK) for n in ("detector", "detector-classifier"))
+    assert experiments.stages(detectors, QUICK) == [("fp16", sources), ("fp16", detectors)]
+    plain = configs("rescue", QUICK)
+    assert experiments.stages([*detectors, *plain, *plain], QUICK, "none") == [
+        ("fp16", sources),
+        ("none", detectors + plain),
+    ]
+
+
+def test_a_run_whose_weights_are_wanted_keeps_them_in_every_experiment():
+    groups = dict(experiments.stages(configs("resnet-depth", FULL), FULL))
+    assert groups["fp16"] == configs("lesions", FULL)
+    assert {c.depth for c in groups["fp16"]} == {44} and len(groups["none"]) == 10
 
 
 def test_select(tmp_path):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from labutils.experiments import EXPERIMENTS, KEEP, NEEDS, configs, load, stall_depth
+from labutils.experiments import EXPERIMENTS, KEEP, configs, load, stall_depth
 from labutils.grids import STALL_DEPTH, untrained_networks
 from labutils.profiles import profile
 
@@ -34,6 +34,7 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "convnet-depth": {"depth", "residual", "seed"},
         "convnet-head": {"depth", "residual"},
         "resnet-depth": {"depth", "residual", "seed"},
+        "lesions": {"residual"},
         "side-by-side": {"residual", "seed", *NETWORK},
         "augmentation": {"seed"},
         "schedule": {"seed"},
@@ -92,10 +93,10 @@ def test_the_ablation_has_ten_cells_of_three_seeds():
 @pytest.mark.parametrize("which", [FULL, QUICK], ids=["full", "quick"])
 def test_detectors_start_from_the_classifier_of_their_seed_and_shape(which):
     classifiers = {config.id: config for config in configs("detector-classifier", which)}
-    for name, needed in NEEDS.items():
-        assert needed == "detector-classifier" and KEEP[needed] != "none"
+    assert KEEP["detector-classifier"] != "none"
+    for name in ("detector", "detector-no-background"):
         for config in configs(name, which):
-            classifier = classifiers[config.classifier]
+            classifier = classifiers[config.starts_from]
             for field in ("data", "model", "width", "seed"):
                 assert getattr(classifier, field) == getattr(config, field), field
 

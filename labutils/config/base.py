@@ -46,6 +46,11 @@ class Config:
                 raise ConfigError(f"{field.name} is {value!r}: give True or False")
 
     @property
+    def starts_from(self) -> str:
+        """Id of the stored run whose weights this one starts from, or an empty string."""
+        return ""
+
+    @property
     def id(self) -> str:
         """Eight hexadecimal digits: the hash of the recipe and all fields that are not default.
 

@@ -99,6 +99,10 @@ class FCNConfig(FitConfig):
                 )
 
     @property
+    def starts_from(self) -> str:
+        return self.classifier
+
+    @property
     def label(self) -> str:
         """For example `mnist-fcn-cnn-sliding-s0`."""
         labels = "" if self.background else "-no-background"
