@@ -1,0 +1,54 @@
+"""The report's grids of runs: one epoch count, optimiser and schedule a block."""
+
+from labutils.grids.convnets import (
+    augmentation_grid,
+    convnet_grid,
+    head_grid,
+    lesion_pair,
+    mnist_cnn_grid,
+    resnet_grid,
+    schedule_grid,
+    side_by_side,
+)
+from labutils.grids.detection import detector_classifiers, detector_grid, no_background_grid
+from labutils.grids.gradients import (
+    ablation_grid,
+    ablation_rates,
+    gradient_grid,
+    untrained_networks,
+)
+from labutils.grids.mlps import (
+    STALL_DEPTH,
+    best_mlp_grid,
+    block_grid,
+    depth_grid,
+    rescue_grid,
+    width_grid,
+)
+from labutils.grids.strong import strong_grid, strong_plain
+
+__all__ = [
+    "STALL_DEPTH",
+    "ablation_grid",
+    "ablation_rates",
+    "augmentation_grid",
+    "best_mlp_grid",
+    "block_grid",
+    "convnet_grid",
+    "depth_grid",
+    "detector_classifiers",
+    "detector_grid",
+    "gradient_grid",
+    "head_grid",
+    "lesion_pair",
+    "mnist_cnn_grid",
+    "no_background_grid",
+    "rescue_grid",
+    "resnet_grid",
+    "schedule_grid",
+    "side_by_side",
+    "strong_grid",
+    "strong_plain",
+    "untrained_networks",
+    "width_grid",
+]

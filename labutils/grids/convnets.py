@@ -1,0 +1,106 @@
+"""Sections 1.3 and 1.4: depth of networks with convolutions, and families side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from labutils.config import RunConfig
+from labutils.grids.base import conv_training, convnet_base, pairs, seeds_of
+from labutils.profiles import Profile
+
+CONVNET_DEPTHS = (4, 10, 16, 24, 36)
+HEAD_DEPTHS = (4, 16, 36)
+RESNET_DEPTHS = (20, 44)
+
+
+def convnet_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: ConvNets without normalisation, plain and residual, of each depth."""
+    depths = (4, 10) if which.quick else CONVNET_DEPTHS
+    return pairs(convnet_base(which), depths, seeds_of(which))
+
+
+def head_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: ConvNets with a 1x1 convolution and average pooling instead of flattening."""
+    base = replace(convnet_base(which), head="fully-convolutional")
+    return pairs(base, (4, 10) if which.quick else HEAD_DEPTHS)
+
+
+def resnet_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: He's networks with batch norm, and their plain twins."""
+    depths = (8, 14) if which.quick else RESNET_DEPTHS
+    return pairs(_resnet_base(which), depths, seeds_of(which))
+
+
+def lesion_pair(which: Profile) -> list[RunConfig]:
+    """Why residuals work: the deeper pair of `resnet_grid` of the first seed, to cut blocks out."""
+    grid = resnet_grid(which)
+    deepest = max(config.depth for config in grid)
+    return [config for config in grid if config.depth == deepest and config.seed == 0]
+
+
+def side_by_side(which: Profile) -> list[RunConfig]:
+    """Section 1.4: five families under one protocol; the last two differ in the skip alone."""
+    base = conv_training(which, epochs=8)
+    networks = [
+        *_shallow_networks(base, which, cnn_width=8 if which.quick else 64),
+        *(replace(_resnet16(base, which), residual=residual) for residual in (False, True)),
+    ]
+    return [replace(network, seed=seed) for seed in seeds_of(which) for network in networks]
+
+
+def augmentation_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.4: the residual network of `side_by_side` on images as they are."""
+    return [
+        replace(config, flip=False, crop_padding=0)
+        for config in side_by_side(which)
+        if config.residual
+    ]
+
+
+def schedule_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.4: the shallow residual network of `resnet_grid` without its schedule."""
+    return [
+        replace(config, schedule="constant")
+        for config in resnet_grid(which)
+        if config.residual and config.depth == (8 if which.quick else RESNET_DEPTHS[0])
+    ]
+
+
+def mnist_cnn_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.4: an MLP and two CNNs on MNIST under one protocol."""
+    base = replace(conv_training(which, epochs=8), data=which.data("mnist"), flip=False)
+    base = replace(base, crop_padding=2)
+    networks = _shallow_networks(base, which, cnn_width=8 if which.quick else 32)
+    return [replace(network, seed=seed) for seed in seeds_of(which) for network in networks]
+
+
+def _shallow_networks(base: RunConfig, which: Profile, cnn_width: int) -> list[RunConfig]:
+    """The MLP, SmallCNN and CNN that section 1.4 compares, trained as `base` says."""
+    width = 8 if which.quick else 32
+    return [
+        replace(base, model="mlp", depth=4, width=16 * width, norm="batch", precision="fp32"),
+        replace(base, model="small-cnn", depth=4, width=width),
+        replace(base, model="cnn", depth=8, width=cnn_width, norm="batch", dropout=0.5),
+    ]
+
+
+def _resnet_base(which: Profile) -> RunConfig:
+    return replace(
+        conv_training(which, epochs=10),
+        model="resnet",
+        depth=20,
+        width=4 if which.quick else 16,
+        norm="batch",
+        init="he",
+        optimizer="sgd",
+        learning_rate=0.1,
+        weight_decay=5e-4,
+    )
+
+
+def _resnet16(base: RunConfig, which: Profile) -> RunConfig:
+    """report-b's network: 16 convolutions in blocks [2, 2, 2, 2], a stem and a head."""
+    depth, width = (10, 8) if which.quick else (18, 32)  # quick: blocks [1, 1, 1, 1]
+    return replace(
+        base, model="resnet", depth=depth, stages=4, width=width, norm="batch", init="he"
+    )

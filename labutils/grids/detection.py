@@ -1,0 +1,66 @@
+"""Exercise 2: detectors and the classifiers that they start from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from labutils.config import FCNConfig, RunConfig
+from labutils.fcn.networks import classifier_config
+from labutils.grids.base import seeds_of
+from labutils.profiles import Profile
+
+
+def detector_classifiers(which: Profile) -> list[RunConfig]:
+    """Exercise 2: the classifiers that detectors start from."""
+    return [
+        _detector_classifier(replace(_detector_base(which), seed=seed)) for seed in seeds_of(which)
+    ]
+
+
+def detector_grid(which: Profile) -> list[FCNConfig]:
+    """Exercise 2: detectors with either head, on canvases with everything on them."""
+    base = replace(
+        _detector_base(which), number=(0, 3), scale=(0.7, 1.5), touching=0.25, clutter=0.4
+    )
+    return [
+        _from_classifier(replace(base, head=head, seed=seed))
+        for head in ("deconvolution", "sliding")
+        for seed in seeds_of(which)
+    ]
+
+
+def no_background_grid(which: Profile) -> list[FCNConfig]:
+    """Exercise 2: report-b's labels, the digit's on its whole canvas, and its heads."""
+    base = replace(_detector_base(which), background=False, background_weight=1.0)
+    return [_from_classifier(replace(base, head=head)) for head in ("deconvolution", "sliding")]
+
+
+def _detector_base(which: Profile) -> FCNConfig:
+    return FCNConfig(
+        data=which.data("mnist"),
+        width=8 if which.quick else 32,
+        canvases=400 if which.quick else 20_000,
+        epochs=3 if which.quick else 12,
+        batch_size=20 if which.quick else 50,
+        learning_rate=2e-3,
+        schedule="one-cycle",
+        background_weight=0.3,
+        precision="bf16",
+    )
+
+
+def _detector_classifier(config: FCNConfig) -> RunConfig:
+    quick = config.data == "digits"
+    return replace(
+        classifier_config(config),
+        schedule="one-cycle",
+        learning_rate=2e-3,
+        crop_padding=2,
+        batch_size=32 if quick else 128,
+        epochs=3 if quick else 8,
+        precision="bf16",
+    )
+
+
+def _from_classifier(config: FCNConfig) -> FCNConfig:
+    return replace(config, classifier=_detector_classifier(config).id)

@@ -1,0 +1,33 @@
+"""Every table of the report, from stored runs, as pandas frames and as Markdown."""
+
+from labutils.tables.ablation import ablation_table, rate_table
+from labutils.tables.depth import block_table, depth_table, model_table, rescue_table, width_table
+from labutils.tables.networks import (
+    augmentation_table,
+    head_table,
+    schedule_table,
+    side_table,
+    strong_table,
+)
+from labutils.tables.rendering import markdown, show
+from labutils.tables.report import benchmarks, headline, report
+
+__all__ = [
+    "ablation_table",
+    "augmentation_table",
+    "benchmarks",
+    "block_table",
+    "depth_table",
+    "head_table",
+    "headline",
+    "markdown",
+    "model_table",
+    "rate_table",
+    "report",
+    "rescue_table",
+    "schedule_table",
+    "show",
+    "side_table",
+    "strong_table",
+    "width_table",
+]

@@ -1,0 +1,59 @@
+"""Skip, normalisation and initialisation in every combination."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from labutils.experiments import select
+from labutils.runs import Run
+from labutils.summaries import accuracy, cell, scale, spread
+
+CHANCE = 0.1  # every set of the ablation has ten classes
+
+
+def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a cell of skip x norm x initialisation.
+
+    A run trains if in the end it gets more than twice as many training images right as chance.
+    At initialisation, geometric means over seeds: the gradient at the first layer's output
+    relative to that at the logits, the deviation of the last hidden layer's activations, and the
+    deviation of its units across images.
+    """
+    rows = []
+    for names in dict.fromkeys(cell(run) for run in runs):
+        chosen = [run for run in runs if cell(run) == names]
+        learned = [run for run in chosen if run.history["train_accuracy"][-1] > 2 * CHANCE]
+        first = [run.history["layers"] for run in chosen]
+        gradients = [layers["activation_gradient_norm"][0] for layers in first]
+        rows.append(
+            {
+                "skip, norm, initialisation": ", ".join(names),
+                "trains": f"{len(learned)} of {len(chosen)}",
+                "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                "test accuracy": accuracy(chosen),
+                "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
+                "activations": scale([layers["activation_std"][0][-2] for layers in first]),
+                "across images": scale([layers["activation_image_std"][0][-2] for layers in first]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a kind of network and learning rate, the highest rate first."""
+    rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
+    rows = []
+    for names in sorted({cell(run) for run in runs}):
+        for rate in rates:
+            chosen = [run for run in select(runs, learning_rate=rate) if cell(run) == names]
+            rows.append(
+                {
+                    "skip, norm, initialisation": ", ".join(names),
+                    "learning rate": f"{rate:g}",
+                    "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                    "test accuracy": accuracy(chosen),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,114 @@
+"""Width, depth, learning rate and early stopping: sections 1.1 to 1.3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from labutils.experiments import select
+from labutils.runs import Run
+from labutils.summaries import (
+    TITLES,
+    accuracy,
+    by_network,
+    network_name,
+    paired,
+    paired_difference,
+    percent,
+    spread,
+)
+
+
+def width_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.1: a row a width, without and with shifts: test loss, accuracy, epochs."""
+    rows = []
+    for width in sorted({run.config.width for run in runs}):
+        for shift in sorted({run.config.crop_padding for run in runs}):
+            chosen = select(runs, width=width, crop_padding=shift)
+            rows.append(
+                {
+                    "width": width,
+                    "shifts": f"{shift} px" if shift else "none",
+                    **_early_stopped(chosen),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
+    rows = []
+    for depth in sorted({run.config.depth for run in runs}):
+        plain, residual = (select(runs, depth=depth, residual=r) for r in (False, True))
+        row = {"depth": depth, "plain": accuracy(plain), "residual": accuracy(residual)}
+        row["residual - plain"] = paired_difference(plain, residual)
+        for kind, chosen in (("plain", plain), ("residual", residual)):
+            row[f"train loss, {kind}"] = spread([r.history["train_loss"][-1] for r in chosen], 3)
+        row["test loss, residual"] = spread([r.metrics["test_loss"] for r in residual], 2)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: plain networks at the stalling depth under several learning rates."""
+    order = list(dict.fromkeys(run.config.data for run in runs))
+    ordered = sorted(runs, key=lambda r: (order.index(r.config.data), r.config.learning_rate))
+    return pd.DataFrame(
+        {
+            "data": TITLES[run.config.data],
+            "depth": run.config.depth,
+            "learning rate": f"{run.config.learning_rate:g}",
+            "train loss": f"{run.history['train_loss'][-1]:.3f}",
+            "test accuracy": percent(run.metrics["test_accuracy"]),
+        }
+        for run in ordered
+    )
+
+
+def block_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: report-d's table with the plain network of equal depth beside it.
+
+    The last column pairs each network's epochs with those of the same seed without blocks.
+    """
+    rows = []
+    names = {(2, False): "no block", (8, False): "3 plain blocks", (8, True): "3 residual blocks"}
+    for width in sorted({run.config.width for run in runs}):
+        shallow = select(runs, width=width, depth=2)
+        for (depth, residual), network in names.items():
+            chosen = select(runs, width=width, depth=depth, residual=residual)
+            rows.append(
+                {
+                    "width": width,
+                    "network": network,
+                    **_early_stopped(chosen),
+                    "epochs - no block": "-"
+                    if depth == 2
+                    else paired(shallow, chosen, lambda run: run.metrics["epochs"], 1),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def model_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a network and data set: parameters, test loss and accuracy over the seeds."""
+    return pd.DataFrame(
+        {
+            "network": f"{network_name(chosen[0].config)}, width {chosen[0].config.width}",
+            "data": TITLES[chosen[0].config.data],
+            "parameters": f"{chosen[0].metrics['parameters']:,}",
+            "epochs": chosen[0].config.epochs,
+            "seeds": len(chosen),
+            "test loss": spread([r.metrics["test_loss"] for r in chosen], 3),
+            "test accuracy": accuracy(chosen),
+        }
+        for chosen in by_network(runs)
+    )
+
+
+def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:
+    return {
+        "epochs to stop": spread([run.metrics["epochs"] for run in runs], 1),
+        "test loss": spread([run.metrics["test_loss"] for run in runs], 4),
+        "test accuracy": accuracy(runs),
+    }

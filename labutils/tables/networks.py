@@ -1,0 +1,120 @@
+"""Networks compared under one protocol, and the strong one: sections 1.3 to 1.5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from labutils.experiments import select
+from labutils.runs import Run, inference_cost, training_cost
+from labutils.summaries import (
+    accuracy,
+    by_network,
+    millions,
+    network_name,
+    paired_difference,
+    percent,
+    spread,
+)
+
+
+def head_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.3: a ConvNet's test accuracy with either head, a row a depth and kind."""
+    rows = []
+    for depth in sorted({run.config.depth for run in runs}):
+        for residual, kind in ((False, "plain"), (True, "residual")):
+            heads = [
+                select(runs, depth=depth, residual=residual, head=head)
+                for head in ("flatten", "fully-convolutional")
+            ]
+            row: dict[str, object] = {"depth": depth, "network": kind}
+            for name, chosen in zip(("flatten", "average"), heads, strict=True):
+                row[f"parameters, {name}"] = f"{chosen[0].metrics['parameters']:,}"
+                row[f"test accuracy, {name}"] = accuracy(chosen)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def side_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: networks trained under one protocol: size, cost, validation and test."""
+    rows = []
+    for chosen in by_network(runs):
+        config, metrics = chosen[0].config, [run.metrics for run in chosen]
+        rows.append(
+            {
+                "network": network_name(config),
+                "layers": config.depth,
+                "parameters": f"{metrics[0]['parameters']:,}",
+                "multiply-adds": millions(inference_cost(config)),
+                "minutes": spread([m["seconds"] / 60 for m in metrics], 1),
+                "val loss": spread([m["val_loss"] for m in metrics], 3),
+                "val accuracy": accuracy(chosen, "val_accuracy"),
+                "test loss": spread([m["test_loss"] for m in metrics], 3),
+                "test accuracy": accuracy(chosen),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def augmentation_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: one network on images as they are, and mirrored and shifted."""
+    return _factor_table(
+        runs, "images", {"as they are": {"flip": False}, "mirrored and shifted": {"flip": True}}
+    )
+
+
+def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: one network without and with a schedule of the learning rate."""
+    names = ("constant", "one-cycle")
+    return _factor_table(runs, "learning rate", {name: {"schedule": name} for name in names})
+
+
+def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.5: every run of the strong network and of its plain twin, and what it cost."""
+    rows = []
+    for run in sorted(runs, key=lambda run: (not run.config.residual, run.config.seed)):
+        config, metrics = run.config, run.metrics
+        rows.append(
+            {
+                "network": "residual" if config.residual else "plain twin",
+                "seed": config.seed,
+                "epochs": config.epochs,
+                "parameters": f"{metrics['parameters']:,}",
+                "multiply-adds": millions(inference_cost(config)),
+                "of the training": f"{training_cost(config) / 1e15:.2f}e15",
+                "core-hours": f"{metrics['seconds'] * metrics['hardware']['threads'] / 3600:.2f}",
+                "train loss": f"{run.history['train_loss'][-1]:.3f}",
+                "val accuracy": percent(metrics["val_accuracy"]),
+                "test accuracy": percent(metrics["test_accuracy"]),
+            }
+        )
+    residual = select(runs, residual=True)
+    mean = dict.fromkeys(rows[0], "") | {"network": "residual, mean", "seed": "all"}
+    mean["val accuracy"], mean["test accuracy"] = (
+        accuracy(residual, "val_accuracy"),
+        accuracy(residual),
+    )
+    return pd.DataFrame([*rows, mean])
+
+
+def _factor_table(
+    runs: Sequence[Run], name: str, values: dict[str, dict[str, object]]
+) -> pd.DataFrame:
+    """A row for each value of one factor; the last column pairs each with the first by seed."""
+    rows = []
+    first = select(runs, **next(iter(values.values())))
+    for value, fields in values.items():
+        chosen = select(runs, **fields)
+        rows.append(
+            {
+                "network": network_name(chosen[0].config),
+                name: value,
+                "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                "val loss": spread([run.metrics["val_loss"] for run in chosen], 3),
+                "val accuracy": accuracy(chosen, "val_accuracy"),
+                "test accuracy": accuracy(chosen),
+                "points gained": "-" if chosen == first else paired_difference(first, chosen),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,104 @@
+"""The tables that README.md shows, by the name of their experiment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from labutils.experiments import BASELINES, baselines, load, select, stall_depth
+from labutils.profiles import ROOT, Profile, profile
+from labutils.runs import Run
+from labutils.summaries import TITLES, accuracy
+from labutils.tables.ablation import ablation_table, rate_table
+from labutils.tables.depth import block_table, depth_table, model_table, rescue_table, width_table
+from labutils.tables.networks import (
+    augmentation_table,
+    head_table,
+    schedule_table,
+    side_table,
+    strong_table,
+)
+from labutils.tables.rendering import markdown
+
+REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
+    "mnist-width": width_table,
+    "mnist-depth": depth_table,
+    "cifar10-depth": depth_table,
+    "rescue": rescue_table,
+    "mnist-blocks": block_table,
+    "best-mlp": model_table,
+    "convnet-depth": depth_table,
+    "convnet-head": head_table,
+    "resnet-depth": depth_table,
+    "side-by-side": side_table,
+    "augmentation": augmentation_table,
+    "schedule": schedule_table,
+    "mnist-cnn": side_table,
+    "strong-plain": strong_table,
+    "ablation-mnist": ablation_table,
+    "ablation-cifar10": ablation_table,
+    "ablation-rates": rate_table,
+}
+
+
+def report(name: str) -> str:
+    """The Markdown table of a stored experiment, as README.md shows it."""
+    which = profile("full")
+    runs = baselines(name, which) if name in BASELINES else []
+    return markdown(REPORT[name](runs + load(name, which)))
+
+
+def headline(which: Profile | None = None) -> pd.DataFrame:
+    """The whole report in ten lines, beside what the older reports print."""
+    which = which or profile("full")
+
+    def found(name: str, **fields: object) -> str:
+        return accuracy(select(load(name, which), **fields))
+
+    deepest = max(run.config.depth for run in load("convnet-depth", which))
+    plain, residual = (
+        found("convnet-depth", depth=deepest, residual=skip) for skip in (False, True)
+    )
+    rows = [
+        ("MLP with 64 hidden units", "mnist", "97.35 % (report-d)",
+         found("mnist-width", width=64, crop_padding=1)),
+        ("Well-trained MLP", "mnist", "-", found("best-mlp", data=which.data("mnist"))),
+        ("Well-trained MLP", "cifar10", "43.02 % (report-b)",
+         found("best-mlp", data=which.data("cifar10"))),
+        ("Depth from which no plain MLP learns", "mnist", "26 (report-c)",
+         stall_depth(load("mnist-depth", which))),
+        (f"ConvNet of depth {deepest}, plain / residual", "cifar10", "curves only (report-a)",
+         f"{plain} / {residual}"),
+        ("SmallCNN", "cifar10", "70.28 % (report-b)", found("side-by-side", model="small-cnn")),
+        ("CNN", "cifar10", "79.18 %, validation (report-d)", found("side-by-side", model="cnn")),
+        ("ConvNet-16", "cifar10", "75.37 % (report-b)",
+         found("side-by-side", model="resnet", residual=False)),
+        ("ResNet-16", "cifar10", "82.21 % (report-b)",
+         found("side-by-side", model="resnet", residual=True)),
+        ("Strong network", "cifar10", "-", found("strong")),
+    ]  # fmt: skip
+    return pd.DataFrame(
+        {"what": what, "data": TITLES[which.data(data)], "older reports": older, "here": here}
+        for what, data, older, here in rows
+    )
+
+
+def benchmarks() -> str:
+    """The Markdown table of what `make bench` measured last."""
+    rows = []
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        ratio, hardware = result["ratio"], result["hardware"]
+        rows.append(
+            {
+                "compared": result["question"],
+                "ratio": f"{ratio['median']:.1f}",
+                "lowest and highest": f"{ratio['min']:.1f} to {ratio['max']:.1f}",
+                "pairs": ratio["pairs"],
+                "processor": f"{hardware['device']} ({hardware['processor']})",
+                "threads": hardware["threads"],
+            }
+        )
+    return markdown(pd.DataFrame(rows))
