@@ -1,10 +1,14 @@
 import json
 
 import pytest
+import torch
 
 from labutils import data
 from labutils.config import FCNConfig
 from labutils.fcn import report
+from labutils.fcn.detector import Detections, detect, pixel_probabilities
+from labutils.fcn.measures import all_right
+from labutils.fcn.networks import load_detector
 from labutils.fcn.report import CONDITIONS, alarms, scores
 from labutils.fcn.training import train_detector
 from labutils.runs import Store, load_or_train
@@ -90,9 +94,55 @@ def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, 
     assert 0 < report._threshold(run, dilate=False) < 1
     assert [split is digits.val for split in seen] == [True]
     seen.clear()
-    report._canvases(run, CONDITIONS[3])
+    report.canvases_of(run, CONDITIONS[3])
     assert [split is digits.test for split in seen] == [True]
 
 
 def test_conditions_have_names_of_their_own():
     assert len({condition.name for condition in CONDITIONS}) == len(CONDITIONS)
+
+
+def test_failures_are_the_canvases_that_are_not_read_right(run):
+    condition = CONDITIONS[0]
+    found, canvases = report.failures(run, condition), report.canvases_of(run, condition)
+    right = 1 - found["share"]
+    assert len(found["examples"]) == round(found["share"] * len(canvases))
+    strict = report.box_scores(
+        detect(load_detector(run), canvases.images), canvases, report.validation_threshold(run)
+    )
+    assert right <= strict.recall + 1e-6  # a canvas with its digit found may have more on it
+    for example in found["examples"]:
+        one = Detections.of(example["boxes"], example["labels"], example["scores"])
+        assert not all_right(one, canvases, example["index"])
+
+
+def test_pixels_near_a_digit_name_it_more_often(run):
+    distances, shares = report.named_by_distance(run, CONDITIONS[4])
+    assert distances == sorted(distances) and distances[0] == 1.0
+    assert max(shares[:5]) > 0.03 and max(shares[10:]) == 0  # background, further away
+
+
+@pytest.fixture(scope="module")
+def without_background(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("no-background")
+    config = FCNConfig(
+        data="digits", width=4, canvases=200, epochs=2, learning_rate=5e-3, batch_size=20, size=80,
+        background=False,
+    )  # fmt: skip
+    store = Store(folder / "runs", folder / "scratch")
+    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
+
+
+def test_blind_pixels_answer_as_an_empty_canvas_does(without_background):
+    found = report.answers_on_black(without_background)
+    assert 0 < found["blind"] < 1
+    for name in ("probability", "digits", "labels"):
+        assert len(found[name]) == 10 and sum(found[name]) == pytest.approx(1, abs=1e-3)
+    counts = torch.bincount(data.load("digits").train.labels)
+    assert found["digits"] == pytest.approx((counts / counts.sum()).tolist(), abs=1e-6)
+    # an empty canvas has no digit anywhere: blind pixels answer what it is answered with
+    network = load_detector(without_background)
+    empty = pixel_probabilities(network, torch.zeros(1, 1, 80, 80, dtype=torch.uint8))[0]
+    low, high = empty.flatten(1).min(1).values, empty.flatten(1).max(1).values
+    answers = torch.tensor(found["probability"])
+    assert ((answers >= low - 1e-4) & (answers <= high + 1e-4)).all()

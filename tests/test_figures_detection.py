@@ -98,3 +98,12 @@ def test_conditions_show_every_seed_and_the_mean():
 def test_accuracy_by_distance_draws_each_curve():
     fig = detection.accuracy_by_distance({"a": ([0, 5], [1, 0.5]), "b": ([0, 5], [0.9, 0.1])})
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[1, 0.5], [0.9, 0.1]]
+
+
+def test_answers_on_black_stand_beside_the_labels_there():
+    shares = {"probability": [0.3, *[0.7 / 9] * 9], "labels": [0.1] * 10, "digits": [0.1] * 10}
+    fig = detection.answers_on_black(shares | {"blind": 0.2})
+    heights = [bar.get_height() for bar in fig.axes[0].patches]
+    assert heights[:10] == shares["probability"] and heights[10:] == shares["labels"]
+    assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[0.1, 0.1]] * 10
+    assert len(fig.axes[0].get_legend().get_texts()) == 3

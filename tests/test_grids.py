@@ -45,6 +45,7 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "ablation-mnist": {"residual", "norm", "init", "seed"},
         "ablation-cifar10": {"residual", "norm", "init", "seed"},
         "ablation-rates": {"residual", "norm", "init", "seed", "learning_rate"},
+        "window-classifier": set(),
         "detector-classifier": {"seed"},
         "detector": {"head", "seed", "classifier"},  # each starts from the classifier of its seed
         "detector-no-background": {"head"},

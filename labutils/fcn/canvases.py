@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -90,6 +92,26 @@ def concatenate(parts: Sequence[Canvases]) -> Canvases:
     """Canvases of equal size, with equally many slots for digits, one after another."""
     names = [field.name for field in fields(Canvases)]
     return Canvases(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def place_digit(
+    digit: UInt8[np.ndarray, "rows columns"],
+    size: tuple[int, int],
+    center: tuple[float, float],
+    scale: float = 1.0,
+) -> UInt8[np.ndarray, "height width"]:
+    """One digit on a canvas, exactly where it is wanted; what lies outside is cut off.
+
+    Args:
+        size: height and width of the canvas.
+        center: x and y of the middle of the digit's picture, in pixels from the upper left corner.
+    """
+    height, width = size
+    middle = np.array(digit.shape[::-1]) / 2
+    # from a pixel's place on the digit to that on the canvas, pixel centres at whole numbers
+    shift = np.array(center) - scale * middle + (scale - 1) / 2
+    moved = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    return cv2.warpAffine(digit, moved, (width, height), flags=cv2.INTER_LINEAR)
 
 
 class _Slots:

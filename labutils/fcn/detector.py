@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,6 +33,20 @@ class Detections:
     boxes: Float[Tensor, "n 4"]
     labels: Int64[Tensor, " n"]
     scores: Float[Tensor, " n"]
+
+    @classmethod
+    def of(
+        cls,
+        boxes: Sequence[Sequence[float]],
+        labels: Sequence[int],
+        scores: Sequence[float],
+    ) -> Detections:
+        """Detections from lists, which may be empty."""
+        return cls(
+            torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
+            torch.tensor(labels, dtype=torch.int64),
+            torch.tensor(scores, dtype=torch.float32),
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,11 +120,7 @@ def find_digits(
             moved = tuple(np.add(part.box, (left, top, left, top)).tolist())
             rows.append((moved, label, float(seen.mean())))
     boxes, labels, scores = zip(*rows, strict=True) if rows else ((), (), ())
-    found = Detections(
-        torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
-        torch.tensor(labels, dtype=torch.int64),
-        torch.tensor(scores, dtype=torch.float32),
-    )
+    found = Detections.of(boxes, labels, scores)
     return suppress(found, max_overlap)
 
 

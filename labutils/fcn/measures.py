@@ -99,6 +99,12 @@ def matches(found: Detections, truth: Detections) -> Bool[Tensor, " n"]:
     return right
 
 
+def all_right(found: Detections, canvases: Canvases, index: int) -> bool:
+    """Whether each digit of a canvas is found, and nothing else."""
+    truth = _true_digits(canvases, index)
+    return len(found) == len(truth) and bool(matches(found, truth).all())
+
+
 def best_threshold(found: Sequence[Detections], canvases: Canvases) -> float:
     """The threshold of the score, of 0.05, 0.10 ... 0.95, with the highest F1: for validation."""
     thresholds = [step / 20 for step in range(1, 20)]

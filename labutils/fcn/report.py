@@ -10,12 +10,16 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from labutils import data
 from labutils.evaluation import Execution, execution_for
-from labutils.fcn.canvases import Canvases, draw_canvases
+from labutils.fcn.canvases import BACKGROUND, Canvases, draw_canvases
 from labutils.fcn.clutter import KINDS, draw_clutter
 from labutils.fcn.detector import detect, find_digits, pixel_probabilities
 from labutils.fcn.measures import (
+    accuracy_by_distance,
+    all_right,
     average_precision,
     background_accuracy,
     best_threshold,
@@ -29,6 +33,8 @@ from labutils.fcn.training import draw_for
 from labutils.runs import Run, load_or_measure
 
 COUNT = 2_000  # canvases a condition
+FAILURES = 18  # kept of each condition
+SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
 VALIDATION_SEED, CLUTTER_SEED = 4_000_001, 4_000_002  # no seed of a training's canvases
 
 
@@ -87,12 +93,13 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
     """
     arguments = {"options": condition.options, "count": COUNT, "dilated": dilate}
     stored = load_or_measure(
-        run, "detection", arguments, lambda: _scores(run, _canvases(run, condition), dilate)
+        run, "detection", arguments, lambda: _scores(run, canvases_of(run, condition), dilate)
     )
     return {name: math.nan if value is None else value for name, value in stored.items()}
 
 
-def _canvases(run: Run, condition: Condition) -> Canvases:
+def canvases_of(run: Run, condition: Condition) -> Canvases:
+    """The canvases of a condition, with test digits of the run's data set."""
     digits = data.load(run.config.data).test
     return draw_canvases(digits, min(COUNT, len(digits)), **condition.options)
 
@@ -116,6 +123,85 @@ def _scores(run: Run, canvases: Canvases, dilate: bool) -> dict[str, float]:
     if canvases.labels.shape[1] == 1:
         result["pointing"] = pointing_accuracy(probability, canvases)
     return result
+
+
+def failures(run: Run, condition: Condition) -> dict[str, Any]:
+    """Canvases of a condition on which some digit is missed or some detection is wrong.
+
+    Returns:
+        `share` of canvases, in [0, 1], and of the first `FAILURES` of them a list `examples`, each
+        with the `index` of the canvas and the `boxes`, `labels` and `scores` found on it.
+    """
+    threshold = validation_threshold(run)
+    arguments = {"options": condition.options, "count": COUNT, "threshold": threshold}
+    return load_or_measure(run, "failures", arguments, lambda: _failures(run, condition, threshold))
+
+
+def _failures(run: Run, condition: Condition, threshold: float) -> dict[str, Any]:
+    network, execution = _ready(run, dilate=False)
+    canvases = canvases_of(run, condition)
+    found = [one.above(threshold) for one in detect(network, canvases.images, execution)]
+    wrong = [index for index, one in enumerate(found) if not all_right(one, canvases, index)]
+    examples = [
+        {
+            "index": index,
+            "boxes": found[index].boxes.tolist(),
+            "labels": found[index].labels.tolist(),
+            "scores": [round(score, 4) for score in found[index].scores.tolist()],
+        }
+        for index in wrong[:FAILURES]
+    ]
+    return {"share": len(wrong) / len(canvases), "examples": examples}
+
+
+def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list[float]]:
+    """Distances from the centre of the one digit, and the share of pixels there that name it."""
+    arguments = {"options": condition.options, "count": COUNT}
+    stored = load_or_measure(run, "distance", arguments, lambda: _by_distance(run, condition))
+    return stored["distances"], stored["shares"]
+
+
+def _by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
+    network, execution = _ready(run, dilate=False)
+    canvases = canvases_of(run, condition)
+    probability = pixel_probabilities(network, canvases.images, execution)
+    distances, shares = accuracy_by_distance(probability, canvases)
+    return {"distances": distances, "shares": shares}
+
+
+def answers_on_black(run: Run) -> dict[str, Any]:
+    """What a network without a background class answers where it sees nothing, and why.
+
+    A pixel is blind if the digit on its canvas changes none of its scores: they are those of a
+    canvas without digit. Canvases are drawn as in training, with training digits.
+
+    Returns:
+        `blind`: share of pixels that are. Of the ten classes: `probability`, the mean over blind
+        pixels of what the network answers; `digits`, their shares among the training digits; and
+        `labels`, their shares among the labels of blind pixels (nan where none is blind).
+    """
+    arguments = {"count": COUNT, "seed": VALIDATION_SEED}
+    return load_or_measure(run, "black", arguments, lambda: _on_black(run))
+
+
+def _on_black(run: Run) -> dict[str, Any]:
+    network, execution = _ready(run, dilate=False)
+    digits = data.load(run.config.data).train
+    canvases = draw_for(run.config, digits, COUNT, VALIDATION_SEED)
+    empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
+    probability = pixel_probabilities(network, canvases.images, execution)
+    blind = ((probability - empty).abs() < SAME).all(1)
+    by_canvas = blind.flatten(1).sum(1).double()
+    labels = torch.zeros(BACKGROUND, dtype=torch.double)
+    labels.index_add_(0, canvases.labels[:, 0], by_canvas)
+    answers = (empty[0] * blind.sum(0)).flatten(1).sum(1) / by_canvas.sum()
+    counts = torch.bincount(digits.labels, minlength=BACKGROUND).double()
+    return {
+        "blind": blind.float().mean().item(),
+        "probability": answers.tolist(),
+        "digits": (counts / counts.sum()).tolist(),
+        "labels": (labels / labels.sum()).tolist(),
+    }
 
 
 def alarms(run: Run) -> dict[str, float]:

@@ -10,6 +10,7 @@ from labutils.figures.depth import (
 )
 from labutils.figures.detection import (
     accuracy_by_distance,
+    answers_on_black,
     condition_scores,
     dense_map,
     detections_sheet,
@@ -32,6 +33,7 @@ from labutils.figures.saving import report, save_figure
 __all__ = [
     "ablation",
     "accuracy_by_distance",
+    "answers_on_black",
     "condition_scores",
     "confusion",
     "cost",

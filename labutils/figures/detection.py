@@ -173,6 +173,29 @@ def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[fl
     return fig
 
 
+@plt.rc_context(STYLE)
+def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
+    """Where a network without a background class sees nothing: its answers, and the labels there.
+
+    Args:
+        found: what `fcn.report.answers_on_black` returns.
+    """
+    fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    classes = np.arange(len(found["digits"]))
+    bars = (("probability", "answered"), ("labels", "labels of such pixels"))
+    for (name, label), side, color in zip(
+        bars, (-0.2, 0.2), sns.color_palette("colorblind")[2:], strict=False
+    ):
+        ax.bar(classes + side, found[name], 0.38, color=color, label=label)
+    for label, share in zip(classes, found["digits"], strict=True):
+        name = "share of the digits" if label == 0 else None
+        ax.plot([label - 0.42, label + 0.42], [share, share], color="black", lw=1.2, label=name)
+    ax.set(xticks=classes, xlabel="class")
+    percent_axis(ax, "share")
+    ax.legend()
+    return fig
+
+
 def _draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections, true_boxes: np.ndarray | None
 ) -> None:

@@ -10,7 +10,12 @@ from labutils.grids.convnets import (
     schedule_grid,
     side_by_side,
 )
-from labutils.grids.detection import detector_classifiers, detector_grid, no_background_grid
+from labutils.grids.detection import (
+    detector_classifiers,
+    detector_grid,
+    no_background_grid,
+    window_classifier,
+)
 from labutils.grids.gradients import (
     ablation_grid,
     ablation_rates,
@@ -51,4 +56,5 @@ __all__ = [
     "strong_plain",
     "untrained_networks",
     "width_grid",
+    "window_classifier",
 ]

@@ -17,6 +17,11 @@ def detector_classifiers(which: Profile) -> list[RunConfig]:
     ]
 
 
+def window_classifier(which: Profile) -> list[RunConfig]:
+    """Exercise 2: a classifier without padding, whose map is exactly its answers to windows."""
+    return [_detector_classifier(replace(_detector_base(which), model="small-cnn"))]
+
+
 def detector_grid(which: Profile) -> list[FCNConfig]:
     """Exercise 2: detectors with either head, on canvases with everything on them."""
     base = replace(

@@ -2,6 +2,13 @@
 
 from labutils.tables.ablation import ablation_table, rate_table
 from labutils.tables.depth import block_table, depth_table, model_table, rescue_table, width_table
+from labutils.tables.detection import (
+    alarm_table,
+    black_table,
+    condition_table,
+    dense_table,
+    detector_table,
+)
 from labutils.tables.networks import (
     augmentation_table,
     head_table,
@@ -9,10 +16,15 @@ from labutils.tables.networks import (
     side_table,
     strong_table,
 )
+from labutils.tables.readme import benchmarks, headline, report
 from labutils.tables.rendering import markdown, show
-from labutils.tables.report import benchmarks, headline, report
 
 __all__ = [
+    "detector_table",
+    "dense_table",
+    "condition_table",
+    "black_table",
+    "alarm_table",
     "ablation_table",
     "augmentation_table",
     "benchmarks",

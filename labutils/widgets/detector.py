@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import ipywidgets
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from IPython.display import HTML, Image, clear_output, display
 from jaxtyping import UInt8
 
 from labutils.data import Split
+from labutils.fcn.canvases import place_digit
 from labutils.fcn.detector import Detections, find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork
 from labutils.figures import detector_view
@@ -56,13 +56,8 @@ class DetectorExplorer(ipywidgets.VBox):
 
     def canvas(self) -> UInt8[np.ndarray, "height width"]:
         """The digit as the controls place it; what lies outside is cut off."""
-        height, width = SIZES[self.size.value]
-        digit, scale = self.examples[self.digit.value], self.scale.value
-        middle = np.array(digit.shape[::-1]) / 2
-        # from a pixel's place on the digit to that on the canvas, pixel centres at whole numbers
-        shift = np.array([self.x.value, self.y.value]) - scale * middle + (scale - 1) / 2
-        moved = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-        return cv2.warpAffine(digit, moved, (width, height), flags=cv2.INTER_LINEAR)
+        digit, place = self.examples[self.digit.value], (self.x.value, self.y.value)
+        return place_digit(digit, SIZES[self.size.value], place, self.scale.value)
 
     def _resize(self, change: object) -> None:
         """The sliders reach over the new canvas; the picture is drawn once."""

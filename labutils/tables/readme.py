@@ -13,6 +13,13 @@ from labutils.runs import Run
 from labutils.summaries import TITLES, accuracy
 from labutils.tables.ablation import ablation_table, rate_table
 from labutils.tables.depth import block_table, depth_table, model_table, rescue_table, width_table
+from labutils.tables.detection import (
+    alarm_table,
+    black_table,
+    condition_table,
+    dense_table,
+    detector_table,
+)
 from labutils.tables.networks import (
     augmentation_table,
     head_table,
@@ -40,14 +47,21 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "ablation-mnist": ablation_table,
     "ablation-cifar10": ablation_table,
     "ablation-rates": rate_table,
+    "detector": detector_table,
+    "detector-dense": dense_table,
+    "detector-conditions": lambda runs: condition_table(select(runs, head="deconvolution")),
+    "detector-alarms": lambda runs: alarm_table(select(runs, head="deconvolution")),
+    "detector-no-background": lambda runs: black_table(select(runs, head="sliding")[0]),
 }
+# Tables of an experiment beside the one that bears its name.
+ALSO_OF = dict.fromkeys(("detector-dense", "detector-conditions", "detector-alarms"), "detector")
 
 
 def report(name: str) -> str:
-    """The Markdown table of a stored experiment, as README.md shows it."""
-    which = profile("full")
-    runs = baselines(name, which) if name in BASELINES else []
-    return markdown(REPORT[name](runs + load(name, which)))
+    """A Markdown table of a stored experiment, as README.md shows it: one of `REPORT`."""
+    which, experiment = profile("full"), ALSO_OF.get(name, name)
+    runs = baselines(experiment, which) if experiment in BASELINES else []
+    return markdown(REPORT[name](runs + load(experiment, which)))
 
 
 def headline(which: Profile | None = None) -> pd.DataFrame:

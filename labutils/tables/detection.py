@@ -1,0 +1,104 @@
+"""Exercise 2: what detectors find, under which conditions, and at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from labutils.experiments import select
+from labutils.fcn.report import CONDITIONS, alarms, answers_on_black, scores
+from labutils.runs import Run
+from labutils.summaries import accuracy, spread
+
+SCORES = {
+    "pixels right": "pixel_accuracy",
+    "all background": "background_accuracy",
+    "mean IoU": "mean_iou",
+    "AP at 0.5": "ap_half",
+    "AP, 0.5 to 0.95": "ap_mean",
+    "precision": "precision",
+    "recall": "recall",
+    "pointing": "pointing",
+}
+
+
+def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a head: size, time, and pixels of the canvases it was tested on."""
+    rows = []
+    for head in dict.fromkeys(run.config.head for run in runs):
+        chosen = select(runs, head=head)
+        metrics = [run.metrics for run in chosen]
+        rows.append(
+            {
+                "head": head,
+                "parameters": f"{metrics[0]['parameters']:,}",
+                "canvases": f"{chosen[0].config.epochs * chosen[0].config.canvases:,}",
+                "minutes": spread([one["seconds"] / 60 for one in metrics], 1),
+                "test loss": spread([one["test_loss"] for one in metrics], 3),
+                "pixels right": accuracy(chosen),
+                "mean IoU": accuracy(chosen, "test_mean_iou"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of canvas: pixels, boxes and pointing of the detectors with one head."""
+    rows = []
+    for condition in CONDITIONS:
+        found = [scores(run, condition) for run in runs]
+        rows.append({"canvases": condition.name, **_percentages(found)})
+    return pd.DataFrame(rows)
+
+
+def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Three ways to an answer for each pixel, on canvases of one digit."""
+    sliding, deconvolution = (select(runs, head=head) for head in ("sliding", "deconvolution"))
+    ways = {
+        "coarse map, upsampled": (sliding, False),
+        "dilated, same weights": (sliding, True),
+        "learned upsampling": (deconvolution, False),
+    }
+    rows = []
+    for way, (chosen, dilate) in ways.items():
+        found = [scores(run, CONDITIONS[0], dilate=dilate) for run in chosen]
+        rows.append({"dense map": way, **_percentages(found)})
+    return pd.DataFrame(rows)
+
+
+def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of digit-free canvas: on which share of them something is found."""
+    found = [alarms(run) for run in runs]
+    return pd.DataFrame(
+        {
+            "canvases": kind,
+            "with a detection": f"{spread([100 * one[kind] for one in found])} %",
+        }
+        for kind in found[0]
+    )
+
+
+def black_table(run: Run) -> pd.DataFrame:
+    """A row a class: what is answered at pixels that see nothing, and two explanations."""
+    found = answers_on_black(run)
+    columns = {
+        "answered": "probability",
+        "labels of such pixels": "labels",
+        "digits": "digits",
+    }
+    return pd.DataFrame(
+        {
+            "class": label,
+            **{title: f"{100 * found[name][label]:.1f} %" for title, name in columns.items()},
+        }
+        for label in range(len(found["digits"]))
+    )
+
+
+def _percentages(found: Sequence[dict[str, float]]) -> dict[str, str]:
+    """Mean and deviation over seeds of each score, in percent; `-` where it has no meaning."""
+    return {
+        title: f"{spread([100 * one[name] for one in found])} %" if name in found[0] else "-"
+        for title, name in SCORES.items()
+    }

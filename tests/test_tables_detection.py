@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from labutils import tables
+from labutils.config import FCNConfig
+from labutils.fcn import report
+from labutils.fcn.clutter import KINDS
+from labutils.fcn.report import CONDITIONS
+from labutils.runs import Store
+from labutils.tables import detection, readme
+from labutils.training import Outcome
+
+
+@pytest.fixture
+def detectors(tmp_path):
+    """Stored detectors of two heads and two seeds; the second seed is a point better."""
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    found = []
+    for head in ("sliding", "deconvolution"):
+        for seed in range(2):
+            metrics = {
+                "parameters": 1234,
+                "seconds": 120.0 * (1 + seed),
+                "test_loss": 0.1,
+                "test_accuracy": 0.95 + 0.01 * seed,
+                "test_mean_iou": 0.8,
+            }
+            config = replace(FCNConfig(epochs=3, canvases=100), head=head, seed=seed)
+            found.append(store.save(config, Outcome(torch.nn.Linear(1, 1), {}, metrics)))
+    return found
+
+
+def test_a_row_a_head(detectors):
+    frame = tables.detector_table(detectors)
+    assert list(frame["head"]) == ["sliding", "deconvolution"]
+    assert set(frame["pixels right"]) == {"95.50 ± 0.71 %"} and set(frame["canvases"]) == {"300"}
+    assert set(frame["minutes"]) == {"3.0 ± 1.4"} and set(frame["mean IoU"]) == {"80.00 ± 0.00 %"}
+
+
+def measured(run, condition, *, dilate=False):
+    """Made-up scores that tell which run, condition and network they are of."""
+    row = CONDITIONS.index(condition)
+    share = 0.5 + 0.01 * row + 0.1 * dilate + 0.2 * (run.config.head == "deconvolution")
+    names = [name for name in detection.SCORES.values() if name != "pointing"]
+    found = dict.fromkeys(names, share + 0.02 * run.config.seed)
+    return found | ({"pointing": 1.0} if condition.name.startswith("one digit") else {})
+
+
+def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypatch):
+    monkeypatch.setattr(detection, "scores", measured)
+    frame = tables.condition_table(detectors[:2])
+    assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS]
+    assert frame["AP at 0.5"][0] == "51.00 ± 1.41 %" and frame["AP at 0.5"][2] == "53.00 ± 1.41 %"
+    assert frame["pointing"][0] == "100.00 ± 0.00 %" and frame["pointing"].iloc[-1] == "-"
+
+
+def test_three_ways_to_a_dense_map(detectors, monkeypatch):
+    monkeypatch.setattr(detection, "scores", measured)
+    frame = tables.dense_table(detectors)
+    assert list(frame["dense map"]) == [
+        "coarse map, upsampled", "dilated, same weights", "learned upsampling"
+    ]  # fmt: skip
+    means = [value.split(" ±")[0] for value in frame["mean IoU"]]
+    assert means == ["51.00", "61.00", "71.00"]
+
+
+def test_a_row_a_kind_of_clutter(detectors, monkeypatch):
+    def alarms(run):
+        return {kind: 0.01 * (1 + run.config.seed) for kind in KINDS}
+
+    monkeypatch.setattr(detection, "alarms", alarms)
+    frame = tables.alarm_table(detectors[:2])
+    assert list(frame["canvases"]) == list(KINDS)
+    assert set(frame["with a detection"]) == {"1.50 ± 0.71 %"}
+
+
+def test_a_row_a_class_of_what_is_answered_on_black(detectors, monkeypatch):
+    shares = {"probability": [0.1] * 10, "labels": [0.2, *[0.8 / 9] * 9], "digits": [0.1] * 10}
+    monkeypatch.setattr(detection, "answers_on_black", lambda run: shares | {"blind": 0.3})
+    frame = tables.black_table(detectors[0])
+    assert list(frame["class"]) == list(range(10))
+    assert list(frame["labels of such pixels"][:2]) == ["20.0 %", "8.9 %"]
+
+
+def test_tables_of_the_readme_take_the_detectors_that_they_speak_of(detectors, monkeypatch):
+    """Conditions and false alarms are those of one head, three ways those of both."""
+    asked = []
+    monkeypatch.setattr(readme, "load", lambda name, which: asked.append(name) or detectors)
+    monkeypatch.setattr(detection, "scores", measured)
+    assert "72.00" not in tables.report("detector-dense").splitlines()[2]
+    assert "71.00" in tables.report("detector-conditions")
+    assert asked == ["detector", "detector"]
+    assert report.CONDITIONS[0].name == "one digit"
