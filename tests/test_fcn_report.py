@@ -94,7 +94,7 @@ def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, 
     assert 0 < report._threshold(run, dilate=False) < 1
     assert [split is digits.val for split in seen] == [True]
     seen.clear()
-    report.canvases_of(run, CONDITIONS[3])
+    report._test_canvases(run, CONDITIONS[3])
     assert [split is digits.test for split in seen] == [True]
 
 
@@ -104,7 +104,10 @@ def test_conditions_have_names_of_their_own():
 
 def test_failures_are_the_canvases_that_are_not_read_right(run):
     condition = CONDITIONS[0]
-    found, canvases = report.failures(run, condition), report.canvases_of(run, condition)
+    found, canvases = (
+        report.failures(run, condition),
+        report.canvases_of(condition, data.load("digits").test),
+    )
     right = 1 - found["share"]
     assert len(found["examples"]) == round(found["share"] * len(canvases))
     strict = report.box_scores(

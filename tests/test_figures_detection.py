@@ -6,8 +6,9 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
+from labutils import data
 from labutils.config import FCNConfig
-from labutils.fcn.canvases import BACKGROUND
+from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, draw_canvases
 from labutils.fcn.detector import Detections
 from labutils.figures import detection
 from labutils.runs import Store
@@ -107,3 +108,33 @@ def test_answers_on_black_stand_beside_the_labels_there():
     assert heights[:10] == shares["probability"] and heights[10:] == shares["labels"]
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[0.1, 0.1]] * 10
     assert len(fig.axes[0].get_legend().get_texts()) == 3
+
+
+@pytest.fixture
+def canvases():
+    return draw_canvases(data.load("digits").test, 4, number=(0, 2), seed=3)
+
+
+def test_canvases_of_each_kind_show_their_true_boxes_alone(canvases):
+    fig = detection.canvas_sheet({f"kind {n}": canvases for n in range(6)})
+    assert len(fig.axes) == 12
+    digits = (canvases.labels[:2] != NO_DIGIT).sum(1).tolist()
+    assert [len(boxes_on(ax)) for ax in fig.axes[:2]] == digits
+    assert all(box[-1] == "--" for ax in fig.axes for box in boxes_on(ax))
+
+
+def test_failures_show_what_is_there_and_what_was_read(canvases):
+    index = int((canvases.labels != NO_DIGIT).sum(1).argmax())
+    there = canvases.labels[index][canvases.labels[index] != NO_DIGIT].tolist()
+    examples = [
+        {"index": index, "boxes": [[4, 6, 14, 20]], "labels": [3], "scores": [0.5]},
+        {"index": 0, "boxes": [], "labels": [], "scores": []},
+    ]
+    failures = {"share": 0.125, "examples": examples}
+    fig = detection.failure_sheet({"one digit": (canvases, failures)})
+    assert fig.subfigs[0].get_suptitle() == "one digit: 12.5% of canvases"
+    first, second = fig.axes[:2]
+    assert first.get_title() == f"{''.join(map(str, there))}, read 3"
+    assert [box[-1] for box in boxes_on(first)] == ["--"] * len(there) + ["-"]
+    assert second.get_title().endswith("read nothing")
+    assert not fig.axes[2].images

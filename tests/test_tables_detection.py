@@ -5,12 +5,16 @@ import torch
 
 from labutils import tables
 from labutils.config import FCNConfig
-from labutils.fcn import report
 from labutils.fcn.clutter import KINDS
+from labutils.fcn.conversion import convolutionalize
+from labutils.fcn.networks import classifier_config
 from labutils.fcn.report import CONDITIONS
+from labutils.models import build_model
 from labutils.runs import Store
 from labutils.tables import detection, readme
 from labutils.training import Outcome
+
+SIZES = ((28, 28), (64, 52))
 
 
 @pytest.fixture
@@ -30,6 +34,19 @@ def detectors(tmp_path):
             config = replace(FCNConfig(epochs=3, canvases=100), head=head, seed=seed)
             found.append(store.save(config, Outcome(torch.nn.Linear(1, 1), {}, metrics)))
     return found
+
+
+def test_a_row_a_size_of_image():
+    config = classifier_config(FCNConfig(model="small-cnn", width=4))
+    classifier = build_model(config, (1, 28, 28), 10).eval()
+    network = convolutionalize(classifier, (1, 28, 28))
+    batches = [torch.randint(0, 256, (2, 1, *size), dtype=torch.uint8) for size in SIZES]
+    frame = tables.conversion_table(classifier, network, *batches)
+    assert list(frame["image"]) == ["28 x 28", "64 x 52"] and list(frame["map"]) == [
+        "1 x 1", "10 x 7"
+    ]  # fmt: skip
+    assert set(frame["receptive field of a cell"]) == {"26 px"}
+    assert all(float(value) < 1e-5 for value in frame["largest difference in probability"])
 
 
 def test_a_row_a_head(detectors):
@@ -92,4 +109,3 @@ def test_tables_of_the_readme_take_the_detectors_that_they_speak_of(detectors, m
     assert "72.00" not in tables.report("detector-dense").splitlines()[2]
     assert "71.00" in tables.report("detector-conditions")
     assert asked == ["detector", "detector"]
-    assert report.CONDITIONS[0].name == "one digit"

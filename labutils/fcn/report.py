@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from labutils import data
+from labutils.data import Split
 from labutils.evaluation import Execution, execution_for
 from labutils.fcn.canvases import BACKGROUND, Canvases, draw_canvases
 from labutils.fcn.clutter import KINDS, draw_clutter
@@ -93,15 +94,14 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
     """
     arguments = {"options": condition.options, "count": COUNT, "dilated": dilate}
     stored = load_or_measure(
-        run, "detection", arguments, lambda: _scores(run, canvases_of(run, condition), dilate)
+        run, "detection", arguments, lambda: _scores(run, _test_canvases(run, condition), dilate)
     )
     return {name: math.nan if value is None else value for name, value in stored.items()}
 
 
-def canvases_of(run: Run, condition: Condition) -> Canvases:
-    """The canvases of a condition, with test digits of the run's data set."""
-    digits = data.load(run.config.data).test
-    return draw_canvases(digits, min(COUNT, len(digits)), **condition.options)
+def canvases_of(condition: Condition, digits: Split, count: int | None = None) -> Canvases:
+    """Canvases of a condition; by default as many as are measured."""
+    return draw_canvases(digits, count or min(COUNT, len(digits)), **condition.options)
 
 
 def _scores(run: Run, canvases: Canvases, dilate: bool) -> dict[str, float]:
@@ -139,7 +139,7 @@ def failures(run: Run, condition: Condition) -> dict[str, Any]:
 
 def _failures(run: Run, condition: Condition, threshold: float) -> dict[str, Any]:
     network, execution = _ready(run, dilate=False)
-    canvases = canvases_of(run, condition)
+    canvases = _test_canvases(run, condition)
     found = [one.above(threshold) for one in detect(network, canvases.images, execution)]
     wrong = [index for index, one in enumerate(found) if not all_right(one, canvases, index)]
     examples = [
@@ -163,7 +163,7 @@ def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list
 
 def _by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
     network, execution = _ready(run, dilate=False)
-    canvases = canvases_of(run, condition)
+    canvases = _test_canvases(run, condition)
     probability = pixel_probabilities(network, canvases.images, execution)
     distances, shares = accuracy_by_distance(probability, canvases)
     return {"distances": distances, "shares": shares}
@@ -218,6 +218,10 @@ def _alarms(run: Run, threshold: float) -> dict[str, float]:
         images = draw_clutter(kind, COUNT, (64, 64), seed=CLUTTER_SEED)
         shares[kind] = false_alarms(detect(network, images, execution), threshold)
     return shares
+
+
+def _test_canvases(run: Run, condition: Condition) -> Canvases:
+    return canvases_of(condition, data.load(run.config.data).test)
 
 
 def _ready(run: Run, dilate: bool) -> tuple[DenseNetwork, Execution]:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from labutils.evaluation import predict
-from labutils.models import Classifier
+from labutils.fcn.conversion import FullyConvolutional, receptive_field
+from labutils.models import Classifier, eval_mode
+
+
+def largest_difference(
+    classifier: Classifier,
+    network: FullyConvolutional,
+    images: Shaped[Tensor, "n channels height width"],
+    side: int,
+) -> float:
+    """Between the probabilities in a map and the classifier's own for the window of each cell.
+
+    Args:
+        network: the classifier, made fully convolutional.
+        side: of the windows, the size of image that the classifier was built for.
+    """
+    stride = receptive_field(network).stride
+    windows = slide_classifier(classifier, images, side=side, stride=stride)
+    with torch.no_grad(), eval_mode(network):
+        cells = network(images).softmax(1)
+    rows, columns = windows.shape[2:]
+    return (cells[..., :rows, :columns] - windows).abs().max().item()
 
 
 def slide_classifier(

@@ -11,11 +11,13 @@ from labutils.figures.depth import (
 from labutils.figures.detection import (
     accuracy_by_distance,
     answers_on_black,
+    canvas_sheet,
     condition_scores,
     dense_map,
     detections_sheet,
     detector_curves,
     detector_view,
+    failure_sheet,
 )
 from labutils.figures.explorers import depth_overview, explorer_view, gradient_view, live_curves
 from labutils.figures.gradients import (
@@ -34,6 +36,7 @@ __all__ = [
     "ablation",
     "accuracy_by_distance",
     "answers_on_black",
+    "canvas_sheet",
     "condition_scores",
     "confusion",
     "cost",
@@ -47,6 +50,7 @@ __all__ = [
     "detector_view",
     "early_stopping",
     "explorer_view",
+    "failure_sheet",
     "first_layer_gradient",
     "gradient_by_layer",
     "gradient_maps",

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from labutils.fcn.canvases import BACKGROUND
+from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detector import Detections
 from labutils.figures.axes import STYLE, draw_line, legend, log_axis, make_axes, percent_axis
 from labutils.runs import Run
@@ -37,7 +37,7 @@ def decision_map(classes: np.ndarray) -> np.ndarray:
 def dense_map(
     image: np.ndarray,
     probability: np.ndarray,
-    found: Detections,
+    found: Detections | None = None,
     true_boxes: np.ndarray | None = None,
 ) -> Figure:
     """A canvas with its boxes, the decision map, and the probability of each class a pixel.
@@ -52,7 +52,7 @@ def dense_map(
     for ax in axes.flat:
         ax.axis("off")
     _draw_canvas(axes[0, 0], image, found, true_boxes)
-    axes[0, 0].set_title("canvas, boxes", fontsize=8)
+    axes[0, 0].set_title("canvas, boxes" if found is not None else "canvas", fontsize=8)
     decided = probability.argmax(0)
     axes[1, 0].imshow(decision_map(decided), interpolation="nearest")
     axes[1, 0].set_title("decision", fontsize=8)
@@ -90,6 +90,49 @@ def detections_sheet(
     ):
         _draw_canvas(ax, image, detections, true)
         ax.set_title(title, fontsize=8)
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
+    """Two canvases of each kind with their true boxes, a title a kind."""
+    columns = 5
+    fig = plt.figure(figsize=(10, 2.5 * -(-len(kinds) // columns)), layout="constrained")
+    panels = fig.subfigures(-(-len(kinds) // columns), columns, squeeze=False).flat
+    for panel, (title, canvases) in zip(panels, kinds.items(), strict=False):
+        panel.suptitle(title, fontsize=8)
+        for index, ax in enumerate(panel.subplots(2, 1)):
+            ax.axis("off")
+            there = canvases.labels[index] != NO_DIGIT
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.boxes[index][there])
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def failure_sheet(
+    kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]], columns: int = 6
+) -> Figure:
+    """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
+
+    Args:
+        kinds: by title, canvases and what `fcn.report.failures` returns for them.
+    """
+    fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
+    for panel, (title, (canvases, failures)) in zip(
+        fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
+    ):
+        panel.suptitle(f"{title}: {failures['share']:.1%} of canvases", fontsize=9)
+        examples = failures["examples"][:columns]
+        axes = panel.subplots(1, columns)
+        for ax in axes:
+            ax.axis("off")
+        for ax, example in zip(axes, examples, strict=False):
+            index = example["index"]
+            there = canvases.labels[index] != NO_DIGIT
+            found = Detections.of(example["boxes"], example["labels"], example["scores"])
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, canvases.boxes[index][there])
+            truth = "".join(str(label) for label in canvases.labels[index][there].tolist())
+            ax.set_title(f"{truth}, read {found.text or 'nothing'}", fontsize=8)
     return fig
 
 
@@ -197,11 +240,13 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def _draw_canvas(
-    ax: Axes, image: np.ndarray, found: Detections, true_boxes: np.ndarray | None
+    ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for left, top, right, bottom in () if true_boxes is None else np.asarray(true_boxes):
         _draw_box(ax, (left, top, right, bottom), "white", "--")
+    if found is None:
+        return
     for box, label, score in zip(
         found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
     ):

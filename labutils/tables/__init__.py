@@ -6,6 +6,7 @@ from labutils.tables.detection import (
     alarm_table,
     black_table,
     condition_table,
+    conversion_table,
     dense_table,
     detector_table,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "detector_table",
     "dense_table",
     "condition_table",
+    "conversion_table",
     "black_table",
     "alarm_table",
     "ablation_table",

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from jaxtyping import Shaped
+from torch import Tensor
 
 from labutils.experiments import select
+from labutils.fcn.conversion import FullyConvolutional, receptive_field
 from labutils.fcn.report import CONDITIONS, alarms, answers_on_black, scores
+from labutils.fcn.windows import largest_difference
+from labutils.models import Classifier
 from labutils.runs import Run
 from labutils.summaries import accuracy, spread
 
@@ -21,6 +26,34 @@ SCORES = {
     "recall": "recall",
     "pointing": "pointing",
 }
+
+
+def conversion_table(
+    classifier: Classifier,
+    network: FullyConvolutional,
+    *batches: Shaped[Tensor, "_ channels _ _"],
+) -> pd.DataFrame:
+    """A row a size of image: the map, and how far its cells are from the classifier's answers.
+
+    Args:
+        network: the classifier, made fully convolutional.
+        batches: images of one size each; those of the first are as large as the classifier wants.
+    """
+    side, geometry = batches[0].shape[2], receptive_field(network)
+    rows = []
+    for images in batches:
+        difference = largest_difference(classifier, network, images, side)
+        cells = network(images[:1]).shape[2:]
+        rows.append(
+            {
+                "image": " x ".join(map(str, images.shape[2:])),
+                "map": " x ".join(map(str, cells)),
+                "receptive field of a cell": f"{geometry.size} px",
+                "between cells": f"{geometry.stride} px",
+                "largest difference in probability": f"{difference:.0e}",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
