@@ -91,6 +91,18 @@ def test_the_dilated_network_agrees_with_the_coarse_one_where_both_have_a_cell(c
     )
 
 
+def test_learned_upsampling_begins_as_interpolation_of_the_coarse_map():
+    networks = [
+        build_detector(FCNConfig(width=4, head=head)).eval()
+        for head in ("sliding", "deconvolution")
+    ]
+    images = torch.randint(0, 256, (2, 1, 50, 37), dtype=torch.uint8)
+    coarse, learned = (network(images) for network in networks)
+    torch.testing.assert_close(learned, coarse)
+    learned.sum().backward()
+    assert networks[1].upsample.details[-1].weight.grad.abs().sum() > 0  # and can leave it
+
+
 def test_a_deconvolution_head_is_not_dilated():
     with pytest.raises(ValueError, match="cell for each pixel already"):
         dilated(build_detector(FCNConfig(model="small-cnn", width=4, head="deconvolution")))
@@ -114,8 +126,8 @@ def test_the_seed_draws_the_weights(head):
     same, other = weights(1), weights(2)
     for name, value in weights(1).items():
         assert torch.equal(value, same[name])
-    last = [name for name in same if name.endswith("weight")][-1 if head == "deconvolution" else 0]
-    assert not torch.equal(same[last], other[last])
+    new = "upsample.details.0.weight" if head == "deconvolution" else "network.features.0.0.weight"
+    assert not torch.equal(same[new], other[new])
 
 
 def test_building_a_detector_leaves_the_random_numbers_alone():

@@ -49,11 +49,36 @@ class DenseNetwork(nn.Module):
         return before, window + stride * (cells - 1) - length - before
 
 
+class LearnedUpsampling(nn.Module):
+    """Scores of a coarse map, interpolated, and details that transposed convolutions add.
+
+    These double the map until there is a cell for each pixel, as in a decoder. The last begins at
+    zero, so that the first answers are those of the coarse map and training only adds to them.
+    """
+
+    def __init__(self, scores: nn.Conv2d, width: int, stride: int) -> None:
+        super().__init__()
+        self.scores = scores
+        self.interpolate = _interpolation(stride)
+        doublings = round(math.log2(stride))
+        inputs, layers = scores.in_channels, []
+        for _ in range(doublings - 1):
+            layers += [nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1), nn.ReLU()]
+            inputs = width
+        last = nn.ConvTranspose2d(inputs, scores.out_channels, 4, stride=2, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.details = nn.Sequential(*layers, last)
+
+    def forward(
+        self, features: Float[Tensor, "batch channels map_height map_width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        return self.interpolate(self.scores(features)) + self.details(features)
+
+
 def dense(network: FullyConvolutional) -> DenseNetwork:
     """The coarse map, upsampled: each pixel's scores lie between those of the nearest cells."""
-    stride = receptive_field(network).stride
-    upsample = nn.Upsample(scale_factor=stride, mode="bilinear", align_corners=False)
-    return DenseNetwork(network, upsample)
+    return DenseNetwork(network, _interpolation(receptive_field(network).stride))
 
 
 def dilated(network: DenseNetwork) -> DenseNetwork:
@@ -105,10 +130,8 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
             return dense(network)
         stride = receptive_field(network).stride
         network.head = nn.Sequential(*hidden)
-        classes = spec.classes + config.background
-        return DenseNetwork(
-            network, _deconvolution(last.in_channels, config.width, classes, stride)
-        )
+        scores = _with_background(last, config.background)
+        return DenseNetwork(network, LearnedUpsampling(scores, config.width, stride))
 
 
 def load_detector(run: Run) -> DenseNetwork:
@@ -131,15 +154,5 @@ def _with_background(last: nn.Conv2d, background: bool) -> nn.Conv2d:
     return wider
 
 
-def _deconvolution(inputs: int, width: int, classes: int, stride: int) -> nn.Module:
-    """Transposed convolutions that double the map until there is a cell for each pixel."""
-    doublings = round(math.log2(stride))
-    layers: list[nn.Module] = []
-    for step in range(doublings):
-        last = step == doublings - 1
-        outputs = classes if last else width
-        layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1))
-        if not last:
-            layers.append(nn.ReLU())
-        inputs = outputs
-    return nn.Sequential(*layers)
+def _interpolation(stride: int) -> nn.Module:
+    return nn.Upsample(scale_factor=stride, mode="bilinear", align_corners=False)

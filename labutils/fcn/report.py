@@ -33,7 +33,7 @@ from labutils.fcn.networks import DenseNetwork, dilated, load_detector
 from labutils.fcn.training import draw_for
 from labutils.runs import Run, load_or_measure
 
-COUNT = 2_000  # canvases a condition
+COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
 FAILURES = 18  # kept of each condition
 SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
 VALIDATION_SEED, CLUTTER_SEED = 4_000_001, 4_000_002  # no seed of a training's canvases
@@ -76,7 +76,7 @@ def validation_threshold(run: Run, *, dilate: bool = False) -> float:
 
 def _threshold(run: Run, dilate: bool) -> float:
     digits = data.load(run.config.data).val
-    canvases = draw_for(run.config, digits, min(COUNT, len(digits)), VALIDATION_SEED)
+    canvases = draw_for(run.config, digits, _count(digits), VALIDATION_SEED)
     network, execution = _ready(run, dilate)
     return best_threshold(detect(network, canvases.images, execution), canvases)
 
@@ -101,7 +101,7 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
 
 def canvases_of(condition: Condition, digits: Split, count: int | None = None) -> Canvases:
     """Canvases of a condition; by default as many as are measured."""
-    return draw_canvases(digits, count or min(COUNT, len(digits)), **condition.options)
+    return draw_canvases(digits, count or _count(digits), **condition.options)
 
 
 def _scores(run: Run, canvases: Canvases, dilate: bool) -> dict[str, float]:
@@ -187,7 +187,7 @@ def answers_on_black(run: Run) -> dict[str, Any]:
 def _on_black(run: Run) -> dict[str, Any]:
     network, execution = _ready(run, dilate=False)
     digits = data.load(run.config.data).train
-    canvases = draw_for(run.config, digits, COUNT, VALIDATION_SEED)
+    canvases = draw_for(run.config, digits, _count(digits), VALIDATION_SEED)
     empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
     probability = pixel_probabilities(network, canvases.images, execution)
     blind = ((probability - empty).abs() < SAME).all(1)
@@ -213,11 +213,15 @@ def alarms(run: Run) -> dict[str, float]:
 
 def _alarms(run: Run, threshold: float) -> dict[str, float]:
     network, execution = _ready(run, dilate=False)
-    shares = {}
+    shares, count = {}, _count(data.load(run.config.data).test)
     for kind in KINDS:
-        images = draw_clutter(kind, COUNT, (64, 64), seed=CLUTTER_SEED)
+        images = draw_clutter(kind, count, (64, 64), seed=CLUTTER_SEED)
         shares[kind] = false_alarms(detect(network, images, execution), threshold)
     return shares
+
+
+def _count(digits: Split) -> int:
+    return min(COUNT, len(digits) // 4)
 
 
 def _test_canvases(run: Run, condition: Condition) -> Canvases:

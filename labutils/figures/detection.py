@@ -59,8 +59,9 @@ def dense_map(
     shown = [label for label in range(10) if (decided == label).any()]
     handles = [Patch(color=DIGIT_COLORS[label], label=str(label)) for label in shown]
     axes[1, 0].legend(
-        handles=handles, loc="upper left", fontsize=7, handlelength=0.8, labelcolor="white"
-    )
+        handles=handles, loc="upper left", fontsize=7, handlelength=0.8, labelcolor="white",
+        ncols=2 if len(shown) > 5 else 1, columnspacing=0.8,
+    )  # fmt: skip
     for label in range(classes):
         ax = axes[label // 6, 1 + label % 6]
         drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")

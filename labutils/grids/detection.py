@@ -25,7 +25,13 @@ def window_classifier(which: Profile) -> list[RunConfig]:
 def detector_grid(which: Profile) -> list[FCNConfig]:
     """Exercise 2: detectors with either head, on canvases with everything on them."""
     base = replace(
-        _detector_base(which), number=(0, 3), scale=(0.7, 1.5), touching=0.25, clutter=0.4
+        _detector_base(which),
+        size=48 if which.quick else 64,
+        number=(0, 2) if which.quick else (0, 3),
+        scale=(0.8, 1.2) if which.quick else (0.7, 1.5),
+        touching=0.25,
+        clutter=0.2 if which.quick else 0.4,
+        background_weight=0.3,
     )
     return [
         _from_classifier(replace(base, head=head, seed=seed))
@@ -36,7 +42,7 @@ def detector_grid(which: Profile) -> list[FCNConfig]:
 
 def no_background_grid(which: Profile) -> list[FCNConfig]:
     """Exercise 2: report-b's labels, the digit's on its whole canvas, and its heads."""
-    base = replace(_detector_base(which), background=False, background_weight=1.0)
+    base = replace(_detector_base(which), background=False, epochs=2 if which.quick else 4)
     return [_from_classifier(replace(base, head=head)) for head in ("deconvolution", "sliding")]
 
 
@@ -45,11 +51,10 @@ def _detector_base(which: Profile) -> FCNConfig:
         data=which.data("mnist"),
         width=8 if which.quick else 32,
         canvases=400 if which.quick else 20_000,
-        epochs=3 if which.quick else 12,
-        batch_size=20 if which.quick else 50,
-        learning_rate=2e-3,
+        epochs=8 if which.quick else 12,
+        batch_size=10 if which.quick else 50,
+        learning_rate=5e-3 if which.quick else 2e-3,
         schedule="one-cycle",
-        background_weight=0.3,
         precision="bf16",
     )
 
