@@ -5,16 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations, islice
+from typing import Any
 
 import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
-from labutils.evaluation import Execution, evaluate
+from labutils import data
+from labutils.evaluation import Execution, evaluate, execution_for
 from labutils.layers import Block
+from labutils.runs import Run, load_or_measure
 
 Images = Shaped[Tensor, "n channels height width"]
 Labels = Int64[Tensor, " n"]
+IMAGES = 2_000  # of the validation split
+ORDERS = 8  # random orders in which blocks are deleted
+
+
+def lesions_of(run: Run) -> dict[str, Any]:
+    """Accuracies, in [0, 1], of a stored network with blocks deleted or swapped.
+
+    They are those on the first `IMAGES` validation images.
+
+    Returns:
+        `deletions`: what `deletion_curves` returns for `ORDERS` orders. `single`: what
+        `single_deletions` returns. `swaps`: what `swaps` returns for all pairs.
+
+    Raises:
+        RunError: the run keeps no weights.
+    """
+    arguments = {"images": IMAGES, "orders": ORDERS}
+    return load_or_measure(run, "lesions", arguments, lambda: _measure(run))
+
+
+def _measure(run: Run) -> dict[str, Any]:
+    val, model = data.load(run.config.data).val, run.model()
+    execution = execution_for(model, run.config.precision)
+    model = model.to(execution.device)
+    batch = val.images[:IMAGES], val.labels[:IMAGES]
+    return {
+        "deletions": deletion_curves(model, *batch, orders=ORDERS, execution=execution),
+        "single": single_deletions(model, *batch, execution=execution),
+        "swaps": swaps(model, *batch, execution=execution),
+    }
 
 
 def removable_blocks(model: nn.Module) -> dict[str, Block]:

@@ -264,12 +264,25 @@ def test_ablation_has_a_point_a_run_in_the_row_of_its_cell(tmp_path):
     assert [t.get_text() for t in first.get_yticklabels()][1] == "plain, batch norm, default"
 
 
-def test_lesion_curves_show_each_order_and_their_mean():
-    residual, plain = [[0.9, 0.8, 0.6], [0.9, 0.7, 0.6]], [[0.9, 0.2, 0.1]]
-    (ax,) = figures.lesion_curves({"ResNet 44": {True: residual, False: plain}}).axes
-    assert ax.get_title() == "ResNet 44" and len(lines(ax)) == 5
-    means = {line.get_label(): list(line.get_ydata()) for line in lines(ax)[-3:]}
+def test_lesions_show_each_block_order_and_pair():
+    def found(curves, single):
+        pairs = [{"distance": 1, "accuracy": 0.5}, {"distance": 1, "accuracy": 0.7}]
+        swaps = [*pairs, {"distance": 2, "accuracy": 0.1}]
+        return {"deletions": curves, "single": dict(enumerate(single)), "swaps": swaps}
+
+    residual = found([[0.9, 0.8, 0.6], [0.9, 0.7, 0.6]], [0.8, 0.7])
+    plain = found([[0.9, 0.2, 0.1], [0.9, 0.3, 0.1]], [0.2, 0.3])
+    pair = {True: residual, False: plain}
+    fig = figures.lesions({"ResNet 44": pair, "strong": pair})
+    single, deletions, swaps = fig.axes[:3]
+    assert len(fig.axes) == 6 and single.get_ylabel() == "ResNet 44\naccuracy"
+    shown = [list(line.get_ydata()) for line in lines(single)]
+    assert [0.2, 0.3] in shown and [0.8, 0.7] in shown
+    means = {line.get_label(): list(line.get_ydata()) for line in lines(deletions)}
     assert means["residual"] == pytest.approx([0.9, 0.75, 0.6])
+    assert means["plain"] == pytest.approx([0.9, 0.25, 0.1])
+    by_distance = [line for line in lines(swaps) if list(line.get_xdata()) == [1, 2]]
+    assert list(by_distance[0].get_ydata()) == pytest.approx([0.6, 0.1])
 
 
 def test_views_of_explorers(grid):

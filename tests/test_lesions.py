@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from labutils import data, lesions
 from labutils.config import RunConfig
 from labutils.evaluation import evaluate
 from labutils.lesions import (
@@ -13,6 +14,7 @@ from labutils.lesions import (
     swaps,
 )
 from labutils.models import build_model
+from labutils.runs import Store, load_or_train
 
 SHAPE = (3, 8, 8)
 CONFIGS = {
@@ -133,3 +135,21 @@ def test_swaps_are_those_of_one_stage(batch):
             assert pair["accuracy"] == evaluate(model, *batch).accuracy
     assert [pair["distance"] for pair in found] == [1, 2, 1, 1, 1]
     assert swaps(model, *batch, most=2) == found[:2]
+
+
+def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(lesions, "IMAGES", 30)
+    monkeypatch.setattr(lesions, "ORDERS", 2)
+    config = RunConfig(data="digits", depth=8, width=6, residual=True, epochs=1)
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    run = load_or_train(config, store=store, keep="fp32", progress=False)
+    found = lesions.lesions_of(run)
+    val = data.load("digits").val
+    batch = val.images[:30], val.labels[:30]
+    whole = evaluate(run.model(), *batch).accuracy
+    assert [len(curve) for curve in found["deletions"]] == [4, 4]
+    assert all(curve[0] == pytest.approx(whole) for curve in found["deletions"])
+    assert found["single"] == pytest.approx(single_deletions(run.model(), *batch))
+    assert sorted(swap["distance"] for swap in found["swaps"]) == [1, 1, 2]
+    monkeypatch.setattr(lesions, "_measure", None)
+    assert lesions.lesions_of(run) == found

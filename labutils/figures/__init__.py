@@ -25,7 +25,7 @@ from labutils.figures.gradients import (
     first_layer_gradient,
     gradient_by_layer,
     gradient_maps,
-    lesion_curves,
+    lesions,
     signal_by_layer,
     untrained_overview,
 )
@@ -55,7 +55,7 @@ __all__ = [
     "gradient_by_layer",
     "gradient_maps",
     "gradient_view",
-    "lesion_curves",
+    "lesions",
     "live_curves",
     "mistakes",
     "report",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -195,21 +196,35 @@ def ablation(*grids: Sequence[Run]) -> Figure:
 
 
 @plt.rc_context(STYLE)
-def lesion_curves(panels: dict[str, dict[bool, Sequence[Sequence[float]]]]) -> Figure:
-    """Accuracy against deleted blocks, a panel a pair of networks.
+def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
+    """What blocks are worth to trained networks, a row a pair: accuracy without training again.
+
+    Left, one block deleted, by its place; in the middle, more and more blocks in random orders
+    (thin) and their mean; right, two blocks swapped, by the distance between them (points) and the
+    mean at each distance. Grey, the accuracy of the whole networks.
 
     Args:
-        panels: by title, for the residual and the plain network, one list of accuracies an order
-            of deletion: after 0, 1, 2, ... blocks.
+        panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
     """
-    fig, axes = make_axes(1, len(panels), (9, 3.4), sharey=True)
-    for ax, (title, networks) in zip(axes, panels.items(), strict=True):
+    fig, axes = make_axes(len(panels), 3, (10, 2.9 * len(panels)), sharey=True)
+    for row, (title, networks) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
         for residual, kind, color in KINDS:
-            curves = np.asarray(networks[residual])
-            ax.plot(curves.T, color=color, lw=0.8, alpha=0.4)
-            ax.plot(curves.mean(0), "o-", color=color, ms=3, label=kind)
-        ax.set(title=title, xlabel="deleted blocks", ylim=(0, 1))
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    percent_axis(axes[0], "accuracy, not trained again")
-    axes[0].legend()
+            found = networks[residual]
+            single, curves = found["single"], np.asarray(found["deletions"])
+            row[0].plot(range(1, len(single) + 1), list(single.values()), "o-", ms=3, color=color)
+            row[1].plot(curves.T, color=color, lw=0.8, alpha=0.3)
+            row[1].plot(curves.mean(0), "o-", color=color, ms=3, label=kind)
+            at = np.array([swap["distance"] for swap in found["swaps"]])
+            accuracy = np.array([swap["accuracy"] for swap in found["swaps"]])
+            row[2].plot(at, accuracy, ".", color=color, alpha=0.4)
+            distances = np.unique(at)
+            row[2].plot(distances, [accuracy[at == d].mean() for d in distances], color=color)
+            for ax in row:
+                ax.axhline(curves[0, 0], color="gray", lw=0.8, ls=":")
+        percent_axis(row[0], f"{title}\naccuracy")
+        row[1].legend()
+        names = ("deleted block", "number of deleted blocks", "distance of two swapped blocks")
+        for ax, name in zip(row, names, strict=True):
+            ax.set(xlabel=name, ylim=(0, 1))
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return fig
