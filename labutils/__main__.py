@@ -297,8 +297,9 @@ def detect(
 def describe(network: tyro.conf.OmitArgPrefixes[Network]) -> int:
     """Show a network's layers: output shape, parameters, multiply-adds."""
     config = RunConfig(**network)
+    from labutils.costs import describe
     from labutils.data import SPECS
-    from labutils.models import build_model, describe
+    from labutils.models import build_model
 
     height, width, channels = SPECS[config.data].image_shape
     shape = (channels, height, width)

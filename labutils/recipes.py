@@ -7,8 +7,9 @@ from typing import Any
 
 from labutils import data
 from labutils.config import Config, FCNConfig
+from labutils.costs import training_cost
 from labutils.fcn.training import detector_cost, train_detector
-from labutils.runs import Store, training_cost
+from labutils.runs import Store
 from labutils.training import Outcome, train
 
 

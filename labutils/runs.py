@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -21,8 +19,9 @@ from torch import nn
 
 from labutils import data
 from labutils.config import Config, ConfigError, FCNConfig, RunConfig
-from labutils.models import build_model, multiply_adds
+from labutils.models import build_model
 from labutils.profiles import Profile, profile
+from labutils.storage import finite, fsync, history_json, with_nan, write_json
 from labutils.training import OnEpoch, Outcome, train
 
 Recipe = Callable[..., Outcome]
@@ -31,7 +30,6 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 WEIGHTS = "weights.safetensors"
 CONFIGS: dict[str, type[Config]] = {kind.kind: kind for kind in (RunConfig, FCNConfig)}
-LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
 
 
 class RunError(RuntimeError):
@@ -165,9 +163,9 @@ class Store:
         part.mkdir(parents=True)
         weights = {k: v.detach().cpu().contiguous() for k, v in outcome.model.state_dict().items()}
         metrics = outcome.metrics | {"weights_sha256": weights_digest(weights)}
-        _write_json(part / "config.json", config.to_dict())
-        (part / "history.json").write_text(_history_json(outcome.history))
-        _write_json(part / "metrics.json", _finite(metrics))
+        write_json(part / "config.json", config.to_dict())
+        (part / "history.json").write_text(history_json(outcome.history))
+        write_json(part / "metrics.json", finite(metrics))
         if keep != "none":
             half = keep == "fp16"
             content = save(
@@ -176,13 +174,13 @@ class Store:
             # not by safetensors' own writer, whose files only their owner may read
             (part / WEIGHTS).write_bytes(content)
         for path in part.iterdir():
-            _fsync(path)
+            fsync(path)
         old, retired = self.find(config), self.folder / f".{config.name}.old"
         shutil.rmtree(retired, ignore_errors=True)
         if old is not None:  # trained again, for its weights
             os.rename(old, retired)
         os.rename(part, self.folder / config.name)
-        _fsync(self.folder)
+        fsync(self.folder)
         shutil.rmtree(retired, ignore_errors=True)
         return self.load(config)
 
@@ -249,11 +247,11 @@ def load_or_measure(
         if "result" not in stored:
             raise _damaged(path, "it holds no result")
         return stored["result"]
-    result = json.loads(json.dumps(_finite(function())))
+    result = json.loads(json.dumps(finite(function())))
     path.parent.mkdir(exist_ok=True)
     part = path.with_name(f".{path.name}.part{os.getpid()}")
-    _write_json(part, key | {"result": result})
-    _fsync(part)
+    write_json(part, key | {"result": result})
+    fsync(part)
     os.replace(part, path)
     return result
 
@@ -267,27 +265,6 @@ def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def inference_cost(config: RunConfig) -> int:
-    """Multiply-adds of one forward pass of one image through the network of `config`."""
-    spec = data.SPECS[config.data]
-    height, width, channels = spec.image_shape
-    shape = (channels, height, width)
-    return multiply_adds(build_model(config, shape, spec.classes), shape)
-
-
-def training_cost(config: RunConfig) -> float:
-    """Multiply-adds of a whole training: the backward pass costs two forward passes.
-
-    Those of an image grow with its area; evaluation after each epoch is not counted.
-    """
-    spec = data.SPECS[config.data]
-    images = spec.train * (1 - data.VALIDATION_SHARE)
-    area = (config.small_size / spec.image_shape[0]) ** 2 if config.small_epochs else 1
-    epochs = config.epochs - config.small_epochs * (1 - area)
-    return 3 * inference_cost(config) * images * epochs
-
-
 def _read_run(folder: Path) -> Run:
     values = _read_json(folder / "config.json")
     try:
@@ -295,7 +272,7 @@ def _read_run(folder: Path) -> Run:
     except (ConfigError, KeyError, TypeError) as error:
         raise _damaged(folder / "config.json", error) from error
     history, metrics = (_read_json(folder / f"{name}.json") for name in ("history", "metrics"))
-    return Run(config, folder, _nan(history), _nan(metrics))
+    return Run(config, folder, with_nan(history), with_nan(metrics))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -320,62 +297,3 @@ def _damaged(path: Path, error: Exception | str) -> RunError:
     if path.parent.name == "measures":
         remedy = "delete it and it is measured again"
     return RunError(f"{path} is missing or damaged ({what}): {restore}{remedy}.")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-
-def _history_json(history: dict[str, Any]) -> str:
-    """One line a quantity, and for layers one line an epoch: small, and readable in a diff."""
-    lines = []
-    for name, value in history.items():
-        if name == "first_gradient" and not value:
-            continue  # few runs keep it
-        if name == "layers":
-            rows = [
-                f'  "{quantity}": [\n   '
-                + ",\n   ".join(_compact(epoch, LAYER_DIGITS) for epoch in epochs)
-                + "]"
-                for quantity, epochs in value.items()
-            ]
-            lines.append(' "layers": {\n' + ",\n".join(rows) + "}")
-        else:
-            lines.append(f' "{name}": {_compact(value, DIGITS)}')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _compact(value: Any, digits: int) -> str:
-    return json.dumps(_finite(value, digits), separators=(",", ":"), allow_nan=False)
-
-
-def _finite(value: Any, digits: int | None = None) -> Any:
-    """The value with None for what is not finite, and floats rounded to significant digits."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item, digits) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item, digits) for item in value]
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return float(f"{value:.{digits}g}") if digits else value
-    return value
-
-
-def _nan(value: Any) -> Any:
-    """The value with nan for None, as arithmetic and plots expect it."""
-    if isinstance(value, dict):
-        return {key: _nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_nan(item) for item in value]
-    return math.nan if value is None else value
-
-
-def _fsync(path: Path) -> None:
-    if os.name == "nt":  # Windows opens no folder, and syncs nothing that is open for reading
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

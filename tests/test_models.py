@@ -3,42 +3,19 @@ from collections import Counter
 
 import pytest
 import torch
+from small_networks import CIFAR, CONFIGS, MNIST, every_config
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from labutils.config import FAMILIES, RunConfig
+from labutils.costs import multiply_adds
 from labutils.layers import Block, GlobalAveragePool, Normalize, Shortcut, Whitening
 from labutils.models import (
     build_model,
-    describe,
     initialize,
-    multiply_adds,
     weight_layers,
     whiten,
 )
 
-MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
-
-# Small networks: every family, with and without normalisation, every head and depth form.
-CONFIGS = {
-    "mlp2": RunConfig(depth=2, width=6),
-    "mlp22": RunConfig(depth=22, width=6, residual=True),
-    "mlp-norm": RunConfig(depth=6, width=6, norm="batch", dropout=0.2),
-    "convnet2": RunConfig(model="convnet", depth=2, width=4),
-    "convnet10": RunConfig(model="convnet", depth=10, width=4, residual=True, norm="batch"),
-    "convnet-fcn": RunConfig(model="convnet", depth=4, width=4, head="fully-convolutional"),
-    "convnet-stride": RunConfig(model="convnet", depth=4, width=4, stem_stride=2),
-    "small-cnn": RunConfig(model="small-cnn", width=4, norm="batch"),
-    "small-cnn-unpadded": RunConfig(model="small-cnn", width=4, unpadded=True),
-    "cnn": RunConfig(model="cnn", width=4),
-    "cnn-plain": RunConfig(model="cnn", width=4, norm="none"),
-    "resnet20": RunConfig(model="resnet", depth=20, width=4, residual=True),
-    "resnet18": RunConfig(model="resnet", depth=18, stages=4, width=4, residual=True),
-    "strong": RunConfig(model="strong", width=4, residual=True, init="partial-identity"),
-    "strong-plain": RunConfig(model="strong", width=4),
-    "resnet-plain": RunConfig(model="resnet", depth=8, width=4, norm="none"),
-}
-every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 RESIDUAL = [name for name in FAMILIES if "residual" in FAMILIES[name].options]
 DEPTHS = {"resnet": 14, "strong": 9}  # of the families where 10 is none
 
@@ -480,57 +457,3 @@ def test_dropout_drops_hidden_units_in_train_mode_alone(model):
     images = random_images(2, MNIST)
     assert not torch.equal(net.train()(images), net(images))
     assert torch.equal(net.eval()(images), net(images))
-
-
-# describe
-
-
-@every_config
-@pytest.mark.parametrize("shape", [MNIST, CIFAR], ids=["28", "32"])
-def test_describe_agrees_with_pytorch(config, shape):
-    model = build_model(config, shape, 10)
-    rows = describe(model, shape)
-    assert sum(row.parameters for row in rows) == sum(p.numel() for p in model.parameters())
-    fixed = [name for name, module in model.named_modules() if isinstance(module, Whitening)]
-    assert [row.name for row in rows if row.multiply_adds] == fixed + list(weight_layers(model))
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model.eval()(torch.zeros(1, *shape))
-    assert multiply_adds(model, shape) == counter.get_total_flops() / 2
-    last = rows[-1]
-    assert last.output_shape in ((10,), (10, *last.output_shape[1:]))
-    assert {row.kind for row in rows} <= {
-        "Linear", "Conv2d", "Whitening", "BatchNorm1d", "BatchNorm2d"
-    }  # fmt: skip
-
-
-def test_describe_by_hand():
-    model = build_model(RunConfig(model="convnet", depth=2, width=4, stem_stride=2), CIFAR, 10)
-    stem, head = describe(model, CIFAR)
-    assert stem == ("stem.0", "Conv2d", (4, 16, 16), 3 * 4 * 9 + 4, 3 * 4 * 9 * 256)
-    assert head == ("head.1", "Linear", (10,), 1024 * 10 + 10, 1024 * 10)
-
-
-def test_describe_leaves_the_model_as_it_was():
-    model = build_model(CONFIGS["cnn"], CIFAR, 10).train()
-    model.blocks.eval()  # a frozen part
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    modes = [module.training for module in model.modules()]
-    describe(model, CIFAR)
-    assert [module.training for module in model.modules()] == modes
-    assert not any(module._forward_hooks for module in model.modules())
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name])
-
-
-def test_describe_leaves_no_hook_after_an_error():
-    model = build_model(RunConfig(width=4), MNIST, 10).train()
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        describe(model, CIFAR)
-    assert model.training and not any(module._forward_hooks for module in model.modules())
-
-
-def test_a_transposed_convolution_costs_its_weights_at_each_pixel_it_reads():
-    model = nn.Sequential(nn.ConvTranspose2d(3, 5, 4, stride=2, padding=1))
-    (row,) = describe(model, (3, 8, 8))
-    assert row.output_shape == (5, 16, 16) and row.multiply_adds == 3 * 5 * 4 * 4 * 8 * 8

@@ -160,9 +160,9 @@ def test_a_crash_leaves_nothing_that_looks_finished(store, monkeypatch, step, ke
         raise Crash
 
     targets = {
-        "config": (runs, "_write_json"),
-        "history": (runs, "_history_json"),
-        "fsync": (runs, "_fsync"),
+        "config": (runs, "write_json"),
+        "history": (runs, "history_json"),
+        "fsync": (runs, "fsync"),
         "rename": (runs.os, "rename"),
     }
     with monkeypatch.context() as patch:
@@ -183,8 +183,8 @@ def test_a_crash_leaves_nothing_that_looks_finished(store, monkeypatch, step, ke
 
 def test_everything_is_on_the_disk_before_the_run_appears(store, monkeypatch):
     order = []
-    fsync, rename = runs._fsync, os.rename
-    monkeypatch.setattr(runs, "_fsync", lambda path: (order.append(path.name), fsync(path)))
+    fsync, rename = runs.fsync, os.rename
+    monkeypatch.setattr(runs, "fsync", lambda path: (order.append(path.name), fsync(path)))
     monkeypatch.setattr(runs.os, "rename", lambda *two: (order.append("rename"), rename(*two)))
     store.save(CONFIG, outcome(), "fp32")
     before = order[: order.index("rename")]
@@ -581,7 +581,7 @@ def test_a_measure_is_there_whole_or_not_at_all(store, monkeypatch):
     def crash(*args):
         raise KeyboardInterrupt
 
-    for name in ("_fsync", "_write_json"):
+    for name in ("fsync", "write_json"):
         with monkeypatch.context() as patch:
             patch.setattr(runs, name, crash)
             with pytest.raises(KeyboardInterrupt):

@@ -19,12 +19,13 @@ from tqdm import tqdm
 from labutils import data
 from labutils.checkpoints import restore_checkpoint, save_checkpoint
 from labutils.config import FCNConfig
+from labutils.costs import multiply_adds
 from labutils.data import Split
 from labutils.evaluation import TrainingError, execution_for, surroundings
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_confusion
 from labutils.fcn.networks import build_detector, classifier_config
-from labutils.models import Classifier, eval_mode, multiply_adds
+from labutils.models import Classifier, eval_mode
 from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 from labutils.runs import Store, default_store
 from labutils.training import OnEpoch, Outcome, batch_bar, tell_divergence

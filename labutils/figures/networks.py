@@ -9,6 +9,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from labutils.costs import inference_cost, training_cost
 from labutils.figures.axes import (
     KINDS,
     LABELS,
@@ -19,7 +20,7 @@ from labutils.figures.axes import (
     make_axes,
     percent_axis,
 )
-from labutils.runs import Run, inference_cost, training_cost
+from labutils.runs import Run
 from labutils.summaries import FAMILIES, by_network
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from labutils.costs import inference_cost, training_cost
 from labutils.experiments import select
-from labutils.runs import Run, inference_cost, training_cost
+from labutils.runs import Run
 from labutils.summaries import (
     accuracy,
     by_network,
