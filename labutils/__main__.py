@@ -2,112 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
-from tyro.constructors import (
-    MISSING_NONPROP,
-    ConstructorRegistry,
-    PrimitiveConstructorSpec,
-    PrimitiveTypeInfo,
-    StructConstructorSpec,
-    StructFieldSpec,
-    StructTypeInfo,
-)
 
-from labutils.config import DataName, FitConfig, ModelName, RunConfig
+from labutils.config import DataName, ModelName, RunConfig
 from labutils.loggers import LOGGERS, open_loggers
+from labutils.options import (
+    REGISTRY,
+    Experiment,
+    Network,
+    Training,
+    data_hint,
+    default_hint,
+    experiments_hint,
+)
+from labutils.printing import (
+    print_estimate,
+    print_plan,
+    print_runs,
+    result,
+    shortened,
+    shown,
+    table,
+    times,
+)
 from labutils.profiles import profile
 
 # torch takes seconds to import: what needs it is imported once the arguments are known to be good.
-if TYPE_CHECKING:
-    from labutils.runs import Run, Store
-
 PROG = "python -m labutils"
 Keep = Literal["none", "fp32", "fp16"]
 LoggerName = Literal[LOGGERS]
 
 APP = tyro.extras.SubcommandApp()
-REGISTRY = ConstructorRegistry()
 USAGE_ERROR, INTERRUPTED, CLOSED_PIPE = 2, 130, 141  # as shells count them
-
-
-class Network(dict[str, Any]):
-    """What is trained."""
-
-
-class Training(dict[str, Any]):
-    """How it is trained."""
-
-
-class Experiment(str):
-    """A name in `experiments.EXPERIMENTS`."""
-
-
-def _default(words: str) -> Any:
-    """Says `words` for the default, where Python's own would tell a reader little."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
-
-
-@REGISTRY.struct_rule
-def _option_group(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """The options of `RunConfig` in two groups: its own fields, and those of `FitConfig`."""
-    if info.type not in (Network, Training):
-        return None
-    whole = ConstructorRegistry.get_struct_spec(
-        StructTypeInfo.make(RunConfig, MISSING_NONPROP, False)
-    )
-    training = {field.name for field in dataclasses.fields(FitConfig)}
-    chosen = [f for f in whole.fields if (f.name in training) == (info.type is Training)]
-    return StructConstructorSpec(info.type, tuple(_readable(field) for field in chosen))
-
-
-def _readable(field: StructFieldSpec) -> StructFieldSpec:
-    """The field with words for None, False and (): for None its docstring says what is meant."""
-    if field.default is None:
-        text, _, default = field.helptext().partition(" Default: ")
-        kind = Annotated[field.type, tyro.conf.DisallowNone, _default(default.removesuffix("."))]
-        return dataclasses.replace(field, type=kind, helptext=text)
-    if field.default is False:
-        return dataclasses.replace(field, type=Annotated[field.type, _default("off")])
-    if field.default == ():
-        words = tyro.conf.arg(metavar="INT...", help_behavior_hint="(default: none)")
-        return dataclasses.replace(field, type=Annotated[field.type, words])
-    return field
-
-
-@REGISTRY.primitive_rule
-def _experiment_names(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    """The choices of `sweep`; asked for only where sweep's own options are."""
-    if info.type is not Experiment:
-        return None
-    from labutils.experiments import EXPERIMENTS
-
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="EXPERIMENT",
-        instance_from_str=lambda words: Experiment(words[0]),
-        is_instance=lambda value: isinstance(value, str),
-        str_from_instance=lambda name: [name],
-        choices=tuple(EXPERIMENTS),
-    )
-
-
-def _experiments_hint(_: str) -> str:
-    from labutils.experiments import EXPERIMENTS
-
-    return f"({', '.join(EXPERIMENTS)})"
-
-
-def _data_hint(default: str) -> str:
-    return f"({', '.join(DataName.__args__)}; default: {default})"
 
 
 @APP.command
@@ -115,7 +48,7 @@ def train(
     network: tyro.conf.OmitArgPrefixes[Network],
     training: tyro.conf.OmitArgPrefixes[Training],
     keep: Keep = "none",
-    log: Annotated[tuple[LoggerName, ...], _default("none")] = (),
+    log: Annotated[tuple[LoggerName, ...], default_hint("none")] = (),
 ) -> int:
     """Train one network; what is stored is loaded, what was interrupted goes on.
 
@@ -146,7 +79,7 @@ def train(
             return train(config, **arguments | {"on_epoch": loggers.log})
 
     run = runs.load_or_train(config, recipe, store=runs.Store.of(which), keep=keep)
-    print(f"{_shown(run.folder)}: {_result(run)} ({origin})")
+    print(f"{shown(run.folder)}: {result(run)} ({origin})")
     return 0
 
 
@@ -154,18 +87,20 @@ def train(
 def sweep(
     experiments: Annotated[
         tyro.conf.Positional[tuple[Experiment, ...]],
-        tyro.conf.arg(metavar="EXPERIMENT ...", help_behavior_hint=_experiments_hint),
+        tyro.conf.arg(metavar="EXPERIMENT ...", help_behavior_hint=experiments_hint),
     ],
-    jobs: Annotated[int | None, tyro.conf.DisallowNone, _default("one a processor core")] = None,
+    jobs: Annotated[
+        int | None, tyro.conf.DisallowNone, default_hint("one a processor core")
+    ] = None,
     cluster: Annotated[
         str | None,
         tyro.conf.DisallowNone,
         tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: none)"),
     ] = None,
     keep: Annotated[
-        Keep | None, tyro.conf.DisallowNone, _default("what later exercises load")
+        Keep | None, tyro.conf.DisallowNone, default_hint("what later exercises load")
     ] = None,
-    dry_run: Annotated[bool, _default("off")] = False,
+    dry_run: Annotated[bool, default_hint("off")] = False,
 ) -> int:
     """Train what is missing of an experiment, its runs side by side.
 
@@ -191,20 +126,20 @@ def sweep(
     configs = [config for _, group in groups for config in group]
     missing = {c.id: c for form, group in groups for c in store.missing(group, form)}
     if dry_run:
-        _print_plan(configs, missing, store)
-    _print_estimate(len(configs), list(missing.values()), jobs, cluster)
+        print_plan(configs, missing, store)
+    print_estimate(len(configs), list(missing.values()), jobs, cluster)
     if not dry_run:
         for form, group in groups:
             if store.missing(group, form):
                 run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
-        _print_runs([store.load(config) for config in configs])
+        print_runs([store.load(config) for config in configs])
     return 0
 
 
 @APP.command
 def runs(
-    data: Annotated[DataName | None, tyro.conf.DisallowNone, _default("all")] = None,
-    model: Annotated[ModelName | None, tyro.conf.DisallowNone, _default("all")] = None,
+    data: Annotated[DataName | None, tyro.conf.DisallowNone, default_hint("all")] = None,
+    model: Annotated[ModelName | None, tyro.conf.DisallowNone, default_hint("all")] = None,
 ) -> int:
     """List the runs that are stored, with their results.
 
@@ -223,12 +158,12 @@ def runs(
         and model in (None, getattr(run.config, "model", None))
     ]
     if chosen:
-        _print_runs(chosen)
+        print_runs(chosen)
     elif found:
-        print(f"None of the {len(found)} runs in {_shown(which.runs)} is of this kind.")
+        print(f"None of the {len(found)} runs in {shown(which.runs)} is of this kind.")
     elif not damaged:
         print(
-            f"No run is stored in {_shown(which.runs)}. `{PROG} train` trains one network, "
+            f"No run is stored in {shown(which.runs)}. `{PROG} train` trains one network, "
             f"`{PROG} sweep EXPERIMENT` those of an experiment; -h after either says more."
         )
     for message in damaged:
@@ -240,7 +175,7 @@ def runs(
 def data(
     names: Annotated[
         tyro.conf.Positional[tuple[DataName, ...]],
-        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint=_data_hint),
+        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint=data_hint),
     ] = ("mnist", "cifar10", "cifar100"),
 ) -> int:
     """Download data sets into LAB_DATA (else data/) and say what is in them.
@@ -264,7 +199,7 @@ def data(
         print(f"{name}: {file}")
         print("  images   {:,} training, {:,} validation, {:,} test".format(*parts))
         print("  shape    {} x {} x {} (channels x height x width)".format(*found.image_shape))
-        print(f"  classes  {len(found.class_names)}: {_shortened(found.class_names)}")
+        print(f"  classes  {len(found.class_names)}: {shortened(found.class_names)}")
         print(f"  mean     {mean}")
         print(f"  std      {std}", flush=True)
     return failed
@@ -276,7 +211,7 @@ def detect(
         tyro.conf.Positional[tuple[Path, ...]],
         tyro.conf.arg(metavar="IMAGE ...", help_behavior_hint="(one or more)"),
     ],
-    output: Annotated[Path, _default("build/detected")] = Path("build/detected"),
+    output: Annotated[Path, default_hint("build/detected")] = Path("build/detected"),
 ) -> int:
     """Find the digits in pictures, light on dark or dark on light.
 
@@ -304,13 +239,13 @@ def describe(network: tyro.conf.OmitArgPrefixes[Network]) -> int:
     height, width, channels = SPECS[config.data].image_shape
     shape = (channels, height, width)
     rows = describe(build_model(config, shape, SPECS[config.data].classes), shape)
-    table = [
-        (r.name, r.kind, _times(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
+    lines = [
+        (r.name, r.kind, times(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
         for r in rows
     ]
     totals = (sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
-    table.append(("total", "", "", *(f"{total:,}" for total in totals)))
-    print(_table(("layer", "kind", "output", "parameters", "multiply-adds"), table, left=2))
+    lines.append(("total", "", "", *(f"{total:,}" for total in totals)))
+    print(table(("layer", "kind", "output", "parameters", "multiply-adds"), lines, left=2))
     return 0
 
 
@@ -370,117 +305,6 @@ def _epochs_done(checkpoint: Path) -> int:
         return len(torch.load(checkpoint, map_location="cpu")["history"]["val_loss"])
     except Exception:  # torch.load raises many kinds; `fit` says that the file is damaged
         return 0
-
-
-def _print_plan(
-    configs: Iterable[RunConfig], missing: Mapping[str, RunConfig], store: Store
-) -> None:
-    from labutils.recipes import estimate_seconds
-
-    rows = []
-    for config in configs:
-        state, time = "stored", "-"
-        if config.id in missing:
-            begun = (store.scratch / config.id / "checkpoint.pt").exists()
-            state, time = "begun" if begun else "missing", _duration(estimate_seconds([config]))
-        rows.append((config.name, state, time))
-    print(_table(("run", "state", "estimated time"), rows, left=2))
-
-
-def _print_estimate(
-    total: int, missing: Sequence[RunConfig], jobs: int | None, cluster: str | None
-) -> None:
-    """How many runs are stored, how many are missing, and how long these will take."""
-    line = f"{total - len(missing)} of {total} runs stored, {len(missing)} missing"
-    if missing:
-        from joblib import cpu_count
-
-        from labutils.recipes import estimate_seconds
-
-        times = [estimate_seconds([config]) for config in missing]
-        if cluster:
-            line += f": about {_duration(sum(times))} of one core, shared by the cluster"
-        else:
-            side = jobs or cpu_count()
-            longest = max(sum(times) / side, *times)
-            line += f": about {_duration(longest)} with {side} side by side"
-    print(f"{line}.", flush=True)
-
-
-def _print_runs(found: Iterable[Run]) -> None:
-    head = ("run", "status", "epochs", "val %", "test %", "time", "weights")
-    rows = [
-        (
-            run.folder.name,
-            run.metrics["status"],
-            str(run.metrics["epochs"]),
-            _percent(run.metrics["val_accuracy"]).removesuffix(" %"),
-            _percent(run.metrics["test_accuracy"]).removesuffix(" %"),
-            _duration(run.metrics["seconds"]),
-            _weights_size(run),
-        )
-        for run in found
-    ]
-    print(_table(head, rows, left=2))
-
-
-def _result(run: Run) -> str:
-    """Status, epochs, losses and accuracies of a run in one line."""
-    metrics = run.metrics
-    epochs = f"{metrics['epochs']} epoch{'s' if metrics['epochs'] > 1 else ''}"
-    status = {
-        "finished": f"finished after {epochs}",
-        "stopped_early": f"stopped early after {epochs}, the best is {metrics['best_epoch']}",
-        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch "
-        f"{metrics['best_epoch']}",
-    }[metrics["status"]]
-    parts = [
-        f"{name} loss {metrics[f'{key}_loss']:.4f}, accuracy {_percent(metrics[f'{key}_accuracy'])}"
-        for name, key in (("validation", "val"), ("test", "test"))
-    ]
-    return "; ".join((status, *parts))
-
-
-def _weights_size(run: Run) -> str:
-    path = run.folder / "weights.safetensors"
-    return f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "-"
-
-
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.2f} %"
-
-
-def _duration(seconds: float) -> str:
-    """For example `8 s`, `12 min` or `1 h 05 min`."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def _times(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _shortened(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _shown(path: Path) -> Path:
-    """The path as one would type it here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Aligned columns, the first `left` of them to the left."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *rows)
-    )
 
 
 if __name__ == "__main__":
