@@ -50,6 +50,12 @@ def network_name(config: RunConfig) -> str:
     return f"{FAMILIES[config.model]} {config.depth}, {kind}"
 
 
+def family_name(config: RunConfig) -> str:
+    """The family, and its head where that is not the one of the report's first networks."""
+    averaging = " with averaging head" if config.head == "fully-convolutional" else ""
+    return FAMILIES[config.model] + averaging
+
+
 def cell(run: Run) -> tuple[str, str, str]:
     """Skip, normalisation and initialisation of a run, in words."""
     config = run.config

@@ -54,3 +54,10 @@ def test_scale_is_a_geometric_mean():
 
 def test_one_seed_is_singular():
     assert [summaries.count_of([None] * count) for count in (1, 3)] == ["1 seed", "3 seeds"]
+
+
+def test_a_family_is_named_with_its_head_where_that_is_another():
+    flatten = RunConfig(model="convnet", depth=4)
+    averaging = replace(flatten, head="fully-convolutional")
+    assert summaries.family_name(flatten) == "ConvNet"
+    assert summaries.family_name(averaging) == "ConvNet with averaging head"

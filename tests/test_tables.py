@@ -113,6 +113,9 @@ def test_head_table_sets_the_heads_beside_one_another(tmp_path):
     assert list(frame["network"]) == ["plain", "residual"]
     assert list(frame["test accuracy, flatten"]) == ["50.00 %"] * 2
     assert list(frame["test accuracy, average"]) == ["60.00 %"] * 2
+    assert list(frame["average - flatten"]) == ["10.00"] * 2
+    last = f"{runs[0].history['train_loss'][-1]:.3f}"
+    assert list(frame["train loss, flatten"]) == [last] * 2
 
 
 def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):

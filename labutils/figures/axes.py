@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from labutils.experiments import select
 from labutils.runs import Run
-from labutils.summaries import FAMILIES, TITLES
+from labutils.summaries import TITLES, family_name
 
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 LABELS = {
@@ -127,4 +127,4 @@ def title_of(runs: Sequence[Run]) -> str:
     """The data set, and the family where it is not the MLP, with which the report begins."""
     config = runs[0].config
     data = TITLES[config.data]
-    return data if config.model == "mlp" else f"{FAMILIES[config.model]}, {data}"
+    return data if config.model == "mlp" else f"{family_name(config)}, {data}"

@@ -21,7 +21,7 @@ from labutils.summaries import (
 
 
 def head_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.3: a ConvNet's test accuracy with either head, a row a depth and kind."""
+    """Section 1.3: how a ConvNet fits and answers with either head, a row a depth and kind."""
     rows = []
     for depth in sorted({run.config.depth for run in runs}):
         for residual, kind in ((False, "plain"), (True, "residual")):
@@ -32,7 +32,10 @@ def head_table(runs: Sequence[Run]) -> pd.DataFrame:
             row: dict[str, object] = {"depth": depth, "network": kind}
             for name, chosen in zip(("flatten", "average"), heads, strict=True):
                 row[f"parameters, {name}"] = f"{chosen[0].metrics['parameters']:,}"
+                losses = [run.history["train_loss"][-1] for run in chosen]
+                row[f"train loss, {name}"] = spread(losses, 3)
                 row[f"test accuracy, {name}"] = accuracy(chosen)
+            row["average - flatten"] = paired_difference(*heads)
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -96,7 +96,7 @@ def _grid_title(runs: Sequence[Run]) -> str:
     """For example `ConvNet, CIFAR-10`."""
     config = runs[0].config
     norm = ", batch norm" if config.norm == "batch" else ""
-    return f"{summaries.FAMILIES[config.model]}{norm}, {summaries.TITLES[config.data]}"
+    return f"{summaries.family_name(config)}{norm}, {summaries.TITLES[config.data]}"
 
 
 def _sentence(runs: Sequence[Run]) -> str:
