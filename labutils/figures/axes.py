@@ -110,6 +110,17 @@ def log_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None) ->
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def powers_axis(ax: Axes, label: str, limits: tuple[float, float]) -> None:
+    """A logarithmic axis over many powers of ten, for what is drawn while somebody waits.
+
+    Its ticks are plain text: setting powers as formulas takes a third of the drawing.
+    """
+    ax.set(ylabel=label, yscale="log", ylim=limits)
+    ax.yaxis.set_major_locator(LogLocator(numticks=8))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{round(np.log10(value))}"))
+
+
 def percent_axis(ax: Axes, label: str) -> None:
     """An axis for shares, its ticks in percent."""
     ax.set_ylabel(label)

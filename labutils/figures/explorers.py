@@ -22,6 +22,7 @@ from labutils.figures.axes import (
     make_axes,
     no_zeros,
     percent_axis,
+    powers_axis,
     title_of,
 )
 from labutils.runs import Run
@@ -67,11 +68,11 @@ def explorer_view(runs: Sequence[Run]) -> Figure:
     # the same axes at every position, so that moving the slider shows what changes
     log_axis(axes[0], "training loss", limits=(1e-3, 3))
     axes[1].set(title=f"depth {config.depth}, {count_of(runs)}")
-    axes[2].set(ylabel="gradient / at the logits", yscale="log", xlabel="layer")
+    axes[2].set_xlabel("layer")
+    powers_axis(axes[2], "gradient / at the logits", (1e-22, 1e3))
     axes[2].set_title("dotted: untrained; zero is not drawn")
     percent_axis(axes[1], "validation accuracy")
     axes[1].set_ylim(0, 1)
-    axes[2].set_ylim(1e-22, 1e3)
     return fig
 
 
@@ -95,7 +96,8 @@ def gradient_view(statistics: dict[str, list[float]], residual: bool) -> Figure:
     for ax, (label, numbers, lowest) in zip(axes, shown, strict=True):
         scale = numbers[-1] if "logits" in label else 1
         ax.plot(layers, numbers / scale, ".-", ms=4, lw=1, color=color, label="deviation")
-        ax.set(ylabel=label, yscale="log", xlabel="layer", ylim=(lowest, 1e6))
+        ax.set_xlabel("layer")
+        powers_axis(ax, label, (lowest, 1e6))
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[2].plot(layers, values["activation_image_std"], ":", color=color, label="across images")
     axes[2].legend(loc="lower left")
