@@ -23,6 +23,7 @@ from labutils.options import (
     experiments_hint,
 )
 from labutils.printing import (
+    dimensions,
     print_estimate,
     print_plan,
     print_runs,
@@ -30,7 +31,6 @@ from labutils.printing import (
     shortened,
     shown,
     table,
-    times,
 )
 from labutils.profiles import profile
 
@@ -122,17 +122,16 @@ def sweep(
         return _usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
     store = Store.of(which)
     wanted = [config for name in experiments for config in EXPERIMENTS[name](which)]
-    groups = stages(wanted, which, keep)
-    configs = [config for _, group in groups for config in group]
-    missing = {c.id: c for form, group in groups for c in store.missing(group, form)}
+    todo = stages(wanted, which, keep)
+    missing = {config.id: config for _, group in todo for config in group}
+    configs = missing | {config.id: config for config in wanted}
     if dry_run:
-        print_plan(configs, missing, store)
+        print_plan(configs.values(), missing, store)
     print_estimate(len(configs), list(missing.values()), jobs, cluster)
     if not dry_run:
-        for form, group in groups:
-            if store.missing(group, form):
-                run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
-        print_runs([store.load(config) for config in configs])
+        for form, group in todo:
+            run_sweep(group, store=store, keep=form, n_jobs=jobs, cluster=cluster)
+        print_runs([store.load(config) for config in configs.values()])
     return 0
 
 
@@ -240,7 +239,7 @@ def describe(network: tyro.conf.OmitArgPrefixes[Network]) -> int:
     shape = (channels, height, width)
     rows = describe(build_model(config, shape, SPECS[config.data].classes), shape)
     lines = [
-        (r.name, r.kind, times(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
+        (r.name, r.kind, dimensions(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
         for r in rows
     ]
     totals = (sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))

@@ -96,8 +96,11 @@ def predict(
     model: nn.Module,
     images: Shaped[Tensor, "n channels height width"],
     execution: Execution | None = None,
-) -> Float[Tensor, "n classes"]:
-    """Probability of each class for each image, in eval mode, on the CPU; modes are restored."""
+) -> Float[Tensor, "n classes *map"]:
+    """Probability of each class for each image, or each cell of its map, on the CPU.
+
+    In eval mode; modes are restored.
+    """
     execution = execution or execution_for(model, device=next(model.parameters()).device)
     parts = []
     with eval_mode(model), execution.autocast():

@@ -97,47 +97,61 @@ def detector(which: Profile | None = None) -> Run:
 def stages(
     wanted: Iterable[Config], which: Profile, keep: Keep | None = None
 ) -> list[tuple[Keep, list[Config]]]:
-    """Configurations and all that they start from, in groups to be trained one after another.
+    """What is missing of some runs and of those that they start from, in groups to train in turn.
 
     Args:
         keep: Which weights of `wanted` to store; by default what `KEEP` says. Runs that others
-            start from keep theirs as `KEEP` says.
+            start from keep theirs whatever is asked for.
 
     Returns:
-        For each group which weights to store, and its configurations, each once.
+        For each group which weights to store, and its configurations.
+
+    Raises:
+        KeyError: a run starts from one that is in no experiment.
     """
-    wanted = list(wanted)
+    store = Store.of(which)
     known = {config.id: config for grid in EXPERIMENTS.values() for config in grid(which)}
     kept = {config.id: form for name, form in KEEP.items() for config in configs(name, which)}
-    sources = {config.starts_from for config in wanted} - {""}
-    groups: dict[tuple[bool, Keep], dict[str, Config]] = {}
-    for config in (*(known[source] for source in sorted(sources)), *wanted):
-        last = config.id not in sources
-        form = keep if keep and last else kept.get(config.id, "none")
-        groups.setdefault((last, form), {})[config.id] = config
-    return [(form, list(groups[last, form].values())) for last, form in sorted(groups)]
+    groups: list[dict[Keep, dict[str, Config]]] = []
+    level = [(keep or kept.get(config.id, "none"), config) for config in wanted]
+    while level := [(form, config) for form, config in level if store.missing([config], form)]:
+        groups.insert(0, {})
+        for form, config in level:
+            groups[0].setdefault(form, {})[config.id] = config
+        sources = {config.starts_from: config.name for _, config in level if config.starts_from}
+        for source, name in sources.items():
+            if source not in known:
+                raise KeyError(f"{name} starts from {source}, a run of no experiment")
+        level = [(kept.get(source, "fp16"), known[source]) for source in sorted(sources)]
+    trained: set[str] = set()
+    found = []
+    for group in groups:
+        for form, members in sorted(group.items()):
+            found.append((form, [c for c in members.values() if c.id not in trained]))
+            trained |= members.keys()
+    return [(form, group) for form, group in found if group]
 
 
 def _load(name: str, wanted: list[Config], which: Profile, train_missing: bool) -> list[Run]:
-    """Some runs of an experiment; those that they start from are trained before them."""
+    """Some runs of an experiment; those that they start from are trained before them.
+
+    Weights are asked for only where the experiment itself is one of `KEEP`.
+    """
     store = Store.of(which)
-    groups = stages(wanted, which)
-    missing = [
-        config
-        for keep, group in groups
-        for config in store.missing([c for c in group if c in wanted], keep)
-    ]
-    if missing and not (train_missing or which.quick):
-        all_missing = [config for keep, group in groups for config in store.missing(group, keep)]
-        minutes = estimate_seconds(all_missing) / 60 / 2
+    missing = store.missing(wanted, KEEP.get(name, "none"))
+    if not missing:
+        return [store.load(config) for config in wanted]
+    todo = stages(missing, which)
+    if not (train_missing or which.quick):
+        minutes = estimate_seconds([config for _, group in todo for config in group]) / 60 / 2
         raise MissingRuns(
-            f"{len(missing)} of the {len(wanted)} runs of {name} are not stored in {store.folder} "
-            f"(the first is {missing[0].name}). Train them, in about {minutes:.0f} minutes on two "
-            f"cores, with `python -m labutils sweep {name}`, or set TRAIN_MISSING = True."
+            f"{len(missing)} of the {len(wanted)} runs of {name} are not stored in {store.folder}, "
+            f"or without their weights (the first is {missing[0].name}). Train them, in about "
+            f"{minutes:.0f} minutes on two cores, with `python -m labutils sweep {name}`, or set "
+            "TRAIN_MISSING = True."
         )
-    if missing:
-        for keep, group in groups:
-            run_sweep(group, store=store, keep=keep)
+    for keep, group in todo:
+        run_sweep(group, store=store, keep=keep)
     return [store.load(config) for config in wanted]
 
 

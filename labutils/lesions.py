@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import combinations, islice
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from labutils.runs import Run, load_or_measure
 Images = Shaped[Tensor, "n channels height width"]
 Labels = Int64[Tensor, " n"]
 IMAGES = 2_000  # of the validation split
-ORDERS = 8  # random orders in which blocks are deleted
+ORDERS, ORDERS_SEED = 8, 0  # random orders in which blocks are deleted
 
 
 def lesions_of(run: Run) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def lesions_of(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the run keeps no weights.
     """
-    arguments = {"images": IMAGES, "orders": ORDERS}
+    arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
     return load_or_measure(run, "lesions", arguments, lambda: _measure(run))
 
 
@@ -44,7 +44,9 @@ def _measure(run: Run) -> dict[str, Any]:
     model = model.to(execution.device)
     batch = val.images[:IMAGES], val.labels[:IMAGES]
     return {
-        "deletions": deletion_curves(model, *batch, orders=ORDERS, execution=execution),
+        "deletions": deletion_curves(
+            model, *batch, orders=ORDERS, seed=ORDERS_SEED, execution=execution
+        ),
         "single": single_deletions(model, *batch, execution=execution),
         "swaps": swaps(model, *batch, execution=execution),
     }
@@ -84,8 +86,7 @@ def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
         ValueError: one is no block that can be moved, or their shapes differ.
     """
     blocks = _checked(model, (first, second))
-    shapes = [[p.shape for p in blocks[name].parameters()] for name in (first, second)]
-    if shapes[0] != shapes[1]:
+    if _shapes(blocks[first]) != _shapes(blocks[second]):
         raise ValueError(f"{first} and {second} have different shapes: swap blocks of one stage")
     with _replaced(model, {first: blocks[second], second: blocks[first]}):
         yield
@@ -142,28 +143,28 @@ def swaps(
     images: Images,
     labels: Labels,
     *,
-    most: int | None = None,
     execution: Execution | None = None,
 ) -> list[dict[str, object]]:
-    """Accuracy with two blocks of one shape swapped, for each pair or the first `most`.
+    """Accuracy with two blocks of one shape swapped, for each pair.
 
     Returns:
         A dictionary a pair: `first` and `second`, `distance` in blocks, and `accuracy` in [0, 1].
     """
-    names = list(removable_blocks(model))
     blocks = removable_blocks(model)
-
-    def shape(name: str) -> list[torch.Size]:
-        return [parameter.shape for parameter in blocks[name].parameters()]
-
-    pairs = (pair for pair in combinations(names, 2) if shape(pair[0]) == shape(pair[1]))
+    names = list(blocks)
     found: list[dict[str, object]] = []
-    for first, second in islice(pairs, most):
+    for first, second in combinations(names, 2):
+        if _shapes(blocks[first]) != _shapes(blocks[second]):
+            continue
         with swapped(model, first, second):
             accuracy = evaluate(model, images, labels, execution=execution).accuracy
         distance = names.index(second) - names.index(first)
         found.append({"first": first, "second": second, "distance": distance, "accuracy": accuracy})
     return found
+
+
+def _shapes(block: Block) -> list[torch.Size]:
+    return [parameter.shape for parameter in block.parameters()]
 
 
 def _checked(model: nn.Module, names: Sequence[str]) -> dict[str, Block]:

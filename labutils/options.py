@@ -85,10 +85,12 @@ def _experiment_names(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Non
 
 
 def experiments_hint(_: str) -> str:
+    """The experiments that may be named."""
     from labutils.experiments import EXPERIMENTS
 
     return f"({', '.join(EXPERIMENTS)})"
 
 
 def data_hint(default: str) -> str:
+    """The data sets that may be named, and the default."""
     return f"({', '.join(DataName.__args__)}; default: {default})"

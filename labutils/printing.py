@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labutils.config import RunConfig
+from labutils.config import Config
 
 if TYPE_CHECKING:
     from labutils.runs import Run, Store
 
 
-def print_plan(
-    configs: Iterable[RunConfig], missing: Mapping[str, RunConfig], store: Store
-) -> None:
+def print_plan(configs: Iterable[Config], missing: Mapping[str, Config], store: Store) -> None:
+    """Every run, stored or missing, with the time that it will take."""
     from labutils.recipes import estimate_seconds
 
     rows = []
@@ -29,7 +28,7 @@ def print_plan(
 
 
 def print_estimate(
-    total: int, missing: Sequence[RunConfig], jobs: int | None, cluster: str | None
+    total: int, missing: Sequence[Config], jobs: int | None, cluster: str | None
 ) -> None:
     """How many runs are stored, how many are missing, and how long these will take."""
     line = f"{total - len(missing)} of {total} runs stored, {len(missing)} missing"
@@ -49,6 +48,7 @@ def print_estimate(
 
 
 def print_runs(found: Iterable[Run]) -> None:
+    """A line a run: how it ended, accuracies, time and size of the weights."""
     head = ("run", "status", "epochs", "val %", "test %", "time", "weights")
     rows = [
         (
@@ -99,11 +99,13 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def times(shape: Iterable[int]) -> str:
+def dimensions(shape: Iterable[int]) -> str:
+    """For example `3 x 32 x 32`."""
     return " x ".join(map(str, shape))
 
 
 def shortened(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and dots where there are more."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 

@@ -47,7 +47,8 @@ def network_name(config: RunConfig) -> str:
         return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
     if config.model in ("small-cnn", "cnn"):
         return FAMILIES[config.model]
-    return f"{FAMILIES[config.model]} {config.depth}, {kind}"
+    averaging = ", averaging head" if config.head == "fully-convolutional" else ""
+    return f"{FAMILIES[config.model]} {config.depth}, {kind}{averaging}"
 
 
 def family_name(config: RunConfig) -> str:

@@ -105,21 +105,57 @@ def test_quick_trains_what_is_missing_and_so_does_full_when_asked(
     assert load("rescue", where) == found and len(called) == 1
 
 
-def test_what_a_run_starts_from_is_trained_before_it_and_kept():
+def store_of(which, configs, keep="none"):
+    for config in configs:
+        Store.of(which).save(config, Outcome(torch.nn.Linear(1, 1), {}, {}), keep=keep)
+
+
+def test_what_a_run_starts_from_is_trained_before_it_and_kept(tmp_path):
     """Groups by which weights are stored, sources first, whatever is asked for the rest."""
-    detectors, sources = (configs(n, QUICK) for n in ("detector", "detector-classifier"))
-    assert experiments.stages(detectors, QUICK) == [("fp16", sources), ("fp16", detectors)]
-    plain = configs("rescue", QUICK)
-    assert experiments.stages([*detectors, *plain, *plain], QUICK, "none") == [
+    which = private(tmp_path, "quick")
+    detectors, sources = (configs(n, which) for n in ("detector", "detector-classifier"))
+    assert experiments.stages(detectors, which) == [("fp16", sources), ("fp16", detectors)]
+    both = [*sources, *detectors]
+    assert experiments.stages(both, which) == [("fp16", sources), ("fp16", detectors)]
+    plain = configs("rescue", which)
+    assert experiments.stages([*detectors, *plain, *plain], which, "none") == [
         ("fp16", sources),
         ("none", detectors + plain),
     ]
 
 
-def test_a_run_whose_weights_are_wanted_keeps_them_in_every_experiment():
-    groups = dict(experiments.stages(configs("resnet-depth", FULL), FULL))
-    assert groups["fp16"] == configs("lesions", FULL)
+def test_only_what_is_missing_is_trained_and_sources_only_of_that(tmp_path):
+    which = private(tmp_path, "quick")
+    detectors, sources = (configs(n, which) for n in ("detector", "detector-classifier"))
+    store_of(which, sources)  # without the weights that detectors start from
+    store_of(which, detectors[:1], keep="fp16")
+    assert experiments.stages(detectors, which) == [("fp16", sources), ("fp16", detectors[1:])]
+    store_of(which, detectors[1:], keep="fp16")
+    assert experiments.stages(detectors, which) == []
+
+
+def test_a_run_that_starts_from_an_unknown_one_is_named(tmp_path):
+    which = private(tmp_path, "quick")
+    lost = replace(configs("detector", which)[0], classifier="12345678")
+    with pytest.raises(KeyError, match=f"{lost.name} starts from 12345678"):
+        experiments.stages([lost], which)
+
+
+def test_a_run_whose_weights_are_wanted_keeps_them_in_every_experiment(tmp_path):
+    which = private(tmp_path, "full")
+    groups = dict(experiments.stages(configs("resnet-depth", which), which))
+    assert groups["fp16"] == configs("lesions", which)
     assert {c.depth for c in groups["fp16"]} == {44} and len(groups["none"]) == 10
+
+
+def test_tables_and_curves_do_without_weights(tmp_path):
+    which = private(tmp_path, "full")
+    wanted = configs("resnet-depth", which)
+    for config in wanted:
+        Store.of(which).save(config, fake_outcome(config))
+    assert [run.config for run in load("resnet-depth", which)] == wanted
+    with pytest.raises(MissingRuns, match="2 of the 2 runs of lesions .* or without their weights"):
+        load("lesions", which)
 
 
 def test_select(tmp_path):

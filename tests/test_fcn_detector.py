@@ -13,7 +13,7 @@ from labutils.fcn.detector import (
     suppress,
 )
 from labutils.fcn.networks import build_detector, classifier_config
-from labutils.fcn.windows import largest_difference, slide_classifier
+from labutils.fcn.windows import compare_with_windows, slide_classifier
 from labutils.models import build_model
 
 
@@ -121,15 +121,16 @@ def test_windows_one_by_one_and_the_sliding_network_agree(classifier):
     torch.testing.assert_close(windows[:, :, 2, 3], predict(classifier, crop))
 
 
-def test_the_largest_difference_is_that_of_the_probabilities(classifier):
+def test_the_difference_is_the_largest_between_two_probabilities(classifier):
     images = torch.randint(0, 256, (2, 1, 44, 52), dtype=torch.uint8)
     network = convolutionalize(classifier, (1, 28, 28))
-    assert largest_difference(classifier, network, images, 28) < 1e-5
+    found = compare_with_windows(classifier, network, images, 28)
+    assert found.map_size == (5, 7) and found.difference < 1e-5
     with torch.no_grad():
         network.head[-1].bias[3] += 1
     changed = network(images).softmax(1)[:, :, :5, :7]
     windows = slide_classifier(classifier, images, side=28, stride=4)
-    found = largest_difference(classifier, network, images, 28)
+    found = compare_with_windows(classifier, network, images, 28).difference
     assert found == pytest.approx((changed - windows).abs().max().item()) and found > 0.05
 
 

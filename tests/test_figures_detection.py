@@ -57,6 +57,12 @@ def test_boxes_lie_around_their_pixels():
     assert len(boxes_on(second)) == 1 and first.get_title() == "a"
 
 
+def test_a_map_without_detections_shows_the_canvas_alone():
+    probability = np.full((10, 20, 24), 0.1, np.float32)
+    ax = detection.dense_map(np.zeros((20, 24), np.uint8), probability).axes[0]
+    assert ax.get_title() == "canvas" and not boxes_on(ax)
+
+
 @pytest.mark.parametrize("classes", [10, 11])
 def test_every_class_has_its_map(classes):
     probability = np.zeros((classes, 20, 24), np.float32)
@@ -132,7 +138,7 @@ def test_failures_show_what_is_there_and_what_was_read(canvases):
     ]
     failures = {"share": 0.125, "examples": examples}
     fig = detection.failure_sheet({"one digit": (canvases, failures)})
-    assert fig.subfigs[0].get_suptitle() == "one digit: 12.5% of canvases"
+    assert fig.subfigs[0].get_suptitle() == "one digit: 12.50 % of canvases"
     first, second = fig.axes[:2]
     assert first.get_title() == f"{''.join(map(str, there))}, read 3"
     assert [box[-1] for box in boxes_on(first)] == ["--"] * len(there) + ["-"]

@@ -48,7 +48,7 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "window-classifier": set(),
         "detector-classifier": {"seed"},
         "detector": {"head", "seed", "classifier"},  # each starts from the classifier of its seed
-        "detector-no-background": {"head"},
+        "detector-no-background": set(),
         "rescue": {"learning_rate", "data", "depth"},  # each set at its own depth
         "best-mlp": {"data", "seed", "epochs", "flip"},  # digits are not mirrored
     }

@@ -134,7 +134,6 @@ def test_swaps_are_those_of_one_stage(batch):
         with swapped(model, pair["first"], pair["second"]):
             assert pair["accuracy"] == evaluate(model, *batch).accuracy
     assert [pair["distance"] for pair in found] == [1, 2, 1, 1, 1]
-    assert swaps(model, *batch, most=2) == found[:2]
 
 
 def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path, monkeypatch):

@@ -61,3 +61,4 @@ def test_a_family_is_named_with_its_head_where_that_is_another():
     averaging = replace(flatten, head="fully-convolutional")
     assert summaries.family_name(flatten) == "ConvNet"
     assert summaries.family_name(averaging) == "ConvNet with averaging head"
+    assert summaries.network_name(averaging) == "ConvNet 4, plain, averaging head"

@@ -8,6 +8,7 @@ from labutils import experiments, tables
 from labutils.config import RunConfig
 from labutils.profiles import Profile
 from labutils.runs import Store
+from labutils.tables import readme
 
 
 def test_depth_table_has_a_row_a_depth_and_no_residual_at_two(tmp_path):
@@ -129,6 +130,18 @@ def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):
     assert list(frame["test accuracy"]) == ["80.00 %", "90.00 %", "50.00 %", "85.00 ± 7.07 %"]
     small = fake_runs(tmp_path, [replace(base, small_epochs=10, small_size=16)])
     assert runs_cost(small) == pytest.approx(runs_cost(runs[:1]) / 4)
+
+
+def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch):
+    which = Profile("full", tmp_path / "runs", tmp_path / "scratch", tmp_path / "images")
+    monkeypatch.setattr(readme, "profile", lambda name: which)
+    for name in ("strong", "strong-plain"):
+        for config in experiments.configs(name, which):
+            Store.of(which).save(config, fake_outcome(config), keep="fp16")
+    rows = tables.report("strong").splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        *["residual"] * 3, "plain twin", "residual, mean"
+    ]  # fmt: skip
 
 
 def test_headline_has_ten_lines_from_stored_runs(tmp_path):

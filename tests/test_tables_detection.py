@@ -42,9 +42,8 @@ def test_a_row_a_size_of_image():
     network = convolutionalize(classifier, (1, 28, 28))
     batches = [torch.randint(0, 256, (2, 1, *size), dtype=torch.uint8) for size in SIZES]
     frame = tables.conversion_table(classifier, network, *batches)
-    assert list(frame["image"]) == ["28 x 28", "64 x 52"] and list(frame["map"]) == [
-        "1 x 1", "10 x 7"
-    ]  # fmt: skip
+    assert list(frame["image (width x height)"]) == ["28 x 28", "52 x 64"]
+    assert list(frame["map"]) == ["1 x 1", "7 x 10"]
     assert set(frame["receptive field of a cell"]) == {"26 px"}
     assert all(float(value) < 1e-5 for value in frame["largest difference in probability"])
 
@@ -106,6 +105,21 @@ def test_tables_of_the_readme_take_the_detectors_that_they_speak_of(detectors, m
     asked = []
     monkeypatch.setattr(readme, "load", lambda name, which: asked.append(name) or detectors)
     monkeypatch.setattr(detection, "scores", measured)
-    assert "72.00" not in tables.report("detector-dense").splitlines()[2]
-    assert "71.00" in tables.report("detector-conditions")
-    assert asked == ["detector", "detector"]
+    measured_runs = []
+
+    def alarms(run):
+        measured_runs.append(run)
+        return dict.fromkeys(KINDS, 0.0)
+
+    monkeypatch.setattr(detection, "alarms", alarms)
+    ways = [row.split("|")[2] for row in tables.report("detector-dense").splitlines()[2:]]
+    assert [way.split("\N{NO-BREAK SPACE}")[0].strip() for way in ways] == [
+        "51.00",
+        "61.00",
+        "71.00",
+    ]
+    first = tables.report("detector-conditions").splitlines()[2]
+    assert first.startswith("| one digit | 71.00")
+    tables.report("detector-alarms")
+    assert measured_runs == [run for run in detectors if run.config.head == "deconvolution"]
+    assert asked == ["detector"] * 3

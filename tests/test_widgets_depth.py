@@ -99,6 +99,15 @@ def test_each_family_is_named_and_knows_its_experiment(model, depth, title, tmp_
     assert f"python -m labutils sweep {model}-depth" in text(shown)
 
 
+def test_another_head_has_an_experiment_of_its_own(tmp_path, shown):
+    config = RunConfig(data="cifar10", model="convnet", depth=4, head="fully-convolutional")
+    explorer = DepthExplorer(fake_runs(tmp_path, [config]))
+    assert explorer.grid.options == ("ConvNet with averaging head, CIFAR-10",)
+    shown.clear()
+    explorer.residual.value = True
+    assert "python -m labutils sweep convnet-head" in text(shown)
+
+
 def test_labels_explain_themselves(grids, shown):
     explorer = DepthExplorer(*grids)
     assert explorer.depth.description == "Depth (weight layers)"

@@ -36,9 +36,9 @@ class FCNConfig(FitConfig):
     model: Literal["small-cnn", "cnn"] = "cnn"
     """The classifier's family; small-cnn is without padding here, cnn with batch norm."""
     width: int = 32
-    """Filters of the first convolution: those of the classifier."""
+    """Filters of the first convolution, as of the classifier, and of learned upsampling."""
     head: Literal["sliding", "deconvolution"] = "sliding"
-    """The classifier's own, its coarse map upsampled, or learned upsampling instead."""
+    """The classifier's own, its coarse map interpolated, or that and details that are learned."""
     background: bool = True
     """An eleventh class where no digit is; without it the digit labels its whole canvas."""
     background_weight: float = 1.0

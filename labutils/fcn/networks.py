@@ -52,12 +52,20 @@ class DenseNetwork(nn.Module):
 class LearnedUpsampling(nn.Module):
     """Scores of a coarse map, interpolated, and details that transposed convolutions add.
 
-    These double the map until there is a cell for each pixel, as in a decoder. The last begins at
-    zero, so that the first answers are those of the coarse map and training only adds to them.
+    These double the map until there is a cell for each pixel. The last begins at zero, so that the
+    first answers are those of the coarse map and training only adds to them.
+
+    Source: after Long, Shelhamer and Darrell 2015, section 3.3, whose learned upsampling begins as
+    interpolation; that the details are a branch of their own is ours.
+
+    Raises:
+        ValueError: the stride is no power of two.
     """
 
     def __init__(self, scores: nn.Conv2d, width: int, stride: int) -> None:
         super().__init__()
+        if stride < 2 or stride & (stride - 1):
+            raise ValueError(f"stride {stride} is no power of two: the map cannot be doubled to it")
         self.scores = scores
         self.interpolate = _interpolation(stride)
         doublings = round(math.log2(stride))

@@ -1,12 +1,12 @@
 """What the report measures of a stored detector: one condition, one kind of canvas, a number each.
 
-Canvases are drawn from seeds of their own, from validation or from test digits; results are stored
-beside the run.
+Canvases are drawn from seeds of their own: with validation digits for thresholds, with training
+digits for what a network has learnt to answer, else with test digits. Results are stored beside the
+run.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +32,14 @@ from labutils.fcn.measures import (
 from labutils.fcn.networks import DenseNetwork, dilated, load_detector
 from labutils.fcn.training import draw_for
 from labutils.runs import Run, load_or_measure
+from labutils.storage import with_nan
 
 COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
 FAILURES = 18  # kept of each condition
 SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
-VALIDATION_SEED, CLUTTER_SEED = 4_000_001, 4_000_002  # no seed of a training's canvases
+# no seed of a training's canvases
+VALIDATION_SEED, CLUTTER_SEED, TRAINING_SEED = 4_000_001, 4_000_002, 4_000_003
+CLUTTER_SIZE = (64, 64)
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,13 @@ def validation_threshold(run: Run, *, dilate: bool = False) -> float:
     Args:
         dilate: for the dilated network, which has a cell for each pixel.
     """
-    arguments = {"count": COUNT, "seed": VALIDATION_SEED, "dilated": dilate}
+    arguments = {"count": _count(run, "val"), "seed": VALIDATION_SEED, "dilated": dilate}
     return load_or_measure(run, "threshold", arguments, lambda: _threshold(run, dilate))
 
 
 def _threshold(run: Run, dilate: bool) -> float:
     digits = data.load(run.config.data).val
-    canvases = draw_for(run.config, digits, _count(digits), VALIDATION_SEED)
+    canvases = draw_for(run.config, digits, _count(run, "val"), VALIDATION_SEED)
     network, execution = _ready(run, dilate)
     return best_threshold(detect(network, canvases.images, execution), canvases)
 
@@ -92,23 +95,28 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
         `ap_half` (average precision at IoU 0.5), `ap_mean` (over 0.5:0.95), `precision` (nan
         where nothing is detected), `recall`, and for canvases of one digit `pointing`.
     """
-    arguments = {"options": condition.options, "count": COUNT, "dilated": dilate}
+    threshold = validation_threshold(run, dilate=dilate)
+    arguments = _drawn(run, condition) | {"dilated": dilate, "threshold": threshold}
     stored = load_or_measure(
-        run, "detection", arguments, lambda: _scores(run, _test_canvases(run, condition), dilate)
+        run, "detection", arguments, lambda: _scores(run, condition, dilate, threshold)
     )
-    return {name: math.nan if value is None else value for name, value in stored.items()}
+    return with_nan(stored)
 
 
 def canvases_of(condition: Condition, digits: Split, count: int | None = None) -> Canvases:
-    """Canvases of a condition; by default as many as are measured."""
-    return draw_canvases(digits, count or _count(digits), **condition.options)
+    """Canvases of a condition; by default those that are measured, as many as there are.
+
+    Another `count` draws other canvases.
+    """
+    return draw_canvases(digits, count or _at_most(len(digits)), **condition.options)
 
 
-def _scores(run: Run, canvases: Canvases, dilate: bool) -> dict[str, float]:
+def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> dict[str, float]:
     network, execution = _ready(run, dilate)
+    canvases = _test_canvases(run, condition)
     probability = pixel_probabilities(network, canvases.images, execution)
     found = [find_digits(one) for one in probability]
-    boxes = box_scores(found, canvases, validation_threshold(run, dilate=dilate))
+    boxes = box_scores(found, canvases, threshold)
     precision = average_precision(found, canvases)
     accuracy, mean_iou = pixel_scores(probability, canvases)
     result = {
@@ -130,10 +138,11 @@ def failures(run: Run, condition: Condition) -> dict[str, Any]:
 
     Returns:
         `share` of canvases, in [0, 1], and of the first `FAILURES` of them a list `examples`, each
-        with the `index` of the canvas and the `boxes`, `labels` and `scores` found on it.
+        with the `index` of the canvas among those of `canvases_of`, and the `boxes`, `labels` and
+        `scores` found on it.
     """
     threshold = validation_threshold(run)
-    arguments = {"options": condition.options, "count": COUNT, "threshold": threshold}
+    arguments = _drawn(run, condition) | {"threshold": threshold, "most": FAILURES}
     return load_or_measure(run, "failures", arguments, lambda: _failures(run, condition, threshold))
 
 
@@ -155,9 +164,19 @@ def _failures(run: Run, condition: Condition, threshold: float) -> dict[str, Any
 
 
 def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list[float]]:
-    """Distances from the centre of the one digit, and the share of pixels there that name it."""
-    arguments = {"options": condition.options, "count": COUNT}
-    stored = load_or_measure(run, "distance", arguments, lambda: _by_distance(run, condition))
+    """Distances from the centre of the one digit, and the share of pixels there that name it.
+
+    Returns:
+        Distances in pixels, and shares in [0, 1].
+
+    Raises:
+        ValueError: canvases of the condition may have several digits.
+    """
+    if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
+        raise ValueError(f"{condition.name!r} may have several digits: take one with one")
+    stored = load_or_measure(
+        run, "distance", _drawn(run, condition), lambda: _by_distance(run, condition)
+    )
     return stored["distances"], stored["shares"]
 
 
@@ -172,22 +191,24 @@ def _by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
 def answers_on_black(run: Run) -> dict[str, Any]:
     """What a network without a background class answers where it sees nothing, and why.
 
-    A pixel is blind if the digit on its canvas changes none of its scores: they are those of a
-    canvas without digit. Canvases are drawn as in training, with training digits.
+    A pixel is blind if the digit on its canvas changes none of its probabilities by `SAME` or
+    more: they are those of a canvas without digit. Canvases are drawn as in training, with
+    training digits.
 
     Returns:
         `blind`: share of pixels that are. Of the ten classes: `probability`, the mean over blind
         pixels of what the network answers; `digits`, their shares among the training digits; and
         `labels`, their shares among the labels of blind pixels (nan where none is blind).
     """
-    arguments = {"count": COUNT, "seed": VALIDATION_SEED}
-    return load_or_measure(run, "black", arguments, lambda: _on_black(run))
+    arguments = {"count": _count(run, "train"), "seed": TRAINING_SEED, "same": SAME}
+    return with_nan(load_or_measure(run, "black", arguments, lambda: _on_black(run)))
 
 
 def _on_black(run: Run) -> dict[str, Any]:
-    network, execution = _ready(run, dilate=False)
+    # fp32: a rounding of bf16 could pass for an effect of the digit
+    network, execution = _ready(run, dilate=False, precision="fp32")
     digits = data.load(run.config.data).train
-    canvases = draw_for(run.config, digits, _count(digits), VALIDATION_SEED)
+    canvases = draw_for(run.config, digits, _count(run, "train"), TRAINING_SEED)
     empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
     probability = pixel_probabilities(network, canvases.images, execution)
     blind = ((probability - empty).abs() < SAME).all(1)
@@ -207,30 +228,47 @@ def _on_black(run: Run) -> dict[str, Any]:
 def alarms(run: Run) -> dict[str, float]:
     """Share of digit-free canvases of each kind of clutter with a detection, in [0, 1]."""
     threshold = validation_threshold(run)
-    arguments = {"count": COUNT, "seed": CLUTTER_SEED, "threshold": threshold}
+    arguments = {
+        "count": _count(run, "test"),  # as of a condition
+        "seed": CLUTTER_SEED,
+        "size": list(CLUTTER_SIZE),
+        "threshold": threshold,
+    }
     return load_or_measure(run, "alarms", arguments, lambda: _alarms(run, threshold))
 
 
 def _alarms(run: Run, threshold: float) -> dict[str, float]:
     network, execution = _ready(run, dilate=False)
-    shares, count = {}, _count(data.load(run.config.data).test)
+    shares = {}
     for kind in KINDS:
-        images = draw_clutter(kind, count, (64, 64), seed=CLUTTER_SEED)
+        images = draw_clutter(kind, _count(run, "test"), CLUTTER_SIZE, seed=CLUTTER_SEED)
         shares[kind] = false_alarms(detect(network, images, execution), threshold)
     return shares
 
 
-def _count(digits: Split) -> int:
-    return min(COUNT, len(digits) // 4)
+def _count(run: Run, split: str) -> int:
+    """How many canvases are drawn with the digits of a split: known without loading them."""
+    spec = data.SPECS[run.config.data]
+    val = round(spec.train * data.VALIDATION_SHARE)
+    return _at_most({"train": spec.train - val, "val": val, "test": spec.test}[split])
+
+
+def _at_most(digits: int) -> int:
+    return min(COUNT, digits // 4)
+
+
+def _drawn(run: Run, condition: Condition) -> dict[str, Any]:
+    """All that decides which canvases of a condition are measured."""
+    return {"options": condition.options, "count": _count(run, "test")}
 
 
 def _test_canvases(run: Run, condition: Condition) -> Canvases:
     return canvases_of(condition, data.load(run.config.data).test)
 
 
-def _ready(run: Run, dilate: bool) -> tuple[DenseNetwork, Execution]:
+def _ready(run: Run, dilate: bool, precision: str | None = None) -> tuple[DenseNetwork, Execution]:
     """The network where it is computed, and how."""
     network = load_detector(run)
     network = dilated(network) if dilate else network
-    execution = execution_for(network, run.config.precision)
+    execution = execution_for(network, precision or run.config.precision)
     return network.to(execution.device), execution

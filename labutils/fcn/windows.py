@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import torch
+from typing import NamedTuple
+
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from labutils.evaluation import predict
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
-from labutils.models import Classifier, eval_mode
+from labutils.models import Classifier
 
 
-def largest_difference(
+class Agreement(NamedTuple):
+    """Rows and columns of a map, and how far its probabilities are from those of windows."""
+
+    map_size: tuple[int, int]
+    difference: float
+
+
+def compare_with_windows(
     classifier: Classifier,
     network: FullyConvolutional,
     images: Shaped[Tensor, "n channels height width"],
     side: int,
-) -> float:
-    """Between the probabilities in a map and the classifier's own for the window of each cell.
+) -> Agreement:
+    """The map of a sliding classifier beside the classifier's own answers to the windows.
 
     Args:
         network: the classifier, made fully convolutional.
         side: of the windows, the size of image that the classifier was built for.
+
+    Returns:
+        The map's size, and the largest difference between two probabilities, in [0, 1].
+
+    Raises:
+        ValueError: the images are smaller than a window.
     """
     stride = receptive_field(network).stride
     windows = slide_classifier(classifier, images, side=side, stride=stride)
-    with torch.no_grad(), eval_mode(network):
-        cells = network(images).softmax(1)
+    cells = predict(network, images)
     rows, columns = windows.shape[2:]
-    return (cells[..., :rows, :columns] - windows).abs().max().item()
+    difference = (cells[..., :rows, :columns] - windows).abs().max().item()
+    return Agreement(tuple(cells.shape[2:]), difference)
 
 
 def slide_classifier(

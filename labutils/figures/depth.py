@@ -26,7 +26,7 @@ from labutils.figures.axes import (
     title_of,
 )
 from labutils.runs import Run
-from labutils.summaries import FAMILIES, TITLES
+from labutils.summaries import TITLES, family_name
 
 
 @plt.rc_context(STYLE)
@@ -90,7 +90,7 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
             draw_points(
                 ax, by_depth(chosen, lambda r: r.metrics["test_accuracy"]), color, shift, kind
             )
-        family = FAMILIES[runs[0].config.model]
+        family = family_name(runs[0].config)
         title = f"{family}, {TITLES[runs[0].config.data]}" if one_set else title_of(runs)
         ax.set(title=title, xlabel="depth (weight layers)")
         percent_axis(ax, "test accuracy" if ax is axes[0] or not one_set else "")

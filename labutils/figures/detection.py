@@ -16,6 +16,7 @@ from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detector import Detections
 from labutils.figures.axes import STYLE, draw_line, legend, log_axis, make_axes, percent_axis
 from labutils.runs import Run
+from labutils.summaries import percent
 
 DIGIT_COLORS = np.array(sns.color_palette("tab10", 10))
 IMAGE_STYLE = STYLE | {"axes.grid": False}
@@ -116,15 +117,15 @@ def failure_sheet(
     """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
 
     Args:
-        kinds: by title, canvases and what `fcn.report.failures` returns for them.
+        kinds: by title, what `fcn.report.canvases_of` and `fcn.report.failures` return.
     """
     fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
     for panel, (title, (canvases, failures)) in zip(
         fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
     ):
-        panel.suptitle(f"{title}: {failures['share']:.1%} of canvases", fontsize=9)
+        panel.suptitle(f"{title}: {percent(failures['share'])} of canvases", fontsize=9)
         examples = failures["examples"][:columns]
-        axes = panel.subplots(1, columns)
+        axes = panel.subplots(1, columns, squeeze=False)[0]
         for ax in axes:
             ax.axis("off")
         for ax, example in zip(axes, examples, strict=False):
@@ -133,7 +134,7 @@ def failure_sheet(
             found = Detections.of(example["boxes"], example["labels"], example["scores"])
             _draw_canvas(ax, canvases.images[index, 0].numpy(), found, canvases.boxes[index][there])
             truth = "".join(str(label) for label in canvases.labels[index][there].tolist())
-            ax.set_title(f"{truth}, read {found.text or 'nothing'}", fontsize=8)
+            ax.set_title(f"{truth or 'none'}, read {found.text or 'nothing'}", fontsize=8)
     return fig
 
 

@@ -199,9 +199,9 @@ def ablation(*grids: Sequence[Run]) -> Figure:
 def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     """What blocks are worth to trained networks, a row a pair: accuracy without training again.
 
-    Left, one block deleted, by its place; in the middle, more and more blocks in random orders
-    (thin) and their mean; right, two blocks swapped, by the distance between them (points) and the
-    mean at each distance. Grey, the accuracy of the whole networks.
+    Left, one block deleted, first to last of those that can be; in the middle, more and more
+    blocks in random orders (thin) and their mean; right, two blocks swapped, by the distance
+    between them (points) and the mean at each distance. Grey, the accuracy of the whole networks.
 
     Args:
         panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
@@ -223,7 +223,11 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
                 ax.axhline(curves[0, 0], color="gray", lw=0.8, ls=":")
         percent_axis(row[0], f"{title}\naccuracy")
         row[1].legend()
-        names = ("deleted block", "number of deleted blocks", "distance of two swapped blocks")
+        names = (
+            "deleted block, of those that can be",
+            "number of deleted blocks",
+            "distance of two swapped blocks",
+        )
         for ax, name in zip(row, names, strict=True):
             ax.set(xlabel=name, ylim=(0, 1))
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -20,6 +20,7 @@ def pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = (0,)) -
 
 
 def seeds_of(which: Profile) -> range:
+    """Three seeds; one in the quick profile."""
     return range(1 if which.quick else 3)
 
 
@@ -37,5 +38,6 @@ def conv_training(which: Profile, epochs: int) -> RunConfig:
 
 
 def convnet_base(which: Profile) -> RunConfig:
+    """The ConvNet of sections 1.3 and after, of depth 10, plain."""
     base, width = conv_training(which, epochs=8), 8 if which.quick else 32
     return replace(base, model="convnet", depth=10, width=width, stem_stride=2)

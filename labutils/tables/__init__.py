@@ -21,17 +21,17 @@ from labutils.tables.readme import benchmarks, headline, report
 from labutils.tables.rendering import markdown, show
 
 __all__ = [
-    "detector_table",
-    "dense_table",
-    "condition_table",
-    "conversion_table",
-    "black_table",
-    "alarm_table",
     "ablation_table",
+    "alarm_table",
     "augmentation_table",
     "benchmarks",
+    "black_table",
     "block_table",
+    "condition_table",
+    "conversion_table",
+    "dense_table",
     "depth_table",
+    "detector_table",
     "head_table",
     "headline",
     "markdown",

@@ -11,7 +11,7 @@ from torch import Tensor
 from labutils.experiments import select
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
 from labutils.fcn.report import CONDITIONS, alarms, answers_on_black, scores
-from labutils.fcn.windows import largest_difference
+from labutils.fcn.windows import compare_with_windows
 from labutils.models import Classifier
 from labutils.runs import Run
 from labutils.summaries import accuracy, spread
@@ -42,12 +42,11 @@ def conversion_table(
     side, geometry = batches[0].shape[2], receptive_field(network)
     rows = []
     for images in batches:
-        difference = largest_difference(classifier, network, images, side)
-        cells = network(images[:1]).shape[2:]
+        cells, difference = compare_with_windows(classifier, network, images, side)
         rows.append(
             {
-                "image": " x ".join(map(str, images.shape[2:])),
-                "map": " x ".join(map(str, cells)),
+                "image (width x height)": f"{images.shape[3]} x {images.shape[2]}",
+                "map": f"{cells[1]} x {cells[0]}",
                 "receptive field of a cell": f"{geometry.size} px",
                 "between cells": f"{geometry.stride} px",
                 "largest difference in probability": f"{difference:.0e}",

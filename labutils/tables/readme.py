@@ -43,7 +43,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "augmentation": augmentation_table,
     "schedule": schedule_table,
     "mnist-cnn": side_table,
-    "strong-plain": strong_table,
+    "strong": strong_table,
     "ablation-mnist": ablation_table,
     "ablation-cifar10": ablation_table,
     "ablation-rates": rate_table,
@@ -51,17 +51,24 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "detector-dense": dense_table,
     "detector-conditions": lambda runs: condition_table(select(runs, head="deconvolution")),
     "detector-alarms": lambda runs: alarm_table(select(runs, head="deconvolution")),
-    "detector-no-background": lambda runs: black_table(select(runs, head="sliding")[0]),
+    "detector-no-background": lambda runs: black_table(runs[0]),
 }
-# Tables of an experiment beside the one that bears its name.
-ALSO_OF = dict.fromkeys(("detector-dense", "detector-conditions", "detector-alarms"), "detector")
+# Whose runs a table shows, where these are not those of one experiment of the same name.
+RUNS_OF: dict[str, tuple[str, ...]] = {
+    "strong": ("strong", "strong-plain"),
+    "detector-dense": ("detector",),
+    "detector-conditions": ("detector",),
+    "detector-alarms": ("detector",),
+}
 
 
 def report(name: str) -> str:
     """A Markdown table of a stored experiment, as README.md shows it: one of `REPORT`."""
-    which, experiment = profile("full"), ALSO_OF.get(name, name)
-    runs = baselines(experiment, which) if experiment in BASELINES else []
-    return markdown(REPORT[name](runs + load(experiment, which)))
+    which = profile("full")
+    runs = baselines(name, which) if name in BASELINES else []
+    for experiment in RUNS_OF.get(name, (name,)):
+        runs += load(experiment, which)
+    return markdown(REPORT[name](runs))
 
 
 def headline(which: Profile | None = None) -> pd.DataFrame:

@@ -85,9 +85,10 @@ class DepthExplorer(ipywidgets.VBox):
         config = self.grids[grid][0].config
         meant = {stand_in: name for name, stand_in in STAND_INS.items()}.get(config.data)
         name = meant or config.data if config.model == "mlp" else config.model
+        name += "-head" if config.head == "fully-convolutional" else "-depth"
         return (
             f"<p>No {kind} run of depth {depth} of {grid} is stored: <code>"
-            f"{'LAB_PROFILE=quick ' if meant else ''}python -m labutils sweep {name}-depth"
+            f"{'LAB_PROFILE=quick ' if meant else ''}python -m labutils sweep {name}"
             "</code> trains it.</p>"
         )
 
