@@ -31,7 +31,7 @@ def conv_training(which: Profile, epochs: int) -> RunConfig:
         schedule="one-cycle",
         flip=True,
         crop_padding=4,
-        batch_size=32 if which.quick else 128,
+        batch_size=100 if which.quick else 128,
         epochs=2 if which.quick else epochs,
         precision="bf16",
     )
