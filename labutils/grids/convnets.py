@@ -69,7 +69,7 @@ def schedule_grid(which: Profile) -> list[RunConfig]:
 def mnist_cnn_grid(which: Profile) -> list[RunConfig]:
     """Section 1.4: an MLP and two CNNs on MNIST under one protocol."""
     base = replace(conv_training(which, epochs=8), data=which.data("mnist"), flip=False)
-    base = replace(base, crop_padding=2)
+    base = replace(base, crop_padding=2, batch_size=32 if which.quick else 128)
     networks = _shallow_networks(base, which, cnn_width=8 if which.quick else 32)
     return [replace(network, seed=seed) for seed in seeds_of(which) for network in networks]
 
