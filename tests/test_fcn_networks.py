@@ -103,6 +103,18 @@ def test_learned_upsampling_begins_as_interpolation_of_the_coarse_map():
     assert networks[1].upsample.details[-1].weight.grad.abs().sum() > 0  # and can leave it
 
 
+def test_a_cnn_sees_the_canvas_alone_and_has_a_cell_for_each_stride():
+    network = build_detector(FCNConfig(width=4)).eval()
+    seen = []
+    network.network.register_forward_hook(
+        lambda module, inputs, output: seen.append((inputs, output))
+    )
+    network(torch.zeros(1, 1, 64, 40, dtype=torch.uint8))
+    ((inputs,), output) = seen[0]
+    assert inputs.shape[2:] == (64, 40) and output.shape[2:] == (8, 5)
+    assert network.geometry.offset == (network.geometry.stride - 1) / 2
+
+
 def test_a_deconvolution_head_is_not_dilated():
     with pytest.raises(ValueError, match="cell for each pixel already"):
         dilated(build_detector(FCNConfig(model="small-cnn", width=4, head="deconvolution")))

@@ -131,6 +131,9 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         classifier = build_model(classifier_config(config), (channels, height, width), spec.classes)
     network = convolutionalize(classifier, (channels, height, width))
     *hidden, last = network.head
+    if config.model == "cnn":  # as its convolutions do; a frame around the image costs half more
+        window = hidden[0].kernel_size
+        hidden[0].padding = (window[0] // 2, window[1] // 2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.head == "sliding":
