@@ -168,7 +168,11 @@ def baselines(name: str, which: Profile | None = None) -> list[Run]:
         compared = {field: getattr(config, field) for field in fields}
         return any(replace(own, **compared) == config for own in wanted)
 
-    return [run for other in others for run in load(other, which) if has_partner(run.config)]
+    found = []
+    for other in others:
+        partners = [config for config in configs(other, which) if has_partner(config)]
+        found += _load(other, partners, which, train_missing=False)
+    return found
 
 
 def select(runs: Iterable[Run], **fields: object) -> list[Run]:

@@ -99,9 +99,13 @@ def test_augmentation_and_schedule_are_paired_by_seed(tmp_path):
     assert list(frame["images"]) == ["as they are", "mirrored and shifted"]
     assert list(frame["points gained"]) == ["-", "15.00 ± 7.07"]
     assert list(frame["test accuracy"]) == ["30.00 ± 28.28 %", "45.00 ± 21.21 %"]
-    frame = tables.schedule_table([r for r in runs if r.config.flip])
+    scheduled = [r for r in runs if r.config.flip]
+    for run in scheduled:
+        run.history["val_accuracy"] = [0.2, 0.7 + 0.1 * run.config.seed, 0.3]
+    frame = tables.schedule_table(scheduled)
     assert list(frame["learning rate"]) == ["constant", "one-cycle"]
     assert list(frame["points gained"]) == ["-", "15.00 ± 7.07"]
+    assert list(frame["val accuracy, best epoch"]) == ["75.00 ± 7.07 %"] * 2
 
 
 def test_head_table_sets_the_heads_beside_one_another(tmp_path):
