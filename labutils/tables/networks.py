@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from labutils.costs import inference_cost, training_cost
@@ -45,16 +46,17 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for chosen in by_network(runs):
         config, metrics = chosen[0].config, [run.metrics for run in chosen]
+        minutes = [m["seconds"] * m["hardware"]["threads"] / 60 for m in metrics]
         rows.append(
             {
                 "network": network_name(config),
-                "layers": config.depth,
                 "parameters": f"{metrics[0]['parameters']:,}",
                 "multiply-adds": millions(inference_cost(config)),
-                "minutes": spread([m["seconds"] / 60 for m in metrics], 1),
-                "val loss": spread([m["val_loss"] for m in metrics], 3),
+                # means alone: a page cuts off what is wider
+                "core-minutes": f"{np.mean(minutes):.1f}",
+                "val loss": f"{np.mean([m['val_loss'] for m in metrics]):.3f}",
                 "val accuracy": accuracy(chosen, "val_accuracy"),
-                "test loss": spread([m["test_loss"] for m in metrics], 3),
+                "test loss": f"{np.mean([m['test_loss'] for m in metrics]):.3f}",
                 "test accuracy": accuracy(chosen),
             }
         )
@@ -120,10 +122,9 @@ def _factor_table(
         chosen = select(runs, **fields)
         rows.append(
             {
-                "network": network_name(chosen[0].config),
                 name: value,
                 "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
-                "val loss": spread([run.metrics["val_loss"] for run in chosen], 3),
+                "val loss": f"{np.mean([run.metrics['val_loss'] for run in chosen]):.3f}",
                 "val accuracy": accuracy(chosen, "val_accuracy"),
                 "test accuracy": accuracy(chosen),
                 "points gained": "-" if chosen == first else paired_difference(first, chosen),
