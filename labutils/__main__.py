@@ -35,6 +35,7 @@ from labutils.printing import (
 from labutils.profiles import profile
 
 # torch takes seconds to import: what needs it is imported once the arguments are known to be good.
+
 PROG = "python -m labutils"
 Keep = Literal["none", "fp32", "fp16"]
 LoggerName = Literal[LOGGERS]

@@ -96,6 +96,7 @@ def predict(
     model: nn.Module,
     images: Shaped[Tensor, "n channels height width"],
     execution: Execution | None = None,
+    batch_size: int = EVALUATION_BATCH,
 ) -> Float[Tensor, "n classes *map"]:
     """Probability of each class for each image, or each cell of its map, on the CPU.
 
@@ -104,7 +105,7 @@ def predict(
     execution = execution or execution_for(model, device=next(model.parameters()).device)
     parts = []
     with eval_mode(model), execution.autocast():
-        for batch in images.split(EVALUATION_BATCH):
+        for batch in images.split(batch_size):
             parts.append(model(execution.place(batch)).float().softmax(1).cpu())
     return torch.cat(parts)
 

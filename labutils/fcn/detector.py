@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from labutils.evaluation import Execution, execution_for
+from labutils.evaluation import Execution, predict
 from labutils.fcn.canvases import BACKGROUND
 from labutils.fcn.networks import DenseNetwork
-from labutils.models import eval_mode
 
 BATCH = 50  # canvases at a time
 
@@ -64,19 +63,13 @@ class Detections:
         return Detections(self.boxes[chosen], self.labels[chosen], self.scores[chosen])
 
 
-@torch.no_grad()
 def pixel_probabilities(
     network: DenseNetwork,
     images: Shaped[Tensor, "n 1 height width"],
     execution: Execution | None = None,
 ) -> Float[Tensor, "n classes height width"]:
     """Probability of each class for each pixel, in eval mode, on the CPU."""
-    execution = execution or execution_for(network, device=next(network.parameters()).device)
-    parts = []
-    with eval_mode(network), execution.autocast():
-        for batch in images.split(BATCH):
-            parts.append(network(execution.place(batch)).float().softmax(1).cpu())
-    return torch.cat(parts)
+    return predict(network, images, execution, BATCH)
 
 
 def find_digits(

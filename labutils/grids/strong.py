@@ -29,9 +29,9 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         alternating_flip=True,
         crop_padding=4,
         cutout=12,
-        batch_size=100 if which.quick else 500,
-        epochs=4 if which.quick else 48,
-        small_epochs=3 if which.quick else 32,
+        batch_size=100 if which.quick else 1000,
+        epochs=4 if which.quick else 36,
+        small_epochs=3 if which.quick else 16,
         small_size=24,
         precision="bf16",
     )
