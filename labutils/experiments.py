@@ -10,6 +10,7 @@ from labutils.config import Config, RunConfig
 from labutils.profiles import Profile, profile
 from labutils.recipes import estimate_seconds
 from labutils.runs import Keep, MissingRuns, Run, Store
+from labutils.summaries import learned
 from labutils.sweep import run_sweep
 
 EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
@@ -20,6 +21,7 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "mnist-blocks": grids.block_grid,
     "best-mlp": grids.best_mlp_grid,
     "convnet-depth": grids.convnet_grid,
+    "mlp-like-convnet": grids.mlp_like_convnet_grid,
     "convnet-head": grids.head_grid,
     "resnet-depth": grids.resnet_grid,
     "lesions": grids.lesion_pair,
@@ -187,12 +189,10 @@ def select(runs: Iterable[Run], **fields: object) -> list[Run]:
 def stall_depth(runs: Iterable[Run]) -> int | None:
     """The shallowest depth at which no plain network learns, or None where all learn.
 
-    Not learning: in the end a share of training images right that is below twice chance.
+    `summaries.learned` says what learning means.
     """
     plain = [run for run in runs if not run.config.residual]
-    chance = 0.1  # every set of the depth grids has ten classes
     for depth in sorted({run.config.depth for run in plain}):
-        final = [run.history["train_accuracy"][-1] for run in select(plain, depth=depth)]
-        if max(final) < 2 * chance:
+        if not any(learned(run) for run in select(plain, depth=depth)):
             return depth
     return None

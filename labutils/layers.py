@@ -104,8 +104,8 @@ class Shortcut(nn.Module):
 class Block(nn.Module):
     """Weight, norm, ReLU, weight, norm, then the skip if `residual`, then ReLU (or `activation`).
 
-    With the skip it is the identity at zero weights for inputs that are not negative. Plain and
-    residual blocks have the same parameters: the skip has none.
+    With the skip, ReLU and zero weights it is the identity for inputs that are not negative.
+    Plain and residual blocks have the same parameters: the skip has none.
 
     Source: He et al. 2015, equations 1 and 2.
     """

@@ -66,15 +66,20 @@ def removable_blocks(model: nn.Module) -> dict[str, Block]:
 
 @contextmanager
 def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
-    """Inside the context these blocks hand on their input; afterwards all is as it was.
+    """Inside the context these blocks lose their weight layers; afterwards all is as it was.
 
-    A residual network keeps the path through their skips, a plain one loses two layers each.
+    Of a residual block the skip stays, and the activation behind the sum. A plain one hands on
+    its input.
 
     Raises:
         ValueError: one of them is no block that can be deleted; the message lists those that can.
     """
     removable = _checked(model, names)
-    with _replaced(model, {name: nn.Identity() for name in removable}):
+    rests = {
+        name: block.activation2 if block.residual else nn.Identity()
+        for name, block in removable.items()
+    }
+    with _replaced(model, rests):
         yield
 
 

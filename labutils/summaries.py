@@ -9,6 +9,7 @@ import numpy as np
 
 from labutils.config import RunConfig
 from labutils.runs import Run
+from labutils.training import STATISTICS_IMAGES
 
 TITLES = {
     "mnist": "MNIST",
@@ -18,6 +19,7 @@ TITLES = {
     "shapes10": "shapes10 (for CIFAR-10)",
     "shapes20": "shapes20 (for CIFAR-100)",
 }
+CHANCE = 0.1  # every set on which depth is compared has ten classes
 FAMILIES = {
     "mlp": "MLP",
     "convnet": "ConvNet",
@@ -68,9 +70,28 @@ def cell(run: Run) -> tuple[str, str, str]:
     )
 
 
+def learned(run: Run) -> bool:
+    """Whether in the end more than twice as many training images are right as by chance."""
+    return run.history["train_accuracy"][-1] > 2 * CHANCE
+
+
 def count_of(runs: Sequence[Run]) -> str:
     """How many seeds these runs are, in words."""
     return f"{len(runs)} seed{'' if len(runs) == 1 else 's'}"
+
+
+def squared_errors(run: Run) -> list[float]:
+    """Squared error of the class probabilities, before training and after each epoch.
+
+    A mean over the images that gradients are measured on, with batch norm by the statistics of
+    these images themselves. Of n images the mean cross-entropy has the gradient (p - y) / n at
+    the logits, so n times its squared norm is the error (Brier 1950).
+
+    Returns:
+        Numbers from 0 to 2; 0.9 for one tenth on each of ten classes.
+    """
+    at_logits = [norms[-1] for norms in run.history["layers"]["activation_gradient_norm"]]
+    return [STATISTICS_IMAGES * norm**2 for norm in at_logits]
 
 
 def percent(share: float) -> str:

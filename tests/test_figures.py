@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 from fakes import fake_runs
 
-from labutils import figures
+from labutils import figures, summaries
 from labutils.config import RunConfig
 from labutils.gradients import STATISTICS
 from labutils.profiles import Profile
@@ -179,9 +179,21 @@ def test_training_curves_of_other_quantities(tmp_path):
     assert len(lines(fig.axes[0])) == 8
 
 
+def test_schedule_curves_show_both_measures(tmp_path):
+    grid = [RunConfig(schedule=name, seed=s) for name in ("constant", "one-cycle") for s in (0, 1)]
+    runs = fake_runs(tmp_path, grid)
+    running, own = figures.schedule_curves(runs).axes
+    assert len(lines(running)) == len(lines(own)) == 4
+    assert list(lines(running)[0].get_ydata()) == runs[0].history["val_accuracy"]
+    assert list(lines(own)[0].get_ydata()) == summaries.squared_errors(runs[0])[1:]
+    assert len({line.get_color() for line in lines(own)}) == 2
+
+
 def test_cost_has_a_point_a_network_at_its_cost(tmp_path):
     runs = convolutional(tmp_path, test_accuracy=0.7)
     runs += fake_runs(tmp_path, [RunConfig(data="cifar10", width=8)], test_accuracy=0.4)
+    at_chance = RunConfig(data="cifar10", width=9)
+    runs += fake_runs(tmp_path, [at_chance], test_accuracy=0.1, train_accuracy=0.1)
     inference, training = figures.cost(runs).axes
     drawn = lines(inference)
     assert len(drawn) == len(lines(training)) == 5  # seeds share a point

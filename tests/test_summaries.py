@@ -1,9 +1,15 @@
 from dataclasses import replace
 
+import pytest
+import torch
+import torch.nn.functional as F
 from fakes import fake_runs
 
-from labutils import summaries
+from labutils import data, summaries
 from labutils.config import RunConfig
+from labutils.gradients import probing
+from labutils.runs import Store, load_or_train
+from labutils.training import STATISTICS_IMAGES, train
 
 
 def test_spread_is_mean_and_sample_deviation():
@@ -62,3 +68,24 @@ def test_a_family_is_named_with_its_head_where_that_is_another():
     assert summaries.family_name(flatten) == "ConvNet"
     assert summaries.family_name(averaging) == "ConvNet with averaging head"
     assert summaries.network_name(averaging) == "ConvNet 4, plain, averaging head"
+
+
+def test_squared_error_is_read_off_the_gradient_at_the_logits(tmp_path):
+    config = RunConfig(data="digits", depth=4, width=16, norm="batch", epochs=1)
+    run = load_or_train(config, train, store=Store(tmp_path, tmp_path), keep="fp32")
+    held = data.load("digits").train
+    images, labels = held.images[:STATISTICS_IMAGES], held.labels[:STATISTICS_IMAGES]
+    model = run.model()
+    with probing(model), torch.no_grad():
+        probabilities = model(images).softmax(1)
+    error = (probabilities - F.one_hot(labels, 10)).square().sum(1).mean().item()
+    errors = summaries.squared_errors(run)
+    assert len(errors) == 2
+    assert 0.01 < errors[1] < errors[0]
+    assert errors[1] == pytest.approx(error, rel=2e-3)  # histories keep four digits
+
+
+def test_learned_is_twice_as_good_as_chance(tmp_path):
+    for accuracy, learned in ((0.1, False), (0.2, False), (0.21, True)):
+        (run,) = fake_runs(tmp_path, [RunConfig()], train_accuracy=accuracy)
+        assert summaries.learned(run) == learned

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from fakes import fake_outcome, fake_runs
 
-from labutils import experiments, tables
+from labutils import experiments, summaries, tables
 from labutils.config import RunConfig
 from labutils.profiles import Profile
 from labutils.runs import Store
@@ -43,6 +43,36 @@ def test_width_and_block_tables_group_all_seeds(tmp_path):
     frame = tables.block_table(fake_runs(tmp_path, blocks))
     assert list(frame["network"]) == ["no block", "3 plain blocks", "3 residual blocks"]
     assert list(frame["epochs - no block"]) == ["-", "0.0 ± 0.0", "0.0 ± 0.0"]
+    assert list(frame["epochs - plain"]) == ["-", "-", "0.0 ± 0.0"]
+    runs = fake_runs(tmp_path, blocks)
+    for run in runs:
+        run.metrics["epochs"] = 10 + run.config.depth + (2 + run.config.seed) * run.config.residual
+    frame = tables.block_table(runs)
+    assert list(frame["epochs - no block"]) == ["-", "6.0 ± 0.0", "8.5 ± 0.7"]
+    assert list(frame["epochs - plain"]) == ["-", "-", "2.5 ± 0.7"]
+
+
+def test_dead_table_tells_where_and_since_when_a_layer_is_dead(tmp_path):
+    base = RunConfig(depth=6)
+    grid = [replace(base, residual=r, seed=s) for r in (False, True) for s in (0, 1, 2)]
+    runs = fake_runs(tmp_path, grid, train_accuracy=0.1)
+    runs += fake_runs(tmp_path, [replace(base, depth=4)])  # it learns
+    alive, dead = [0.2] * 6, [0.2, 0.2, 0.2, 1.0, 0.5, 0.0]
+    for run in runs:
+        run.history["layers"]["dead_units"] = [alive] * 4
+    runs[0].history["layers"]["dead_units"] = [alive, dead, alive, dead]  # for good since the last
+    runs[2].history["layers"]["dead_units"] = [dead, dead, dead, dead]
+    frame = tables.dead_table(runs)
+    assert frame.to_dict("records") == [
+        {
+            "plain networks": "MLP, MNIST",
+            "depth": 6,
+            "at chance": "3 of 3",
+            "with a dead layer": 2,
+            "which layer": "4, 4",
+            "since epoch": "3, 0",
+        }
+    ]
 
 
 def test_model_table_has_a_row_for_all_seeds_of_a_network(tmp_path):
@@ -105,6 +135,8 @@ def test_augmentation_and_schedule_are_paired_by_seed(tmp_path):
     assert list(frame["learning rate"]) == ["constant", "one-cycle"]
     assert list(frame["points gained"]) == ["-", "15.00 ± 7.07"]
     assert list(frame["val accuracy, best epoch"]) == ["75.00 ± 7.07 %"] * 2
+    error = f"{summaries.squared_errors(scheduled[0])[-1]:.3f} ± 0.000"
+    assert list(frame["squared error, own statistics"]) == [error] * 2
 
 
 def test_head_table_sets_the_heads_beside_one_another(tmp_path):
@@ -173,6 +205,7 @@ def test_ablation_table_says_which_cells_train(tmp_path):
     assert list(frame["trains"]) == ["1 of 2", "1 of 1"]
     assert list(frame["gradient, first / logits"]) == ["1.0e-03"] * 2
     assert list(frame["activations"]) == ["1.0e-02"] * 2  # of the last hidden layer
+    assert list(frame["share across images"]) == ["100.00 %"] * 2
 
 
 def runs_cost(runs):

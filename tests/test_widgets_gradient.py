@@ -75,9 +75,22 @@ def test_extremes_are_drawn(explorer, shown, model):
     explorer.model.value = model
     for depth in (4, 40):
         explorer.depth.value = depth
-        for width in (4, 128):
+        for width in (4, max(explorer.width.options)):
             explorer.width.value = width
+            assert f"width {width}" in shown[-2].data
             assert shown[-1].data.startswith(b"\x89PNG")
+
+
+def test_a_convnet_offers_the_widths_that_it_shows(explorer, shown):
+    explorer.width.value = 128
+    shown.clear()
+    explorer.model.value = "convnet"
+    assert len(shown) == 2  # drawn once
+    assert explorer.width.value == explorer.config().width == 16
+    assert "width 16, not trained, on 16 images" in shown[0].data
+    explorer.model.value = "mlp"
+    explorer.width.value = 128
+    assert "width 128, not trained, on 48 images" in shown[-2].data
 
 
 def test_labels_explain_themselves(explorer):

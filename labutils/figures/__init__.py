@@ -29,7 +29,7 @@ from labutils.figures.gradients import (
     signal_by_layer,
     untrained_overview,
 )
-from labutils.figures.networks import confusion, cost, mistakes, training_curves
+from labutils.figures.networks import confusion, cost, mistakes, schedule_curves, training_curves
 from labutils.figures.saving import report, save_figure
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "report",
     "rescue_curves",
     "save_figure",
+    "schedule_curves",
     "signal_by_layer",
     "training_curves",
     "untrained_overview",

@@ -72,10 +72,10 @@ def kinds_of(
             yield residual, kind, color, run
 
 
-def draw_line(ax: Axes, run: Run, quantity: str, color: object, style: str = "-") -> None:
+def draw_line(ax: Axes, run: Run, quantity: str, color: object, style: object = "-") -> None:
     """One run's value after each epoch, from 1 on."""
     values = run.history[quantity]
-    ax.plot(range(1, len(values) + 1), values, style, color=color, lw=1, alpha=0.8)
+    ax.plot(range(1, len(values) + 1), values, ls=style, color=color, lw=1, alpha=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if ax.get_subplotspec().is_last_row():
         ax.set_xlabel("epoch")

@@ -26,7 +26,7 @@ from labutils.figures.axes import (
     title_of,
 )
 from labutils.runs import Run
-from labutils.summaries import TITLES, family_name
+from labutils.summaries import TITLES, family_name, learned
 
 
 @plt.rc_context(STYLE)
@@ -37,7 +37,7 @@ def width_curves(runs: Sequence[Run]) -> Figure:
     epoch whose weights early stopping restored.
     """
     widths = sorted({run.config.width for run in runs})
-    colors = dict(zip(widths, sns.color_palette("colorblind"), strict=False))
+    colors = dict(zip(widths, sns.color_palette("colorblind")[2:], strict=False))
     fig, axes = make_axes(1, 2, (9, 3.6))
     for ax, quantity in zip(axes, ("val_loss", "val_accuracy"), strict=True):
         for run in runs:
@@ -136,15 +136,16 @@ def rescue_curves(runs: Sequence[Run]) -> Figure:
     """Training loss of stalled plain networks under several learning rates, a panel a set."""
     names = list(dict.fromkeys(run.config.data for run in runs))
     rates = sorted({run.config.learning_rate for run in runs})
-    colors = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
-    fig, axes = make_axes(1, len(names), (9, 3.4))
+    colors = dict(zip(rates, sns.color_palette("viridis_r", len(rates)), strict=True))
+    fig, axes = make_axes(1, len(names), (9, 3.4), sharey=True)
     for ax, name in zip(axes, names, strict=True):
-        chosen = select(runs, data=name)
-        for run in chosen:
-            draw_line(ax, run, "train_loss", colors[run.config.learning_rate])
+        chosen = sorted(select(runs, data=name), key=lambda run: run.config.learning_rate)
+        for place, run in enumerate(chosen):  # lines of equal values stay visible side by side
+            style = "-" if learned(run) else (4 * place, (4, 4 * (len(chosen) - 1)))
+            draw_line(ax, run, "train_loss", colors[run.config.learning_rate], style)
         ax.set_title(f"{title_of(chosen)}, plain, depth {chosen[0].config.depth}")
-        log_axis(ax, "training loss")
-    legend(axes[-1], [(colors[r], "-", f"rate {r:g}") for r in rates])
+    log_axis(axes[0], "training loss")
+    legend(axes[-1], [(colors[r], "-", f"rate {r:g}") for r in rates], outside=True)
     return fig
 
 

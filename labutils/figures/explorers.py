@@ -34,7 +34,8 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
     """All positions of the depth explorer at once: a column a depth.
 
     Validation accuracy through training above; below, the gradient at each layer's output
-    relative to that at the logits, before training (dotted) and after it (solid).
+    relative to that at the logits, before training (dotted) and after it (solid). Below a layer
+    whose units are all dead it is zero, and a line ends.
     """
     depths = sorted({run.config.depth for run in runs})
     fig, axes = make_axes(2, len(depths), (11, 4.2), sharey="row")
@@ -44,11 +45,12 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
             draw_gradient_by_layer(axes[1, column], run, color)
         axes[0, column].set_title(f"depth {depth}")
         axes[1, column].set_xlabel("layer")
-    fig.suptitle(title_of(runs), fontsize=11)
+    fig.suptitle(f"{title_of(runs)} (a gradient of zero is not drawn)", fontsize=10)
     percent_axis(axes[0, 0], "validation accuracy")
     axes[1, 0].set(yscale="log", ylabel="gradient / at the logits")
-    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS])
-    legend(axes[1, -1], [("gray", ":", "untrained"), ("gray", "-", "trained")])
+    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS], outside=True)
+    times = [("gray", ":", "untrained"), ("gray", "-", "trained")]
+    legend(axes[1, -1], times, outside=True)
     return fig
 
 

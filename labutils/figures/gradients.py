@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -59,9 +60,11 @@ def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
 def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
     """What is left of the image in each layer before training: a unit's deviation across images.
 
-    Dotted, the rounding of an fp32 number as large as the plain layer's mean activation: below
-    it two images look the same.
+    Measured in fp32. Dotted, the rounding of a number as large as the plain layer's mean
+    activation, in fp32 and where the networks train in bf16 in that, too: below it two images
+    look the same.
     """
+    formats = {"fp32": torch.float32, "bf16": torch.bfloat16}
     fig, axes = make_axes(1, len(depths), (9, 3.2), sharey=True)
     for ax, depth in zip(axes, depths, strict=True):
         for number, (_, kind, color, run) in enumerate(kinds_of(runs, depth)):
@@ -72,13 +75,16 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
             layers = range(1, len(mean) + 1)
             label = kind if run.config.seed == 0 else None
             ax.plot(layers, deviation, color=color, lw=1, label=label)
-            if number == 0:
-                rounding = mean * np.finfo(np.float32).eps / 2
-                ax.plot(layers, rounding, ":", color="gray", label="rounding in fp32 (plain)")
+            for precision in dict.fromkeys(("fp32", run.config.precision)) if number == 0 else ():
+                rounding = mean * torch.finfo(formats[precision]).eps / 2
+                style = ":" if precision == "fp32" else "--"
+                label = f"rounding in {precision} (plain)"
+                ax.plot(layers, rounding, style, color="gray", lw=1, label=label)
         ax.set(title=f"{title_of(runs)}, depth {depth}", xlabel="layer", yscale="log")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes[0].set_ylabel("deviation across images")
-    axes[0].legend()
+    handles, labels = axes[0].get_legend_handles_labels()
+    axes[-1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
 
@@ -132,8 +138,9 @@ def gradient_by_layer(runs: Sequence[Run]) -> Figure:
         axes[1, column].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0, 0].set(yscale="log", ylabel="gradient norm")
     axes[1, 0].set(yscale="log", ylabel="gradient norm / weight norm")
-    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS])
-    legend(axes[1, -1], [("gray", ":", "untrained"), ("gray", "-", "trained")])
+    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS], outside=True)
+    times = [("gray", ":", "untrained"), ("gray", "-", "trained")]
+    legend(axes[1, -1], times, outside=True)
     return fig
 
 

@@ -21,7 +21,7 @@ from labutils.figures.axes import (
     percent_axis,
 )
 from labutils.runs import Run
-from labutils.summaries import FAMILIES, by_network
+from labutils.summaries import by_network, family_name, learned, squared_errors
 
 
 @plt.rc_context(STYLE)
@@ -46,27 +46,50 @@ def training_curves(
 
 
 @plt.rc_context(STYLE)
+def schedule_curves(runs: Sequence[Run]) -> Figure:
+    """Section 1.4: one network without and with a schedule, measured in two ways after each epoch.
+
+    Left, validation accuracy, where batch norm uses its running averages; right, the squared
+    error on 512 training images, where it uses those images' own statistics.
+    """
+    names = ("constant", "one-cycle")
+    colors = dict(zip(names, sns.color_palette("colorblind")[2:], strict=False))
+    fig, axes = make_axes(1, 2, (9, 3.4))
+    for run in runs:
+        color = colors[run.config.schedule]
+        draw_line(axes[0], run, "val_accuracy", color)
+        errors = squared_errors(run)[1:]
+        axes[1].plot(range(1, len(errors) + 1), errors, color=color, lw=1, alpha=0.8)
+    percent_axis(axes[0], "validation accuracy")
+    axes[0].set_title("running averages in batch norm")
+    axes[1].set(ylabel="squared error, training images", xlabel="epoch", ylim=(0, None))
+    axes[1].set_title("the images' own statistics")
+    legend(axes[1], [(colors[name], "-", name) for name in names])
+    return fig
+
+
+@plt.rc_context(STYLE)
 def cost(runs: Sequence[Run]) -> Figure:
     """Test accuracy of every network against what one answer and what its training cost.
 
-    A point a network, the mean over its seeds; a colour a family, hollow without skips.
+    A point a network, the mean over its seeds; a colour a family, hollow without skips. Networks
+    of which no seed learned are not drawn.
     """
-    groups = by_network(runs)
-    families = list(dict.fromkeys(group[0].config.model for group in groups))
-    colors = dict(zip(families, sns.color_palette("colorblind"), strict=False))
+    groups = [group for group in by_network(runs) if any(map(learned, group))]
+    families = list(dict.fromkeys(family_name(group[0].config) for group in groups))
+    colors = dict(zip(families, sns.color_palette("colorblind")[2:], strict=False))
     fig, axes = make_axes(1, 2, (9, 4), sharey=True)
     for group in groups:
         config = group[0].config
         accuracy = np.mean([run.metrics["test_accuracy"] for run in group])
-        fill = colors[config.model] if config.residual else "none"
+        color = colors[family_name(config)]
+        fill = color if config.residual else "none"
         for ax, operations in zip(axes, (inference_cost, training_cost), strict=True):
-            ax.plot(
-                operations(config), accuracy, "o", ms=5, mec=colors[config.model], mfc=fill, mew=1.2
-            )
+            ax.plot(operations(config), accuracy, "o", ms=5, mec=color, mfc=fill, mew=1.2)
     axes[0].set(xscale="log", xlabel="multiply-adds of one image")
     axes[1].set(xscale="log", xlabel="multiply-adds of the training")
     percent_axis(axes[0], "test accuracy")
-    entries = [(colors[family], "", FAMILIES[family]) for family in families]
+    entries = [(colors[family], "", family) for family in families]
     legend(axes[1], [*entries, ("black", "", "residual"), ("black", "", "no skip")], outside=True)
     for handle in axes[1].get_legend().legend_handles:
         handle.set_marker("o")

@@ -19,6 +19,12 @@ def convnet_grid(which: Profile) -> list[RunConfig]:
     return pairs(convnet_base(which), depths, seeds_of(which))
 
 
+def mlp_like_convnet_grid(which: Profile) -> list[RunConfig]:
+    """Section 1.3: MLPs trained as the ConvNets are, so that nothing but the network differs."""
+    depths = (4, 10) if which.quick else CONVNET_DEPTHS
+    return pairs(replace(conv_training(which, epochs=8), width=128), depths, seeds_of(which))
+
+
 def head_grid(which: Profile) -> list[RunConfig]:
     """Section 1.3: ConvNets with a 1x1 convolution and average pooling instead of flattening."""
     base = replace(convnet_base(which), head="fully-convolutional")

@@ -1,7 +1,14 @@
 """Every table of the report, from stored runs, as pandas frames and as Markdown."""
 
 from labutils.tables.ablation import ablation_table, rate_table
-from labutils.tables.depth import block_table, depth_table, model_table, rescue_table, width_table
+from labutils.tables.depth import (
+    block_table,
+    dead_table,
+    depth_table,
+    model_table,
+    rescue_table,
+    width_table,
+)
 from labutils.tables.detection import (
     alarm_table,
     black_table,
@@ -29,6 +36,7 @@ __all__ = [
     "block_table",
     "condition_table",
     "conversion_table",
+    "dead_table",
     "dense_table",
     "depth_table",
     "detector_table",

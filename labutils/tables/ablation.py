@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from labutils.experiments import select
 from labutils.runs import Run
-from labutils.summaries import accuracy, cell, scale, spread
-
-CHANCE = 0.1  # every set of the ablation has ten classes
+from labutils.summaries import accuracy, cell, learned, percent, scale, spread
 
 
 def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -18,27 +17,31 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
 
     A run trains if in the end it gets more than twice as many training images right as chance.
     At initialisation, geometric means over seeds: the gradient at the first layer's output
-    relative to that at the logits, the deviation of the last hidden layer's activations, and the
-    deviation of its units across images.
+    relative to that at the logits, the deviation of the last hidden layer's activations, and
+    that of its units across images as a share of it: what tells images apart.
     """
     rows = []
     for names in dict.fromkeys(cell(run) for run in runs):
         chosen = [run for run in runs if cell(run) == names]
-        learned = [run for run in chosen if run.history["train_accuracy"][-1] > 2 * CHANCE]
         first = [run.history["layers"] for run in chosen]
         gradients = [layers["activation_gradient_norm"][0] for layers in first]
         rows.append(
             {
                 "skip, norm, initialisation": ", ".join(names),
-                "trains": f"{len(learned)} of {len(chosen)}",
+                "trains": f"{sum(map(learned, chosen))} of {len(chosen)}",
                 "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
                 "test accuracy": accuracy(chosen),
                 "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
                 "activations": scale([layers["activation_std"][0][-2] for layers in first]),
-                "across images": scale([layers["activation_image_std"][0][-2] for layers in first]),
+                "share across images": percent(np.exp(np.mean(np.log([_share(x) for x in first])))),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _share(layers: Mapping[str, Sequence[Sequence[float]]]) -> float:
+    """Of the last hidden layer's deviation before training, the share across images."""
+    return layers["activation_image_std"][0][-2] / layers["activation_std"][0][-2]
 
 
 def rate_table(runs: Sequence[Run]) -> pd.DataFrame:

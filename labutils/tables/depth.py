@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from labutils.experiments import select
@@ -12,6 +13,8 @@ from labutils.summaries import (
     TITLES,
     accuracy,
     by_network,
+    family_name,
+    learned,
     network_name,
     paired,
     paired_difference,
@@ -69,22 +72,45 @@ def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
 def block_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: report-d's table with the plain network of equal depth beside it.
 
-    The last column pairs each network's epochs with those of the same seed without blocks.
+    The last columns pair each network's epochs with those of the same seed without blocks, and
+    without skips.
     """
     rows = []
     names = {(2, False): "no block", (8, False): "3 plain blocks", (8, True): "3 residual blocks"}
     for width in sorted({run.config.width for run in runs}):
-        shallow = select(runs, width=width, depth=2)
+        shallow, plain = (select(runs, width=width, depth=d, residual=False) for d in (2, 8))
         for (depth, residual), network in names.items():
             chosen = select(runs, width=width, depth=depth, residual=residual)
+            row = {"width": width, "network": network, **_early_stopped(chosen)}
+            row["epochs - no block"] = "-" if depth == 2 else _more_epochs(shallow, chosen)
+            row["epochs - plain"] = _more_epochs(plain, chosen) if residual else "-"
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def dead_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a depth at which plain networks stay at chance: in how many of them a layer has died.
+
+    A layer is dead when all its units are zero for every image: the gradient of every layer
+    below it is exactly zero from then on.
+    """
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in select(runs, residual=False):
+        networks = f"{family_name(run.config)}, {TITLES[run.config.data]}"
+        groups.setdefault((networks, run.config.depth), []).append(run)
+    rows = []
+    for (networks, depth), chosen in groups.items():
+        stayed = [run for run in chosen if not learned(run)]
+        deaths = [death for run in stayed if (death := _death(run))]
+        if stayed:
             rows.append(
                 {
-                    "width": width,
-                    "network": network,
-                    **_early_stopped(chosen),
-                    "epochs - no block": "-"
-                    if depth == 2
-                    else paired(shallow, chosen, lambda run: run.metrics["epochs"], 1),
+                    "plain networks": networks,
+                    "depth": depth,
+                    "at chance": f"{len(stayed)} of {len(chosen)}",
+                    "with a dead layer": len(deaths),
+                    "which layer": ", ".join(str(layer) for layer, _ in deaths) or "-",
+                    "since epoch": ", ".join(str(epoch) for _, epoch in deaths) or "-",
                 }
             )
     return pd.DataFrame(rows)
@@ -104,6 +130,20 @@ def model_table(runs: Sequence[Run]) -> pd.DataFrame:
         }
         for chosen in by_network(runs)
     )
+
+
+def _death(run: Run) -> tuple[int, int] | None:
+    """The last layer (from 1) that is dead in the end, and since which epoch; None if all live."""
+    dead = np.array(run.history["layers"]["dead_units"], dtype=float) == 1
+    if not dead[-1].any():
+        return None
+    layer = np.flatnonzero(dead[-1])[-1]
+    alive = np.flatnonzero(~dead[:, layer])
+    return int(layer) + 1, int(alive[-1]) + 1 if len(alive) else 0
+
+
+def _more_epochs(first: Sequence[Run], second: Sequence[Run]) -> str:
+    return paired(first, second, lambda run: run.metrics["epochs"], 1)
 
 
 def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:

@@ -12,7 +12,14 @@ from labutils.profiles import ROOT, Profile, profile
 from labutils.runs import Run
 from labutils.summaries import TITLES, accuracy
 from labutils.tables.ablation import ablation_table, rate_table
-from labutils.tables.depth import block_table, depth_table, model_table, rescue_table, width_table
+from labutils.tables.depth import (
+    block_table,
+    dead_table,
+    depth_table,
+    model_table,
+    rescue_table,
+    width_table,
+)
 from labutils.tables.detection import (
     alarm_table,
     black_table,
@@ -33,6 +40,8 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mnist-width": width_table,
     "mnist-depth": depth_table,
     "cifar10-depth": depth_table,
+    "mlp-dead-layers": dead_table,
+    "convnet-dead-layers": dead_table,
     "rescue": rescue_table,
     "mnist-blocks": block_table,
     "best-mlp": model_table,
@@ -55,6 +64,8 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
 }
 # Whose runs a table shows, where these are not those of one experiment of the same name.
 RUNS_OF: dict[str, tuple[str, ...]] = {
+    "mlp-dead-layers": ("mnist-depth", "cifar10-depth"),
+    "convnet-dead-layers": ("convnet-depth",),
     "strong": ("strong", "strong-plain"),
     "detector-dense": ("detector",),
     "detector-conditions": ("detector",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import ipywidgets
 from IPython.display import HTML, Image, clear_output, display
@@ -29,7 +30,9 @@ class GradientExplorer(ipywidgets.VBox):
         labels: their class indices.
     """
 
-    CONVNET_IMAGES = 16  # convolutions cost more: with more a move takes visibly longer
+    # convolutions cost more: with more of either a move takes visibly longer
+    WIDTHS: ClassVar = {"mlp": (4, 8, 16, 32, 64, 128), "convnet": (4, 8, 16)}
+    CONVNET_IMAGES = 16
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class GradientExplorer(ipywidgets.VBox):
             value=20, min=4, max=40, step=2, description="Depth (weight layers)", **slider
         )
         self.width = ipywidgets.SelectionSlider(
-            options=[4, 8, 16, 32, 64, 128], value=64, description="Width", **slider
+            options=self.WIDTHS["mlp"], value=64, description="Width", **slider
         )
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
@@ -62,7 +65,8 @@ class GradientExplorer(ipywidgets.VBox):
         )
         self.output = ipywidgets.Output()
         controls = (self.model, self.depth, self.width, self.residual, self.norm, self.init)
-        for control in controls:
+        self.model.observe(self._new_model, "value")
+        for control in controls[1:]:
             control.observe(self._update, "value")
         rows = [ipywidgets.HBox(controls[:3]), ipywidgets.HBox(controls[3:])]
         super().__init__([*rows, self.output])
@@ -78,12 +82,21 @@ class GradientExplorer(ipywidgets.VBox):
         return RunConfig(
             model=self.model.value,
             depth=self.depth.value,
-            width=min(self.width.value, 16) if convnet else self.width.value,
+            width=self.width.value,
             residual=self.residual.value,
             norm="batch" if self.norm.value else "none",
             init=self.init.value,
             stem_stride=2 if convnet else 1,
         )
+
+    def _new_model(self, change: object) -> None:
+        """Offer the widths of the chosen kind of network, stay at the nearest one, draw once."""
+        before, widths = self.width.value, self.WIDTHS[self.model.value]
+        self.width.unobserve(self._update, "value")
+        self.width.options = widths
+        self.width.value = min(before, max(widths))
+        self.width.observe(self._update, "value")
+        self._update()
 
     def _update(self, change: object = None) -> None:
         with self.output:
@@ -98,20 +111,20 @@ class GradientExplorer(ipywidgets.VBox):
             return
         count = self.CONVNET_IMAGES if config.model == "convnet" else None
         found = untrained_statistics(config, self.images, self.labels, count)
-        text = _gradient_sentence(config, found)
+        text = _gradient_sentence(config, found, count or len(self.images))
         display(HTML(f"<p>{text}</p>"))
         display(Image(data=draw(gradient_view, found, config.residual), alt=text))
 
 
-def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]]) -> str:
+def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]], images: int) -> str:
     """What the first layer gets and what the last hidden layer still tells apart."""
     gradient = found["activation_gradient_norm"]
     share = gradient[0] / gradient[-1] if gradient[-1] else math.nan
     spread, mean = found["activation_image_std"][-2], abs(found["activation_mean"][-2])
     dead = summaries.percent(max(found["dead_units"][:-1]))
     return (
-        f"{summaries.network_name(config)}, width {config.width}, not trained: the gradient at "
-        f"the first layer is {share:.1e} times that at the logits; a unit of the last hidden "
-        f"layer deviates by {spread:.1e} across images around {mean:.1e}; at most {dead} of a "
-        "layer's units are dead."
+        f"{summaries.network_name(config)}, width {config.width}, not trained, on {images} "
+        f"images: the gradient at the first layer is {share:.1e} times that at the logits; a "
+        f"unit of the last hidden layer deviates by {spread:.1e} across images around {mean:.1e}; "
+        f"at most {dead} of a layer's units are dead."
     )
