@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -48,3 +49,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             file = folder / f"{name}.safetensors"
             if not file.exists():
                 pytest.skip(f"needs the real data set {file}: use it once, or set LAB_DATA")
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """A stored detector of the quick profile, trained in seconds: it reads most digits."""
+    from labutils import grids
+    from labutils.profiles import profile
+    from labutils.recipes import train_run
+    from labutils.runs import Store, load_or_train
+
+    folder = tmp_path_factory.mktemp("detector")
+    store = Store(folder / "runs", folder / "scratch")
+    recipe = functools.partial(train_run, store=store)
+    for grid in (grids.detector_classifiers, grids.detector_grid):
+        run = load_or_train(
+            grid(profile("quick"))[0], recipe, store=store, keep="fp32", progress=False
+        )
+    return run

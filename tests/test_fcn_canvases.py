@@ -3,7 +3,7 @@ import torch
 
 from labutils import data
 from labutils.data import Split
-from labutils.fcn.canvases import BACKGROUND, INK, NO_DIGIT, draw_canvases
+from labutils.fcn.canvases import BACKGROUND, INK, NO_DIGIT, concatenate, draw_canvases
 from labutils.fcn.clutter import KINDS, draw_clutter
 
 
@@ -132,3 +132,25 @@ def test_pieces_of_letters_are_small_and_never_empty():
 def test_unknown_clutter_names_the_choices():
     with pytest.raises(ValueError, match="choose one of blank, noise, strokes, letters"):
         draw_clutter("faces", 1, (8, 8), seed=0)
+
+
+def test_turned_digits_are_turned_each_by_its_own_angle(digits):
+    upright = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
+    upright[:, :, 6:22, 13:15] = 255
+    bars = Split(upright, torch.ones(4, dtype=torch.int64))
+    drawn = draw_canvases(bars, 200, size=(40, 40), rotation=30, seed=0)
+    width, height = (drawn.boxes[:, 0, 2:] - drawn.boxes[:, 0, :2]).unbind(1)
+    # a bar of 16 x 2 pixels, at most a twelfth of a full turn from upright
+    assert width.min() <= 3 and 8 <= width.max() <= 11 and height.min() >= 13
+    assert len(set(width.tolist())) > 5
+    straight = draw_canvases(bars, 200, size=(40, 40), seed=0)
+    assert set((straight.boxes[:, 0, 2] - straight.boxes[:, 0, 0]).tolist()) == {2, 3}
+
+
+def test_parts_are_the_canvases_in_order(digits):
+    canvases = draw_canvases(digits, 7, size=(40, 40), number=(0, 2), seed=0)
+    parts = list(canvases.parts(3))
+    assert [len(part) for part in parts] == [3, 3, 1]
+    whole = concatenate(parts)
+    for name in ("images", "classes", "boxes", "labels"):
+        assert torch.equal(getattr(whole, name), getattr(canvases, name))

@@ -159,3 +159,17 @@ def test_a_wider_classifier_of_another_size_slides_too():
     batch = torch.rand(2, 3, 40, 36)
     torch.testing.assert_close(network(batch)[:, :, 0, 0], classifier(batch))
     assert network(torch.rand(1, 3, 48, 36)).shape == (1, 10, 3, 1)
+
+
+def test_a_network_dilated_in_part_has_the_cells_between():
+    network = convolutionalize(build(UNPADDED), SHAPE).eval()
+    batch = images(44, 44)
+    coarse, fine, finest = network(batch), dilate(network, 2)(batch), dilate(network)(batch)
+    assert [receptive_field(dilate(network, stride)).stride for stride in (1, 2, 4)] == [1, 2, 4]
+    rows, columns = coarse.shape[2:]
+    torch.testing.assert_close(fine[:, :, ::2, ::2][..., :rows, :columns], coarse)
+    rows, columns = fine.shape[2:]
+    torch.testing.assert_close(finest[:, :, ::2, ::2][..., :rows, :columns], fine)
+    torch.testing.assert_close(dilate(network, 4)(batch), coarse)
+    with pytest.raises(ValueError, match="stride by 3 together"):
+        dilate(network, 3)

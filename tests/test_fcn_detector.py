@@ -38,7 +38,7 @@ def test_boxes_are_tight_and_read_from_left_to_right():
 
 
 def test_one_class_in_two_places_is_two_digits_and_corners_connect():
-    apart = find_digits(probabilities((30, 40), [(1, 0, 0, 5, 9, 0.9), (1, 20, 0, 25, 9, 0.9)]))
+    apart = find_digits(probabilities((30, 40), [(1, 0, 0, 5, 12, 0.9), (1, 20, 0, 25, 12, 0.9)]))
     assert apart.text == "11"
     corner = find_digits(probabilities((30, 40), [(1, 0, 0, 5, 9, 0.9), (1, 5, 9, 9, 19, 0.9)]))
     assert corner.boxes.tolist() == [[0, 0, 9, 19]]
@@ -46,8 +46,15 @@ def test_one_class_in_two_places_is_two_digits_and_corners_connect():
 
 def test_small_parts_are_left_out():
     parts = [(4, 0, 0, 2, 3, 0.9), (5, 10, 10, 14, 14, 0.9)]
-    assert find_digits(probabilities((30, 30), parts), min_area=7).text == "5"
-    assert find_digits(probabilities((30, 30), parts), min_area=6).text == "45"
+    assert find_digits(probabilities((30, 30), parts), min_area=7, min_side=1).text == "5"
+    assert find_digits(probabilities((30, 30), parts), min_area=6, min_side=1).text == "45"
+
+
+def test_boxes_shorter_than_any_digit_are_left_out():
+    parts = [(4, 0, 0, 9, 9, 0.9), (1, 20, 5, 22, 15, 0.9)]  # the longer side counts
+    assert find_digits(probabilities((30, 30), parts)).text == "1"
+    assert find_digits(probabilities((30, 30), parts), min_side=9).text == "41"
+    assert find_digits(probabilities((30, 30), parts), min_side=11).text == ""
 
 
 def test_a_fragment_belongs_to_the_digit_around_it():

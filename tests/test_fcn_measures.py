@@ -12,9 +12,11 @@ from labutils.fcn.measures import (
     background_accuracy,
     best_threshold,
     box_scores,
+    canvas_confusion,
     false_alarms,
     matches,
-    pixel_scores,
+    mean_iou,
+    pixel_accuracy,
     pointing_accuracy,
 )
 
@@ -49,7 +51,36 @@ def test_perfect_detections_have_precision_one():
     found = [found_in((3, 0, 0, 10, 10, 0.9)), found_in((3, 20, 20, 30, 30, 0.4))]
     assert average_precision(found, ONE) == (pytest.approx(1), pytest.approx(1))
     assert box_scores(found, ONE, 0.5) == (1, 0.5) and box_scores(found, ONE, 0.3).f1 == 1
-    assert best_threshold(found, ONE) == 0.05
+    assert best_threshold(found, ONE) == 0.01
+
+
+def test_thresholds_with_too_many_false_alarms_are_out_of_question():
+    found = [found_in((3, 0, 0, 10, 10, 0.9)), found_in((3, 20, 20, 30, 30, 0.4))]
+    nothing, alarm = found_in(), found_in((1, 0, 0, 9, 20, 0.6))
+    kinds = [[nothing] * 4, [alarm, *[nothing] * 3]]
+    assert best_threshold(found, ONE, kinds, most_alarms=0.25) == 0.01
+    assert best_threshold(found, ONE, kinds, most_alarms=0.24) == 0.61
+    sure = [[found_in((1, 0, 0, 9, 20, 1.0))]]
+    assert best_threshold(found, ONE, sure, most_alarms=0.0) == 0.99, "the highest there is"
+
+
+def test_scores_at_a_threshold_are_those_of_what_is_above_it():
+    generator = torch.Generator().manual_seed(0)
+    found, truth = [], []
+    for _ in range(20):
+        truth.append([(3, 4, 4, 14, 14), (5, 20, 20, 30, 30)])
+        rows = []
+        for _ in range(6):
+            left, top = (torch.randint(0, 25, (2,), generator=generator)).tolist()
+            label = [3, 5][int(torch.randint(2, (1,), generator=generator))]
+            rows.append(
+                (label, left, top, left + 10, top + 10, float(torch.rand(1, generator=generator)))
+            )
+        found.append(found_in(*rows))
+    canvases = canvases_of(*truth)
+    for threshold in (0.2, 0.5, 0.8):
+        taken = [one.above(threshold) for one in found]
+        assert box_scores(found, canvases, threshold) == box_scores(taken, canvases, 0.0)
 
 
 def test_the_mean_over_iou_sees_how_tight_a_box_is():
@@ -125,11 +156,15 @@ def test_background_accuracy_is_the_share_of_black():
 def test_pixel_scores_of_maps_with_and_without_background():
     everywhere_3 = torch.zeros(2, 10, SIZE, SIZE)
     everywhere_3[:, 3] = 1
-    accuracy, iou = pixel_scores(everywhere_3, ONE)
-    assert accuracy == pytest.approx(100 / SIZE**2)
-    assert iou == pytest.approx((100 / SIZE**2 + 0) / 2), "the digit, and the background"
+    confusion = canvas_confusion(everywhere_3, ONE)
+    assert pixel_accuracy(confusion) == pytest.approx(100 / SIZE**2)
+    assert mean_iou(confusion) == pytest.approx((100 / SIZE**2 + 0) / 2), (
+        "the digit, and the background"
+    )
     right = torch.zeros(2, 11, SIZE, SIZE).scatter_(1, ONE.classes[:, None].long(), 1.0)
-    assert pixel_scores(right, ONE) == (1, 1)
+    confusion = canvas_confusion(right, ONE)
+    assert confusion.sum() == 2 * SIZE**2
+    assert (pixel_accuracy(confusion), mean_iou(confusion)) == (1, 1)
 
 
 def test_accuracy_by_distance_counts_from_the_middle_of_the_digit():
@@ -137,5 +172,7 @@ def test_accuracy_by_distance_counts_from_the_middle_of_the_digit():
     probability[:, BACKGROUND] = 0.5
     probability[0, 3, 0:10, 0:10] = 1  # the first canvas's digit, and nothing on the second
     distances, shares = accuracy_by_distance(probability, ONE)
-    assert distances[:2] == [1, 3] and shares[0] == shares[1] == 0.5
-    assert shares[-1] == 0 and all(0 <= share <= 0.5 for share in shares)
+    assert distances == [1, 3, 5, 7], "no pixel of a digit is farther away"
+    assert shares == [0.5] * 4
+    probability[:, 3] = 1  # beside the digit, too: that makes no difference
+    assert accuracy_by_distance(probability, ONE) == ([1, 3, 5, 7], [1.0] * 4)

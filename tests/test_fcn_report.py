@@ -19,15 +19,9 @@ SHARES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("detector")
-    config = FCNConfig(
-        data="digits", width=8, canvases=300, epochs=6, learning_rate=5e-3, batch_size=20, size=40,
-        background_weight=0.2,
-    )  # fmt: skip
-    store = Store(folder / "runs", folder / "scratch")
-    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
+@pytest.fixture
+def run(detector):
+    return detector
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +54,14 @@ def test_what_is_stored_is_not_measured_again(run, monkeypatch):
         scores(run, CONDITIONS[0])
 
 
-def test_the_dilated_network_is_measured_apart(run, monkeypatch):
+@pytest.fixture
+def sliding(tmp_path):
+    config = FCNConfig(data="digits", width=4, canvases=20, epochs=1, batch_size=10, size=40)
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
+
+
+def test_the_dilated_network_is_measured_apart(sliding, monkeypatch):
     used = []
 
     def spy(network):
@@ -69,9 +70,9 @@ def test_the_dilated_network_is_measured_apart(run, monkeypatch):
 
     report_dilated = report.dilated
     monkeypatch.setattr(report, "dilated", spy)
-    scores(run, CONDITIONS[1])
+    scores(sliding, CONDITIONS[1])
     assert not used
-    scores(run, CONDITIONS[1], dilate=True)
+    scores(sliding, CONDITIONS[1], dilate=True)
     assert len(used) == 2, "for its own threshold, and for the scores"
 
 
@@ -130,12 +131,20 @@ def test_all_right_means_each_digit_and_nothing_else():
     assert not all_right(more, canvases, 0)
 
 
-def test_pixels_near_a_digit_name_it_more_often(run):
+def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run):
     distances, shares = report.named_by_distance(run, CONDITIONS[4])
     assert distances == sorted(distances) and distances[0] == 1.0
-    assert max(shares[:5]) > 0.03 and max(shares[10:]) == 0  # background, further away
+    assert distances[-1] <= 20, "a digit of 28 pixels reaches no farther"
+    assert max(shares) > 0.5 and all(0 <= share <= 1 for share in shares)
     with pytest.raises(ValueError, match="several digits"):
         report.named_by_distance(run, CONDITIONS[7])
+
+
+def test_the_pyramid_finds_sizes_that_the_network_was_not_trained_on(run):
+    for condition in report.SIZES:
+        found = report.pyramid_scores(run, condition)
+        assert found["pyramid"]["recall"] > found["once"]["recall"], condition.name
+        assert found["pyramid"]["recall"] > 0.3
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +188,9 @@ def test_blind_pixels_are_those_that_no_digit_reaches(without_background):
     assert found["probability"] == pytest.approx(mean.tolist(), abs=report.SAME)
 
 
-def test_without_a_blind_pixel_there_is_no_answer(run, monkeypatch):
+def test_without_a_blind_pixel_there_is_no_answer(without_background, run, monkeypatch):
     monkeypatch.setattr(report, "SAME", 0.0)
-    found = report.answers_on_black(run)
+    found = report.answers_on_black(without_background)
     assert found["blind"] == 0 and all(math.isnan(share) for share in found["labels"])
+    with pytest.raises(ValueError, match="has a background class"):
+        report.answers_on_black(run)

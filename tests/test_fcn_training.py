@@ -16,6 +16,7 @@ from labutils.fcn.training import (
     draw_for,
     pixel_labels,
     train_detector,
+    weighted_cross_entropy,
 )
 from labutils.runs import MissingRuns, RunError, Store, load_or_train
 
@@ -41,6 +42,8 @@ def test_canvases_of_a_configuration_are_those_it_names(digits):
     assert (canvases.labels.max(1).values < 0).any() and (canvases.labels.min(1).values >= 0).any()
     clean = draw_for(replace(config, clutter=0.0), digits.train, 40, seed=3)
     assert (canvases.images != clean.images).flatten(1).any(1).sum() == 20
+    touching = canvases.labels[20:]
+    assert ((touching >= 0).sum(1) >= 1).all() and ((touching >= 0).sum(1) >= 2).sum() >= 14
     again, other = (draw_for(config, digits.train, 40, seed=seed) for seed in (3, 4))
     assert torch.equal(canvases.images, again.images)
     assert not torch.equal(canvases.images, other.images)
@@ -119,8 +122,8 @@ def test_an_unbroken_run_and_a_resumed_one_end_alike(tmp_path):
 def test_each_epoch_draws_canvases_of_its_own(monkeypatch):
     drawn = []
 
-    def spy(config, digits, count, seed):
-        canvases = draw_for(config, digits, count, seed)
+    def spy(config, digits, count, seed, **options):
+        canvases = draw_for(config, digits, count, seed, **options)
         drawn.append((seed, canvases.images))
         return canvases
 
@@ -186,13 +189,44 @@ def test_batch_norm_is_in_eval_mode_where_it_is_scored():
         assert torch.equal(value, before[name]), name
 
 
-def test_background_counts_as_it_is_weighted():
-    losses = [
-        train_detector(replace(TINY, epochs=1, background_weight=weight), progress=False)
-        for weight in (1e-3, 1.0)
-    ]
-    found = [outcome.history["val_accuracy"][-1] for outcome in losses]
-    assert found[0] < found[1], "where background hardly counts it is called a digit"
+@pytest.mark.parametrize("weight", [0.1, 1.0, 5.0])
+def test_whatever_the_weights_the_best_scores_are_those_of_the_pixels(weight):
+    labels = torch.tensor([0] * 6 + [1] * 3 + [2]).view(1, 2, 5)
+    weights = torch.tensor([1.0, 1.0, weight])
+    scores = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([scores], max_iter=100)
+
+    def loss():
+        optimizer.zero_grad()
+        value = weighted_cross_entropy(scores.expand(1, 3, 2, 5), labels, weights)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    assert scores.softmax(1).flatten().tolist() == pytest.approx([0.6, 0.3, 0.1], abs=1e-3)
+
+
+def test_background_pixels_weigh_in_the_loss_as_they_are_told_to():
+    logits = torch.zeros(1, 2, 1, 2)
+    labels = torch.tensor([[[0, 1]]])
+    weights = torch.tensor([1.0, 0.25])
+    # scores 0 and log(1/4): the first pixel has probability 4/5, the second 1/5
+    expected = (math.log(5 / 4) + 0.25 * math.log(5)) / 1.25
+    assert weighted_cross_entropy(logits, labels, weights).item() == pytest.approx(expected)
+
+
+def test_digits_are_turned_in_training_alone(digits, monkeypatch):
+    asked = []
+    original = training.draw_canvases
+
+    def drawn(*args, **options):
+        asked.append(options["rotation"])
+        return original(*args, **options)
+
+    monkeypatch.setattr(training, "draw_canvases", drawn)
+    train_detector(replace(TINY, epochs=1, rotation=20), progress=False)
+    assert asked[0] == 20 and set(asked[1:]) == {0}, "then scored on train, val and test"
+    assert len(asked) == 5
 
 
 @pytest.mark.parametrize(
@@ -215,6 +249,7 @@ def test_background_counts_as_it_is_weighted():
         ({"scale": (0.5, math.nan)}, "the smaller first"),
         ({"scale": (1.0, 3.0)}, "give a size of at least 84"),
         ({"touching": 0.5}, "needs two digits"),
+        ({"rotation": -1.0}, "rotation"),
         ({"background": False, "background_weight": 0.5}, "background_weight 1"),
     ],
 )

@@ -79,7 +79,9 @@ def test_every_class_has_its_map(classes):
 def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
     base, values = FCNConfig(), [0.3, 0.2, 0.1]
     store = Store(tmp_path / "runs", tmp_path / "scratch")
-    names = ("train_loss", "val_loss", "val_accuracy", "val_mean_iou", "seconds")
+    names = (
+        "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_mean_iou", "seconds"
+    )  # fmt: skip
     history = {name: values for name in names}
     runs = [
         store.save(replace(base, head=head, seed=seed), Outcome(torch.nn.Linear(1, 1), history, {}))
@@ -87,10 +89,12 @@ def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
         for seed in range(2)
     ]
     fig = detection.detector_curves(runs)
+    assert [len(ax.lines) for ax in fig.axes] == [8, 8, 4], "mean IoU in validation alone"
     for ax in fig.axes:
-        assert len(ax.lines) == 4 and len({line.get_color() for line in ax.lines}) == 2
+        assert len({line.get_color() for line in ax.lines}) == 2
+    assert {line.get_linestyle() for line in fig.axes[0].lines} == {"-", ":"}
     legend = [text.get_text() for text in fig.axes[-1].get_legend().get_texts()]
-    assert legend == ["sliding", "deconvolution"]
+    assert legend == ["sliding", "deconvolution", "validation", "training"]
 
 
 def test_conditions_show_every_seed_and_the_mean():

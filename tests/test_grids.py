@@ -32,6 +32,7 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "cifar10-depth": {"depth", "residual", "seed"},
         "mnist-blocks": {"width", "depth", "residual", "seed"},
         "convnet-depth": {"depth", "residual", "seed"},
+        "mlp-like-convnet": {"depth", "residual", "seed"},
         "convnet-head": {"depth", "residual"},
         "resnet-depth": {"depth", "residual", "seed"},
         "lesions": {"residual"},

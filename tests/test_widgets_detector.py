@@ -19,7 +19,7 @@ def shown(monkeypatch):
 @pytest.fixture
 def explorer(shown):
     network = build_detector(FCNConfig(width=4)).eval()
-    explorer = DetectorExplorer(network, data.load("digits").test)
+    explorer = DetectorExplorer(network, data.load("digits").test, threshold=0.45)
     shown.clear()
     return explorer
 
@@ -67,9 +67,9 @@ def test_a_smaller_canvas_keeps_the_digit_on_it(explorer, shown):
 def test_the_sentence_says_what_is_found(explorer, shown, monkeypatch):
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
     two = Detections(
-        torch.tensor([[0.0, 0, 9, 9], [20, 0, 30, 9]]),
-        torch.tensor([3, 1]),
-        torch.tensor([0.9, 0.5]),
+        torch.tensor([[0.0, 0, 9, 9], [20, 0, 30, 9], [40, 0, 50, 9]]),
+        torch.tensor([3, 1, 7]),
+        torch.tensor([0.9, 0.5, 0.4]),  # the last does not count
     )
     monkeypatch.setattr("labutils.widgets.detector.draw", lambda *args: b"")
     for found, words in (

@@ -42,7 +42,8 @@ class FCNConfig(FitConfig):
     background: bool = True
     """An eleventh class where no digit is; without it the digit labels its whole canvas."""
     background_weight: float = 1.0
-    """Weight of a background pixel in the loss, that of a digit's pixel being 1."""
+    """Weight of a background pixel in the loss, that of a digit's pixel being 1. The answers
+    are those of unweighted pixels all the same: see `training.weighted_cross_entropy`."""
     canvases: int = 20_000
     """Canvases an epoch."""
     size: int = 64
@@ -52,9 +53,11 @@ class FCNConfig(FitConfig):
     scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest digit, 1 being the size of the data set's."""
     touching: float = 0.0
-    """Share of canvases on which each digit touches the one before."""
+    """Share of canvases with two digits or more, each touching the one before."""
     clutter: float = 0.0
     """Share of canvases with noise, strokes or pieces of letters behind the digits."""
+    rotation: float = 0.0
+    """Turn each digit that it trains on by up to so many degrees, either way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +70,7 @@ class FCNConfig(FitConfig):
         at_least("background_weight", self.background_weight, 0.0, strict=True)
         below_one("touching", self.touching)
         below_one("clutter", self.clutter)
+        at_least("rotation", self.rotation, 0.0)
         for name, lowest in (("number", 0), ("scale", 0.0)):
             pair = getattr(self, name)
             if not isinstance(pair, tuple) or len(pair) != 2:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -44,6 +46,11 @@ class Canvases:
     def __len__(self) -> int:
         return len(self.images)
 
+    def parts(self, count: int) -> Iterator[Canvases]:
+        """So many canvases at a time, in order."""
+        columns = [getattr(self, field.name).split(count) for field in fields(self)]
+        return itertools.starmap(Canvases, zip(*columns, strict=True))
+
 
 def draw_canvases(
     digits: Split,
@@ -54,6 +61,7 @@ def draw_canvases(
     scale: tuple[float, float] = (1.0, 1.0),
     layout: Layout = "separate",
     clutter: float = 0.0,
+    rotation: float = 0.0,
     seed: int,
 ) -> Canvases:
     """Canvases drawn from a seed; each digit lies whole within its canvas.
@@ -68,6 +76,7 @@ def draw_canvases(
             where the one before ends, or up to two pixels earlier. `grid`: in rows and columns,
             as many as fit, `number` and `clutter` aside.
         clutter: share of canvases with strokes, noise or pieces of letters behind the digits.
+        rotation: each digit is turned by up to so many degrees, either way.
 
     Raises:
         ValueError: a digit of that scale does not fit.
@@ -82,7 +91,7 @@ def draw_canvases(
     parts = []
     for start in range(0, count, CHUNK):
         many = min(CHUNK, count - start)
-        slots = _Slots(digits, many, size, number, scale, layout, generator)
+        slots = _Slots(digits, many, size, number, scale, layout, rotation, generator)
         parts.append(slots.draw())
     drawn = concatenate(parts)
     return _with_clutter(drawn, clutter, seed, generator) if clutter else drawn
@@ -125,6 +134,7 @@ class _Slots:
         number: tuple[int, int],
         scale: tuple[float, float],
         layout: Layout,
+        rotation: float,
         generator: torch.Generator,
     ) -> None:
         self.digits, self.size, self.generator, self.layout = digits, size, generator, layout
@@ -139,8 +149,12 @@ class _Slots:
         fewest = most if layout == "grid" else number[0]
         wanted = torch.randint(fewest, most + 1, (count, 1), generator=generator)
         self.there = torch.arange(most) < wanted
+        pictures = digits.images[self.source.flatten()]
+        if rotation:
+            pictures = _turned(pictures, rotation, generator)
+        self.pictures = pictures.view(*shape, *pictures.shape[2:])
         # extent of each digit's ink, in its own pixels
-        self.ink = _edges(digits.images[self.source.flatten(), 0] >= INK).view(*shape, 4)
+        self.ink = _edges(pictures[:, 0] >= INK).view(*shape, 4)
         extent = (self.ink[..., 2:] - self.ink[..., :2]) * self.scale[..., None]
         self.place = self._place(extent)
 
@@ -223,7 +237,7 @@ class _Slots:
     def _render(self, slot: int) -> Float[Tensor, "n height width"]:
         """One digit a canvas, scaled and moved, on black."""
         height, width = self.size
-        source = self.digits.images[self.source[:, slot]].float()
+        source = self.pictures[:, slot, None].float()
         inner = source.shape[-1]
         scale, place = self.scale[:, slot, None], self.place[:, slot]
         ink = self.ink[:, slot, :2]
@@ -237,6 +251,19 @@ class _Slots:
             [across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], -1
         )
         return F.grid_sample(source, grid, align_corners=False)[:, 0].round()
+
+
+def _turned(
+    pictures: UInt8[Tensor, "n 1 rows columns"], degrees: float, generator: torch.Generator
+) -> UInt8[Tensor, "n 1 rows columns"]:
+    """Each picture turned around its middle by an angle of its own, up to `degrees` either way."""
+    angles = math.radians(degrees) * (2 * torch.rand(len(pictures), generator=generator) - 1)
+    turns = torch.zeros(len(pictures), 2, 3)
+    turns[:, 0, 0] = turns[:, 1, 1] = angles.cos()
+    turns[:, 0, 1], turns[:, 1, 0] = -angles.sin(), angles.sin()
+    grid = F.affine_grid(turns, list(pictures.shape), align_corners=False)
+    turned = F.grid_sample(pictures.float(), grid, align_corners=False)
+    return turned.round().to(torch.uint8)
 
 
 def _edges(mask: Bool[Tensor, "n height width"]) -> Float[Tensor, "n 4"]:

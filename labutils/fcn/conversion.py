@@ -90,18 +90,27 @@ def _as_convolution(linear: nn.Linear, window: Pair) -> nn.Conv2d:
     return convolution
 
 
-def dilate(network: FullyConvolutional) -> FullyConvolutional:
-    """The same network with an answer at every pixel: no layer strides, later ones are dilated.
+def dilate(network: FullyConvolutional, stride: int = 1) -> FullyConvolutional:
+    """The same network with more answers: later layers do not stride, and are dilated instead.
 
-    Its map, at every `stride`-th pixel, is that of `network`, exactly where nothing pads. For
-    inference alone: at stride 1 a training costs `stride` squared times as much.
+    Its map has all cells of that of `network`, exactly where nothing pads. For inference alone:
+    an answer at every pixel costs as many times as much as there are pixels to a cell.
+
+    Args:
+        stride: pixels between answers; by default there is one at every pixel.
+
+    Raises:
+        ValueError: the first layers do not stride by just as much, or an average is to be dilated.
 
     Source: Chen et al. 2015, "Semantic Image Segmentation with Deep Convolutional Nets and Fully
     Connected CRFs", section 3.1 (the "hole" algorithm).
     """
-    network, dilation = copy.deepcopy(network), 1
+    network, kept, dilation = copy.deepcopy(network), 1, 1
     for layer in sliding_layers(network):
-        stride = _pair(layer.stride)[0]
+        step = _pair(layer.stride)[0]
+        if kept * step <= stride and dilation == 1:
+            kept *= step
+            continue
         if isinstance(layer, nn.AvgPool2d):
             if dilation > 1:
                 raise ValueError("average pooling cannot be dilated: give a network without it")
@@ -113,7 +122,9 @@ def dilate(network: FullyConvolutional) -> FullyConvolutional:
             layer.stride, layer.ceil_mode = (1, 1), False
         else:
             layer.stride = (1, 1)
-        dilation *= stride
+        dilation *= step
+    if kept != stride:
+        raise ValueError(f"no layers stride by {stride} together: after some of them it is {kept}")
     return network
 
 

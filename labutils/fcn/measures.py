@@ -73,13 +73,23 @@ class BoxScores(NamedTuple):
 
 def box_scores(found: Sequence[Detections], canvases: Canvases, threshold: float) -> BoxScores:
     """Precision and recall of the detections with at least this score."""
-    right = total = there = 0
-    for index, detections in enumerate(found):
-        taken = detections.above(threshold)
-        right += int(matches(taken, _true_digits(canvases, index)).sum())
-        total += len(taken)
-        there += int((canvases.labels[index] != NO_DIGIT).sum())
-    return BoxScores(_share(right, total), _share(right, there))
+    return _Ranked(found, canvases).at(threshold)
+
+
+class _Ranked:
+    """All detections, each right or wrong: at any threshold those above it are so, too."""
+
+    def __init__(self, found: Sequence[Detections], canvases: Canvases) -> None:
+        none = torch.zeros(0)
+        right = [matches(one, _true_digits(canvases, index)) for index, one in enumerate(found)]
+        self.scores = torch.cat([none, *(one.scores for one in found)])
+        self.right = torch.cat([none.bool(), *right])
+        self.there = int((canvases.labels != NO_DIGIT).sum())
+
+    def at(self, threshold: float) -> BoxScores:
+        counted = self.scores >= threshold
+        right = int((self.right & counted).sum())
+        return BoxScores(_share(right, int(counted.sum())), _share(right, self.there))
 
 
 def matches(found: Detections, truth: Detections) -> Bool[Tensor, " n"]:
@@ -105,11 +115,26 @@ def all_right(found: Detections, canvases: Canvases, index: int) -> bool:
     return len(found) == len(truth) and bool(matches(found, truth).all())
 
 
-def best_threshold(found: Sequence[Detections], canvases: Canvases) -> float:
-    """The threshold of the score, of 0.05, 0.10 ... 0.95, with the highest F1: for validation."""
-    thresholds = [step / 20 for step in range(1, 20)]
-    scores = [box_scores(found, canvases, threshold).f1 for threshold in thresholds]
-    return thresholds[scores.index(max(scores))]
+def best_threshold(
+    found: Sequence[Detections],
+    canvases: Canvases,
+    digit_free: Sequence[Sequence[Detections]] = (),
+    most_alarms: float = 1.0,
+) -> float:
+    """The threshold of the score, of 0.01, 0.02 ... 0.99, with the highest F1: for validation.
+
+    Args:
+        digit_free: what was found on canvases without digits, a list a kind.
+        most_alarms: thresholds at which a larger share of any of these has a detection are out of
+            question. Where all are it is the highest.
+    """
+    ranked, thresholds = _Ranked(found, canvases), [step / 100 for step in range(1, 100)]
+    allowed = [
+        threshold
+        for threshold in thresholds
+        if all(false_alarms(kind, threshold) <= most_alarms for kind in digit_free)
+    ]
+    return max(allowed or thresholds[-1:], key=lambda threshold: ranked.at(threshold).f1)
 
 
 def pointing_accuracy(
@@ -144,14 +169,18 @@ def pixel_confusion(
     return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
 
 
-def pixel_scores(
+def canvas_confusion(
     probability: Float[Tensor, "n classes height width"], canvases: Canvases
-) -> tuple[float, float]:
-    """Share of pixels that are right and mean IoU, both in [0, 1]."""
+) -> Int64[Tensor, "11 11"]:
+    """`pixel_confusion` of the pixels of canvases, background included."""
     if probability.shape[1] == BACKGROUND:  # a network without background never answers it
         probability = F.pad(probability, (0, 0, 0, 0, 0, 1))
-    confusion = pixel_confusion(probability, canvases.classes.long())
-    return (confusion.diagonal().sum() / confusion.sum()).item(), mean_iou(confusion)
+    return pixel_confusion(probability, canvases.classes.long())
+
+
+def pixel_accuracy(confusion: Int64[Tensor, "classes classes"]) -> float:
+    """Share of pixels that are right, in [0, 1]."""
+    return (confusion.diagonal().sum() / confusion.sum()).item()
 
 
 def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
@@ -164,21 +193,23 @@ def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
 def accuracy_by_distance(
     probability: Float[Tensor, "n classes height width"], canvases: Canvases, step: int = 2
 ) -> tuple[list[float], list[float]]:
-    """How far from its centre a digit is still named, on canvases of one digit.
+    """How far from the middle of its box a digit's pixels are named, on canvases of one digit.
 
     Returns:
         Distances in pixels, the middles of bins of `step`, and in each bin the share in [0, 1] of
-        pixels whose most probable class is the digit.
+        the digits' own pixels whose most probable class is the digit. Bins without such pixels
+        are left out.
     """
     height, width = probability.shape[2:]
     left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
     across = torch.arange(width) + 0.5 - ((left + right) / 2)[:, None]
     down = torch.arange(height) + 0.5 - ((top + bottom) / 2)[:, None]
     distance = torch.hypot(down[:, :, None], across[:, None, :])
+    own = canvases.classes == canvases.labels[:, :1, None]
     named = probability.argmax(1) == canvases.labels[:, :1, None]
-    bins = (distance / step).long().flatten()
+    bins = (distance / step).long()[own]
     counts = torch.bincount(bins)
-    right_ones = torch.bincount(bins, weights=named.flatten().double())
+    right_ones = torch.bincount(bins, weights=named[own].double())
     there = counts > 0
     middles = step * (torch.arange(len(counts)) + 0.5)
     return middles[there].tolist(), (right_ones[there] / counts[there]).tolist()

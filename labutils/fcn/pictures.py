@@ -15,6 +15,7 @@ from labutils.fcn.detector import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
 MAX_PIXELS = 4_000_000  # of a picture, and of what the network sees of it at once
+MAX_SIDE = 10_000  # of a picture in pixels
 SMALLEST = 8  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
 OCTAVE = 2**0.5  # between one size and the next
@@ -35,15 +36,17 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width"]:
     whichever leaves more contrast; of an animation the first frame is read.
 
     Raises:
-        PictureError: the file is missing, is no picture, or has more than `MAX_PIXELS` pixels.
+        PictureError: the file is missing, is no picture, or is larger than `MAX_PIXELS` or
+            `MAX_SIDE` allow.
     """
     try:
         with PIL.Image.open(path) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
+            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
                 raise PictureError(
-                    f"{path}: {width} x {height} pixels are more than {MAX_PIXELS:,}: shrink it, "
-                    "or cut out the part with the digits"
+                    f"{path}: {width} x {height} pixels are too many: shrink it, or cut out the "
+                    f"part with the digits, to {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side at "
+                    "most"
                 )
             grey, span = _grey(PIL.ImageOps.exif_transpose(image))
     except FileNotFoundError:
@@ -62,9 +65,13 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width"]:
 def _grey(image: PIL.Image.Image) -> tuple[np.ndarray, float]:
     """Grey values as floats, whatever the mode, and how far apart they can be."""
     if image.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which "L" would clip
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        # those of 32 bits have no range of their own: what is there is taken for it
-        return grey, 65_535 if image.mode.startswith("I;16") else np.abs(grey).max()
+        grey = np.asarray(image, dtype=np.float64)
+        finite = np.isfinite(grey)
+        grey = np.where(finite, grey, np.median(grey[finite]) if finite.any() else 0)
+        # few use the whole range that their files could hold: what is there is taken for it
+        return grey, np.abs(grey).max()
+    if image.mode == "LAB":  # its first channel is lightness
+        image = image.getchannel(0)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         grounds = [PIL.Image.new("RGBA", image.size, color) for color in ("white", "black")]

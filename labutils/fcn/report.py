@@ -25,21 +25,27 @@ from labutils.fcn.measures import (
     background_accuracy,
     best_threshold,
     box_scores,
+    canvas_confusion,
     false_alarms,
-    pixel_scores,
+    mean_iou,
+    pixel_accuracy,
     pointing_accuracy,
 )
 from labutils.fcn.networks import DenseNetwork, dilated, load_detector
+from labutils.fcn.pictures import read_digits
 from labutils.fcn.training import draw_for
 from labutils.runs import Run, load_or_measure
 from labutils.storage import with_nan
 
 COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
+PART = 250  # canvases whose probabilities are held at a time
+PYRAMID_COUNT = 300  # canvases, each looked at in many sizes
 FAILURES = 18  # kept of each condition
 SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
 # no seed of a training's canvases
 VALIDATION_SEED, CLUTTER_SEED, TRAINING_SEED = 4_000_001, 4_000_002, 4_000_003
 CLUTTER_SIZE = (64, 64)
+MOST_ALARMS = 0.0025  # share of validation canvases without digit: half of what is aimed at
 
 
 @dataclass(frozen=True)
@@ -58,30 +64,67 @@ CONDITIONS = (
     Condition("one digit on 96 x 96", {"seed": 3_000_005, "size": (96, 96)}),
     Condition("one digit on 128 x 128", {"seed": 3_000_006, "size": (128, 128)}),
     Condition("one digit on 200 x 120", {"seed": 3_000_007, "size": (120, 200)}),
-    Condition("two to four, separate", {"seed": 3_000_008, "number": (2, 4), "size": (96, 96)}),
-    Condition("grid of digits", {"seed": 3_000_009, "layout": "grid", "size": (96, 96)}),
+    Condition("two digits on 96 x 96", {"seed": 3_000_011, "number": (2, 2), "size": (96, 96)}),
+    Condition("three digits on 96 x 96", {"seed": 3_000_012, "number": (3, 3), "size": (96, 96)}),
+    Condition("four digits on 96 x 96", {"seed": 3_000_013, "number": (4, 4), "size": (96, 96)}),
+    Condition("grid of digits on 96 x 96", {"seed": 3_000_009, "layout": "grid", "size": (96, 96)}),
     Condition(
-        "two or three, touching",
+        "two or three, touching, on 96 x 96",
         {"seed": 3_000_010, "number": (2, 3), "size": (96, 96), "layout": "touching"},
     ),
 )
+
+# Digits of other sizes than those trained on, for the image pyramid.
+SIZES = (
+    Condition("one digit, scale 0.5", {"seed": 3_000_014, "scale": (0.5, 0.5)}),
+    Condition(
+        "one digit on 200 x 120, scale 2 to 3",
+        {"seed": 3_000_015, "scale": (2.0, 3.0), "size": (120, 200)},
+    ),
+)
+
+
+def condition(name: str) -> Condition:
+    """One of `CONDITIONS` by its name.
+
+    Raises:
+        KeyError: there is none; the message lists them.
+    """
+    named = {one.name: one for one in CONDITIONS}
+    if name not in named:
+        raise KeyError(f"no condition {name!r}: choose one of {'; '.join(named)}")
+    return named[name]
 
 
 def validation_threshold(run: Run, *, dilate: bool = False) -> float:
     """The score from which on a detection counts: the best F1 on canvases of validation digits.
 
+    Of the thresholds at which no kind of clutter, drawn from a seed of its own, has a detection
+    on more than `MOST_ALARMS` of its canvases, or on more than one.
+
     Args:
         dilate: for the dilated network, which has a cell for each pixel.
     """
-    arguments = {"count": _count(run, "val"), "seed": VALIDATION_SEED, "dilated": dilate}
+    arguments = {
+        "count": _count(run, "val"),
+        "seed": VALIDATION_SEED,
+        "dilated": dilate,
+        "most_alarms": MOST_ALARMS,
+        "size": list(CLUTTER_SIZE),
+    }
     return load_or_measure(run, "threshold", arguments, lambda: _threshold(run, dilate))
 
 
 def _threshold(run: Run, dilate: bool) -> float:
-    digits = data.load(run.config.data).val
-    canvases = draw_for(run.config, digits, _count(run, "val"), VALIDATION_SEED)
+    digits, count = data.load(run.config.data).val, _count(run, "val")
+    canvases = draw_for(run.config, digits, count, VALIDATION_SEED)
     network, execution = _ready(run, dilate)
-    return best_threshold(detect(network, canvases.images, execution), canvases)
+    digit_free = [
+        detect(network, draw_clutter(kind, count, CLUTTER_SIZE, seed=VALIDATION_SEED), execution)
+        for kind in KINDS
+    ]
+    found = detect(network, canvases.images, execution)
+    return best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
 
 
 def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str, float]:
@@ -114,23 +157,57 @@ def canvases_of(condition: Condition, digits: Split, count: int | None = None) -
 def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> dict[str, float]:
     network, execution = _ready(run, dilate)
     canvases = _test_canvases(run, condition)
-    probability = pixel_probabilities(network, canvases.images, execution)
-    found = [find_digits(one) for one in probability]
+    found, pointed, confusion = [], 0.0, torch.zeros(11, 11, dtype=torch.int64)
+    for part in canvases.parts(PART):  # the probabilities of all at once may take gigabytes
+        probability = pixel_probabilities(network, part.images, execution)
+        found += [find_digits(one) for one in probability]
+        confusion += canvas_confusion(probability, part)
+        pointed += pointing_accuracy(probability, part) * len(part)
     boxes = box_scores(found, canvases, threshold)
     precision = average_precision(found, canvases)
-    accuracy, mean_iou = pixel_scores(probability, canvases)
     result = {
-        "pixel_accuracy": accuracy,
+        "pixel_accuracy": pixel_accuracy(confusion),
         "background_accuracy": background_accuracy(canvases),
-        "mean_iou": mean_iou,
+        "mean_iou": mean_iou(confusion),
         "ap_half": precision.at_half,
         "ap_mean": precision.mean,
         "precision": boxes.precision,
         "recall": boxes.recall,
     }
     if canvases.labels.shape[1] == 1:
-        result["pointing"] = pointing_accuracy(probability, canvases)
+        result["pointing"] = pointed / len(canvases)
     return result
+
+
+def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]]:
+    """Precision and recall with the picture seen once, and at many sizes (`pictures.read_digits`).
+
+    Returns:
+        For `once` and `pyramid` the `precision` (nan where nothing is detected) and `recall`.
+    """
+    threshold = validation_threshold(run)
+    count = min(_count(run, "test"), PYRAMID_COUNT)
+    arguments = {"options": condition.options, "count": count, "threshold": threshold}
+    stored = load_or_measure(
+        run, "pyramid", arguments, lambda: _pyramid_scores(run, condition, count, threshold)
+    )
+    return {way: with_nan(found) for way, found in stored.items()}
+
+
+def _pyramid_scores(
+    run: Run, condition: Condition, count: int, threshold: float
+) -> dict[str, dict[str, float]]:
+    network, execution = _ready(run, dilate=False)
+    canvases = canvases_of(condition, data.load(run.config.data).test, count)
+    ways = {
+        "once": detect(network, canvases.images, execution),
+        "pyramid": [
+            read_digits(network, picture, threshold=threshold, scales=run.config.scale)
+            for picture in canvases.images[:, 0].numpy()
+        ],
+    }
+    scored = {way: box_scores(found, canvases, threshold) for way, found in ways.items()}
+    return {way: {"precision": s.precision, "recall": s.recall} for way, s in scored.items()}
 
 
 def failures(run: Run, condition: Condition) -> dict[str, Any]:
@@ -199,7 +276,12 @@ def answers_on_black(run: Run) -> dict[str, Any]:
         `blind`: share of pixels that are. Of the ten classes: `probability`, the mean over blind
         pixels of what the network answers; `digits`, their shares among the training digits; and
         `labels`, their shares among the labels of blind pixels (nan where none is blind).
+
+    Raises:
+        ValueError: the run has a background class.
     """
+    if run.config.background:
+        raise ValueError(f"{run.config.name} has a background class: ask one without about black")
     arguments = {"count": _count(run, "train"), "seed": TRAINING_SEED, "same": SAME}
     return with_nan(load_or_measure(run, "black", arguments, lambda: _on_black(run)))
 
@@ -271,4 +353,4 @@ def _ready(run: Run, dilate: bool, precision: str | None = None) -> tuple[DenseN
     network = load_detector(run)
     network = dilated(network) if dilate else network
     execution = execution_for(network, precision or run.config.precision)
-    return network.to(execution.device), execution
+    return network.to(execution.device, memory_format=execution.memory_format), execution

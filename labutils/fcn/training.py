@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -23,7 +23,7 @@ from labutils.costs import multiply_adds
 from labutils.data import Split
 from labutils.evaluation import TrainingError, execution_for, surroundings
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
-from labutils.fcn.measures import mean_iou, pixel_confusion
+from labutils.fcn.measures import mean_iou, pixel_accuracy, pixel_confusion
 from labutils.fcn.networks import build_detector, classifier_config
 from labutils.models import Classifier, eval_mode
 from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
@@ -178,7 +178,9 @@ class _Training:
     def _train_epoch(self, bar: tqdm) -> bool:
         config, epoch = self.config, self.history.epochs
         seed = config.seed * 1_009 + epoch
-        canvases = draw_for(config, self.digits.train, config.canvases, seed)
+        canvases = draw_for(
+            config, self.digits.train, config.canvases, seed, rotation=config.rotation
+        )
         order = torch.randperm(len(canvases), generator=torch.Generator().manual_seed(seed))
         self.network.train()
         losses = torch.zeros((), device=self.execution.device)
@@ -199,7 +201,7 @@ class _Training:
             logits = self.network(self.execution.place(canvases.images[indices]))
         labels = pixel_labels(canvases, indices, self.config.background).to(logits.device)
         logits = logits.float()
-        return F.cross_entropy(logits, labels, self._weights(logits)), logits, labels
+        return weighted_cross_entropy(logits, labels, self._weights(logits)), logits, labels
 
     def _weights(self, logits: Tensor) -> Tensor:
         """Weight of each class in the loss."""
@@ -220,8 +222,7 @@ class _Training:
                 weight = self._weights(logits)[labels].sum().item()
                 total, weights = total + weight * loss.item(), weights + weight
                 confusion = confusion + pixel_confusion(logits, labels).cpu()
-        accuracy = (confusion.diagonal().sum() / confusion.sum()).item()
-        return PixelScores(total / weights, accuracy, mean_iou(confusion))
+        return PixelScores(total / weights, pixel_accuracy(confusion), mean_iou(confusion))
 
     def _measure(self, started: float, finite: bool) -> None:
         history = self.history
@@ -260,24 +261,47 @@ class _Training:
             self.history = state["history"]
 
 
-def draw_for(config: FCNConfig, digits: Split, count: int, seed: int) -> Canvases:
-    """Canvases of the kinds that `config` trains on."""
+def draw_for(
+    config: FCNConfig, digits: Split, count: int, seed: int, *, rotation: float = 0.0
+) -> Canvases:
+    """Canvases of the kinds that `config` trains on; its digits are turned only if asked for."""
     touching = round(config.touching * count)
+    fewest, most = config.number
     parts = [
         draw_canvases(
             digits,
             many,
             size=(config.size, config.size),
-            number=config.number,
+            number=number,
             scale=config.scale,
             layout=layout,
             clutter=config.clutter,
+            rotation=rotation,
             seed=2 * seed + (layout == "touching"),
         )
-        for layout, many in (("separate", count - touching), ("touching", touching))
+        for layout, many, number in (
+            ("separate", count - touching, config.number),
+            ("touching", touching, (max(fewest, 2), most)),  # a single digit touches nothing
+        )
         if many
     ]
     return concatenate(parts)
+
+
+def weighted_cross_entropy(
+    logits: Float[Tensor, "some classes height width"],
+    labels: Int64[Tensor, "some height width"],
+    weights: Float[Tensor, " classes"],
+) -> Tensor:
+    """Cross-entropy with a weight a class, whose best scores are those of unweighted pixels.
+
+    A weighted loss alone teaches probabilities in proportion to the weights, and so boxes wider
+    than the digits. Here the weights' logarithms are added to the scores inside the loss, so that
+    they need not be in the scores.
+
+    Source: after Menon et al. 2021, "Long-tail learning via logit adjustment", section 4.2.
+    """
+    return F.cross_entropy(logits + weights.log()[:, None, None], labels, weights)
 
 
 def pixel_labels(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from labutils.evaluation import predict
+from labutils.evaluation import EVALUATION_BATCH, predict
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
 from labutils.models import Classifier
 
@@ -51,8 +51,12 @@ def slide_classifier(
     *,
     side: int,
     stride: int,
+    batch_size: int = EVALUATION_BATCH,
 ) -> Float[Tensor, "n classes rows columns"]:
     """The class probabilities of each window of `side` x `side` pixels, `stride` apart.
+
+    Args:
+        batch_size: windows at a time.
 
     Raises:
         ValueError: the images are smaller than a window.
@@ -65,5 +69,5 @@ def slide_classifier(
     windows = images.unfold(2, side, stride).unfold(3, side, stride)
     rows, columns = windows.shape[2:4]
     crops = windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-    probability = predict(classifier, crops)
+    probability = predict(classifier, crops, batch_size=batch_size)
     return probability.view(len(images), rows, columns, -1).permute(0, 3, 1, 2)

@@ -163,22 +163,27 @@ def detector_view(
 
 @plt.rc_context(STYLE)
 def detector_curves(runs: Sequence[Run]) -> Figure:
-    """Validation loss and mean IoU through training: a colour a head, a line a seed."""
+    """Loss, pixel accuracy and mean IoU through training: a colour a head, a line a seed.
+
+    Solid on canvases of validation digits, dotted on canvases of training digits.
+    """
     heads = list(dict.fromkeys(run.config.head for run in runs))
     colors = dict(zip(heads, sns.color_palette("colorblind")[2:], strict=False))
     fig, axes = make_axes(1, 3, (10, 3))
     panels = (
-        ("val_loss", "validation loss"),
-        ("val_accuracy", "pixel accuracy"),
-        ("val_mean_iou", "mean IoU"),
+        (("val_loss", "train_loss"), "loss"),
+        (("val_accuracy", "train_accuracy"), "pixels right"),
+        (("val_mean_iou",), "mean IoU"),
     )
-    for ax, (quantity, label) in zip(axes, panels, strict=True):
+    for ax, (quantities, label) in zip(axes, panels, strict=True):
         for run in runs:
-            draw_line(ax, run, quantity, colors[run.config.head])
+            for quantity, style in zip(quantities, ("-", ":"), strict=False):
+                draw_line(ax, run, quantity, colors[run.config.head], style)
         ax.set_ylabel(label)
-    log_axis(axes[0], "validation loss")
-    percent_axis(axes[1], "pixel accuracy, validation")
-    legend(axes[2], [(colors[head], "-", head) for head in heads])
+    log_axis(axes[0], "loss")
+    percent_axis(axes[1], "pixels right")
+    splits = [("gray", "-", "validation"), ("gray", ":", "training")]
+    legend(axes[2], [(colors[head], "-", head) for head in heads] + splits)
     return fig
 
 
@@ -202,7 +207,7 @@ def condition_scores(scores: Mapping[str, Sequence[float]], label: str) -> Figur
 
 @plt.rc_context(STYLE)
 def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """Share of pixels that name the digit against their distance from its centre, in pixels.
+    """Share of a digit's pixels that name it against their distance from the middle of its box.
 
     Args:
         curves: by name, distances and shares.
@@ -211,8 +216,8 @@ def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[fl
     colors = sns.color_palette("colorblind")[2:]
     for (name, (distances, shares)), color in zip(curves.items(), colors, strict=False):
         ax.plot(distances, shares, ".-", color=color, label=name)
-    ax.set_xlabel("distance from the centre of the digit in pixels")
-    percent_axis(ax, "pixels that name the digit")
+    ax.set_xlabel("distance from the middle of the digit in pixels")
+    percent_axis(ax, "the digit's pixels that name it")
     ax.set_ylim(0, 1.02)
     ax.legend()
     return fig

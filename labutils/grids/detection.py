@@ -31,6 +31,7 @@ def detector_grid(which: Profile) -> list[FCNConfig]:
         scale=(0.8, 1.2) if which.quick else (0.7, 1.5),
         touching=0.25,
         clutter=0.2 if which.quick else 0.4,
+        rotation=10,
         background_weight=0.3,
     )
     return [

@@ -16,6 +16,7 @@ from labutils.tables.detection import (
     conversion_table,
     dense_table,
     detector_table,
+    pyramid_table,
 )
 from labutils.tables.networks import (
     augmentation_table,
@@ -44,6 +45,7 @@ __all__ = [
     "headline",
     "markdown",
     "model_table",
+    "pyramid_table",
     "rate_table",
     "report",
     "rescue_table",

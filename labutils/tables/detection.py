@@ -10,7 +10,14 @@ from torch import Tensor
 
 from labutils.experiments import select
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
-from labutils.fcn.report import CONDITIONS, alarms, answers_on_black, scores
+from labutils.fcn.report import (
+    CONDITIONS,
+    SIZES,
+    alarms,
+    answers_on_black,
+    pyramid_scores,
+    scores,
+)
 from labutils.fcn.windows import compare_with_windows
 from labutils.models import Classifier
 from labutils.runs import Run
@@ -96,6 +103,19 @@ def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
     for way, (chosen, dilate) in ways.items():
         found = [scores(run, CONDITIONS[0], dilate=dilate) for run in chosen]
         rows.append({"dense map": way, **_percentages(found)})
+    return pd.DataFrame(rows)
+
+
+def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a size of digit that was not trained on: seen once, and through an image pyramid."""
+    rows = []
+    for condition in SIZES:
+        found = [pyramid_scores(run, condition) for run in runs]
+        row = {"canvases": condition.name}
+        for way in ("once", "pyramid"):
+            for name in ("precision", "recall"):
+                row[f"{name}, {way}"] = f"{spread([100 * one[way][name] for one in found])} %"
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -26,6 +26,7 @@ from labutils.tables.detection import (
     condition_table,
     dense_table,
     detector_table,
+    pyramid_table,
 )
 from labutils.tables.networks import (
     augmentation_table,
@@ -46,6 +47,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mnist-blocks": block_table,
     "best-mlp": model_table,
     "convnet-depth": depth_table,
+    "mlp-like-convnet": depth_table,
     "convnet-head": head_table,
     "resnet-depth": depth_table,
     "side-by-side": side_table,
@@ -60,6 +62,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "detector-dense": dense_table,
     "detector-conditions": lambda runs: condition_table(select(runs, head="deconvolution")),
     "detector-alarms": lambda runs: alarm_table(select(runs, head="deconvolution")),
+    "detector-pyramid": lambda runs: pyramid_table(select(runs, head="deconvolution")),
     "detector-no-background": lambda runs: black_table(runs[0]),
 }
 # Whose runs a table shows, where these are not those of one experiment of the same name.
@@ -70,6 +73,7 @@ RUNS_OF: dict[str, tuple[str, ...]] = {
     "detector-dense": ("detector",),
     "detector-conditions": ("detector",),
     "detector-alarms": ("detector",),
+    "detector-pyramid": ("detector",),
 }
 
 
@@ -117,10 +121,10 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
     )
 
 
-def benchmarks() -> str:
-    """The Markdown table of what `make bench` measured last."""
+def benchmarks(names: str = "*") -> str:
+    """The Markdown table of what `make bench` measured last, of benchmarks with such names."""
     rows = []
-    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+    for path in sorted((ROOT / "benchmarks" / "results").glob(f"{names}.json")):
         result = json.loads(path.read_text())
         ratio, hardware = result["ratio"], result["hardware"]
         rows.append(

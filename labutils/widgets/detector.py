@@ -26,10 +26,11 @@ class DetectorExplorer(ipywidgets.VBox):
     Args:
         network: a trained detector.
         digits: where digits are taken from, the first of each class; test digits, say.
+        threshold: of the score, from which on a detection counts; in [0, 1].
     """
 
-    def __init__(self, network: DenseNetwork, digits: Split) -> None:
-        self.network = network
+    def __init__(self, network: DenseNetwork, digits: Split, threshold: float) -> None:
+        self.network, self.threshold = network, threshold
         self.examples = {
             label: digits.images[(digits.labels == label).nonzero()[0, 0], 0].numpy()
             for label in sorted(set(digits.labels.tolist()))
@@ -76,7 +77,7 @@ class DetectorExplorer(ipywidgets.VBox):
     def _show(self) -> None:
         canvas = self.canvas()
         probability = pixel_probabilities(self.network, torch.from_numpy(canvas)[None, None])[0]
-        found = find_digits(probability)
+        found = find_digits(probability).above(self.threshold)
         text = _sentence(found, self.digit.value)
         display(HTML(f"<p>{text}</p>"))
         picture = draw(detector_view, canvas, probability.numpy(), found, self.digit.value)
