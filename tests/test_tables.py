@@ -7,8 +7,9 @@ from fakes import fake_outcome, fake_runs
 from labutils import experiments, summaries, tables
 from labutils.config import RunConfig
 from labutils.profiles import Profile
-from labutils.runs import Store
+from labutils.runs import Store, load_or_train
 from labutils.tables import readme
+from labutils.training import train
 
 
 def test_depth_table_has_a_row_a_depth_and_no_residual_at_two(tmp_path):
@@ -163,8 +164,26 @@ def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):
     assert list(frame["network"]) == ["residual", "residual", "plain twin", "residual, mean"]
     assert list(frame["seed"]) == [0, 1, 0, "all"]
     assert list(frame["test accuracy"]) == ["80.00 %", "90.00 %", "50.00 %", "85.00 ± 7.07 %"]
-    small = fake_runs(tmp_path, [replace(base, small_epochs=10, small_size=16)])
-    assert runs_cost(small) == pytest.approx(runs_cost(runs[:1]) / 4)
+    assert list(frame["as stored"]) == ["-", "-", "-", ""], "none of these keeps its weights"
+
+
+def test_what_is_stored_of_a_strong_network_is_tested_too(tmp_path):
+    config = RunConfig(data="shapes10", model="strong", width=4, residual=True, epochs=1)
+    config = replace(config, batch_size=500, precision="bf16")
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    run = load_or_train(config, train, store=store, keep="fp16", progress=False)
+    row = tables.strong_table([run]).iloc[0]
+    trained, stored = (float(row[name].split()[0]) for name in ("test accuracy", "as stored"))
+    assert stored == pytest.approx(trained, abs=1)
+
+
+def test_size_table_counts_small_epochs_by_their_pixels(tmp_path):
+    base = RunConfig(data="cifar10", model="strong", width=4, residual=True, epochs=10)
+    grid = [replace(base, seed=1), base, replace(base, small_epochs=10, small_size=16)]
+    frame = tables.size_table(fake_runs(tmp_path, grid))
+    assert list(frame["parameters"]) == ["1,234"] * 2, "seeds share a row"
+    whole, small = frame["multiply-adds of the training"].astype(float)
+    assert small == pytest.approx(whole / 4, rel=0.05)
 
 
 def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch):
@@ -173,10 +192,14 @@ def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch
     for name in ("strong", "strong-plain"):
         for config in experiments.configs(name, which):
             Store.of(which).save(config, fake_outcome(config), keep="fp16")
-    rows = tables.report("strong").splitlines()[2:]
-    assert [row.split("|")[1].strip() for row in rows] == [
-        *["residual"] * 3, "plain twin", "residual, mean"
-    ]  # fmt: skip
+    monkeypatch.setattr(tables.networks, "answers_on_test", lambda run: {"accuracy": 0.75})
+    rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]]
+        for row in tables.report("strong").splitlines()[2:]
+    ]
+    names = ["residual", "residual", "residual", "plain twin", "residual, mean"]
+    assert [row[0] for row in rows] == names
+    assert [row[-1].replace("\xa0", " ") for row in rows] == ["75.00 %"] * 4 + [""]
 
 
 def test_headline_has_ten_lines_from_stored_runs(tmp_path):
@@ -206,11 +229,6 @@ def test_ablation_table_says_which_cells_train(tmp_path):
     assert list(frame["gradient, first / logits"]) == ["1.0e-03"] * 2
     assert list(frame["activations"]) == ["1.0e-02"] * 2  # of the last hidden layer
     assert list(frame["share across images"]) == ["100.00 %"] * 2
-
-
-def runs_cost(runs):
-    (number,) = tables.strong_table(runs)["of the training"][:1]
-    return float(number)
 
 
 def test_markdown_has_as_many_cells_in_each_line():

@@ -23,6 +23,7 @@ from labutils.tables.networks import (
     head_table,
     schedule_table,
     side_table,
+    size_table,
     strong_table,
 )
 from labutils.tables.readme import benchmarks, headline, report
@@ -52,6 +53,7 @@ __all__ = [
     "schedule_table",
     "show",
     "side_table",
+    "size_table",
     "strong_table",
     "width_table",
 ]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from labutils.costs import inference_cost, training_cost
 from labutils.experiments import select
+from labutils.predictions import answers_on_test
 from labutils.runs import Run
 from labutils.summaries import (
     accuracy,
@@ -91,22 +92,23 @@ def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.5: every run of the strong network and of its plain twin, and what it cost."""
+    """Section 1.5: every run of the strong network and of its plain twin.
+
+    The last column is the test accuracy of the weights as they are stored, in half precision.
+    """
     rows = []
     for run in sorted(runs, key=lambda run: (not run.config.residual, run.config.seed)):
-        config, metrics = run.config, run.metrics
+        metrics = run.metrics
+        stored = percent(answers_on_test(run)["accuracy"]) if run.has_weights else "-"
         rows.append(
             {
-                "network": "residual" if config.residual else "plain twin",
-                "seed": config.seed,
-                "epochs": config.epochs,
-                "parameters": f"{metrics['parameters']:,}",
-                "multiply-adds": millions(inference_cost(config)),
-                "of the training": f"{training_cost(config) / 1e15:.2f}e15",
+                "network": "residual" if run.config.residual else "plain twin",
+                "seed": run.config.seed,
                 "core-hours": f"{metrics['seconds'] * metrics['hardware']['threads'] / 3600:.2f}",
                 "train loss": f"{run.history['train_loss'][-1]:.3f}",
                 "val accuracy": percent(metrics["val_accuracy"]),
                 "test accuracy": percent(metrics["test_accuracy"]),
+                "as stored": stored,
             }
         )
     residual = select(runs, residual=True)
@@ -116,6 +118,20 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
         accuracy(residual),
     )
     return pd.DataFrame([*rows, mean])
+
+
+def size_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.5: a row a network: what one answer and its whole training take."""
+    return pd.DataFrame(
+        {
+            "network": network_name(chosen[0].config),
+            "parameters": f"{chosen[0].metrics['parameters']:,}",
+            "multiply-adds of an image": millions(inference_cost(chosen[0].config)),
+            "epochs": chosen[0].config.epochs,
+            "multiply-adds of the training": f"{training_cost(chosen[0].config) / 1e15:.2f}e15",
+        }
+        for chosen in by_network(runs)
+    )
 
 
 def _factor_table(

@@ -33,6 +33,7 @@ from labutils.tables.networks import (
     head_table,
     schedule_table,
     side_table,
+    size_table,
     strong_table,
 )
 from labutils.tables.rendering import markdown
@@ -55,6 +56,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "schedule": schedule_table,
     "mnist-cnn": side_table,
     "strong": strong_table,
+    "strong-size": lambda runs: size_table(select(runs, residual=True)),
     "ablation-mnist": ablation_table,
     "ablation-cifar10": ablation_table,
     "ablation-rates": rate_table,
@@ -70,6 +72,7 @@ RUNS_OF: dict[str, tuple[str, ...]] = {
     "mlp-dead-layers": ("mnist-depth", "cifar10-depth"),
     "convnet-dead-layers": ("convnet-depth",),
     "strong": ("strong", "strong-plain"),
+    "strong-size": ("strong",),
     "detector-dense": ("detector",),
     "detector-conditions": ("detector",),
     "detector-alarms": ("detector",),
