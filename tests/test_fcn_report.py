@@ -6,11 +6,12 @@ import torch
 
 from labutils import data
 from labutils.config import FCNConfig
-from labutils.fcn import report
+from labutils.fcn import conditions, report
+from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.detector import Detections, detect, pixel_probabilities
 from labutils.fcn.measures import all_right
 from labutils.fcn.networks import load_detector
-from labutils.fcn.report import CONDITIONS, alarms, scores
+from labutils.fcn.report import alarms, scores
 from labutils.fcn.training import draw_for, train_detector
 from labutils.runs import Store, load_or_train
 
@@ -26,7 +27,7 @@ def run(detector):
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    monkeypatch.setattr(report, "COUNT", 12)
+    monkeypatch.setattr(conditions, "COUNT", 12)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=[one.name for one in CONDITIONS])
@@ -49,7 +50,7 @@ def test_what_is_stored_is_not_measured_again(run, monkeypatch):
     before = scores(run, CONDITIONS[0])
     monkeypatch.setattr(report, "_scores", None)
     assert scores(run, CONDITIONS[0]) == before
-    monkeypatch.setattr(report, "COUNT", 13)  # another measure
+    monkeypatch.setattr(conditions, "COUNT", 13)  # another measure
     with pytest.raises(TypeError):
         scores(run, CONDITIONS[0])
 
@@ -85,7 +86,7 @@ def test_false_alarms_are_told_by_kind_of_clutter(run):
 def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, monkeypatch):
     digits = data.load("digits")
     seen = []
-    for name in ("draw_for", "draw_canvases"):
+    for name in ("draw_for", "canvases_of"):
         original = getattr(report, name)
 
         def spy(*args, original=original, **options):
@@ -100,15 +101,11 @@ def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, 
     assert [split is digits.test for split in seen] == [True]
 
 
-def test_conditions_have_names_of_their_own():
-    assert len({condition.name for condition in CONDITIONS}) == len(CONDITIONS)
-
-
 def test_failures_are_the_canvases_that_are_not_read_right(run, monkeypatch):
     monkeypatch.setattr(report, "FAILURES", 3)
     condition = CONDITIONS[0]
     found = report.failures(run, condition)
-    canvases = report.canvases_of(condition, data.load("digits").test)
+    canvases = conditions.canvases_of(condition, data.load("digits").test)
     threshold = report.validation_threshold(run)
     read = [one.above(threshold) for one in detect(load_detector(run), canvases.images)]
     wrong = [i for i, one in enumerate(read) if not all_right(one, canvases, i)]
@@ -121,7 +118,7 @@ def test_failures_are_the_canvases_that_are_not_read_right(run, monkeypatch):
 
 
 def test_all_right_means_each_digit_and_nothing_else():
-    canvases = report.canvases_of(CONDITIONS[7], data.load("digits").test, 1)
+    canvases = conditions.canvases_of(CONDITIONS[7], data.load("digits").test, 1)
     there = canvases.labels[0] >= 0
     boxes, labels = canvases.boxes[0][there].tolist(), canvases.labels[0][there].tolist()
     scores = [0.9] * len(labels)
@@ -141,7 +138,7 @@ def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run):
 
 
 def test_the_pyramid_finds_sizes_that_the_network_was_not_trained_on(run):
-    for condition in report.SIZES:
+    for condition in conditions.SIZES:
         found = report.pyramid_scores(run, condition)
         assert found["pyramid"]["recall"] > found["once"]["recall"], condition.name
         assert found["pyramid"]["recall"] > 0.3

@@ -6,9 +6,9 @@ import torch
 from labutils import tables
 from labutils.config import FCNConfig
 from labutils.fcn.clutter import KINDS
+from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.conversion import convolutionalize
 from labutils.fcn.networks import classifier_config
-from labutils.fcn.report import CONDITIONS
 from labutils.models import build_model
 from labutils.runs import Store
 from labutils.tables import detection, readme

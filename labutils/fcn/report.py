@@ -7,16 +7,15 @@ run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from labutils import data
-from labutils.data import Split
 from labutils.evaluation import Execution, execution_for
-from labutils.fcn.canvases import BACKGROUND, Canvases, draw_canvases
+from labutils.fcn.canvases import BACKGROUND, Canvases
 from labutils.fcn.clutter import KINDS, draw_clutter
+from labutils.fcn.conditions import Condition, canvas_count, canvases_of
 from labutils.fcn.detector import detect, find_digits, pixel_probabilities
 from labutils.fcn.measures import (
     accuracy_by_distance,
@@ -37,7 +36,6 @@ from labutils.fcn.training import draw_for
 from labutils.runs import Run, load_or_measure
 from labutils.storage import with_nan
 
-COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
 PART = 250  # canvases whose probabilities are held at a time
 PYRAMID_COUNT = 300  # canvases, each looked at in many sizes
 FAILURES = 18  # kept of each condition
@@ -46,54 +44,6 @@ SAME = 1e-3  # probabilities that differ by less are those of a canvas without d
 VALIDATION_SEED, CLUTTER_SEED, TRAINING_SEED = 4_000_001, 4_000_002, 4_000_003
 CLUTTER_SIZE = (64, 64)
 MOST_ALARMS = 0.0025  # share of validation canvases without digit: half of what is aimed at
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One kind of canvas: `options` are those of `draw_canvases`, the seed among them."""
-
-    name: str
-    options: dict[str, Any] = field(hash=False)
-
-
-CONDITIONS = (
-    Condition("one digit", {"seed": 3_000_001}),
-    Condition("one digit, scale 0.7 to 1", {"seed": 3_000_002, "scale": (0.7, 1.0)}),
-    Condition("one digit, scale 1 to 1.5", {"seed": 3_000_003, "scale": (1.0, 1.5)}),
-    Condition("one digit, clutter", {"seed": 3_000_004, "clutter": 1.0}),
-    Condition("one digit on 96 x 96", {"seed": 3_000_005, "size": (96, 96)}),
-    Condition("one digit on 128 x 128", {"seed": 3_000_006, "size": (128, 128)}),
-    Condition("one digit on 200 x 120", {"seed": 3_000_007, "size": (120, 200)}),
-    Condition("two digits on 96 x 96", {"seed": 3_000_011, "number": (2, 2), "size": (96, 96)}),
-    Condition("three digits on 96 x 96", {"seed": 3_000_012, "number": (3, 3), "size": (96, 96)}),
-    Condition("four digits on 96 x 96", {"seed": 3_000_013, "number": (4, 4), "size": (96, 96)}),
-    Condition("grid of digits on 96 x 96", {"seed": 3_000_009, "layout": "grid", "size": (96, 96)}),
-    Condition(
-        "two or three, touching, on 96 x 96",
-        {"seed": 3_000_010, "number": (2, 3), "size": (96, 96), "layout": "touching"},
-    ),
-)
-
-# Digits of other sizes than those trained on, for the image pyramid.
-SIZES = (
-    Condition("one digit, scale 0.5", {"seed": 3_000_014, "scale": (0.5, 0.5)}),
-    Condition(
-        "one digit on 200 x 120, scale 2 to 3",
-        {"seed": 3_000_015, "scale": (2.0, 3.0), "size": (120, 200)},
-    ),
-)
-
-
-def condition(name: str) -> Condition:
-    """One of `CONDITIONS` by its name.
-
-    Raises:
-        KeyError: there is none; the message lists them.
-    """
-    named = {one.name: one for one in CONDITIONS}
-    if name not in named:
-        raise KeyError(f"no condition {name!r}: choose one of {'; '.join(named)}")
-    return named[name]
 
 
 def validation_threshold(run: Run, *, dilate: bool = False) -> float:
@@ -144,14 +94,6 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
         run, "detection", arguments, lambda: _scores(run, condition, dilate, threshold)
     )
     return with_nan(stored)
-
-
-def canvases_of(condition: Condition, digits: Split, count: int | None = None) -> Canvases:
-    """Canvases of a condition; by default those that are measured, as many as there are.
-
-    Another `count` draws other canvases.
-    """
-    return draw_canvases(digits, count or _at_most(len(digits)), **condition.options)
 
 
 def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> dict[str, float]:
@@ -332,11 +274,7 @@ def _count(run: Run, split: str) -> int:
     """How many canvases are drawn with the digits of a split: known without loading them."""
     spec = data.SPECS[run.config.data]
     val = round(spec.train * data.VALIDATION_SHARE)
-    return _at_most({"train": spec.train - val, "val": val, "test": spec.test}[split])
-
-
-def _at_most(digits: int) -> int:
-    return min(COUNT, digits // 4)
+    return canvas_count({"train": spec.train - val, "val": val, "test": spec.test}[split])
 
 
 def _drawn(run: Run, condition: Condition) -> dict[str, Any]:

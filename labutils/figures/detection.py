@@ -117,7 +117,7 @@ def failure_sheet(
     """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
 
     Args:
-        kinds: by title, what `fcn.report.canvases_of` and `fcn.report.failures` return.
+        kinds: by title, what `conditions.canvases_of` and `fcn.report.failures` return.
     """
     fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
     for panel, (title, (canvases, failures)) in zip(

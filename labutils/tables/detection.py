@@ -9,15 +9,9 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from labutils.experiments import select
+from labutils.fcn.conditions import CONDITIONS, SIZES
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
-from labutils.fcn.report import (
-    CONDITIONS,
-    SIZES,
-    alarms,
-    answers_on_black,
-    pyramid_scores,
-    scores,
-)
+from labutils.fcn.report import alarms, answers_on_black, pyramid_scores, scores
 from labutils.fcn.windows import compare_with_windows
 from labutils.models import Classifier
 from labutils.runs import Run
