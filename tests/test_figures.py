@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -51,6 +52,27 @@ def test_the_same_figure_is_the_same_file(which, grid):
     first = figures.save_figure(figures.depth_curves(grid), "a", alt=ALT, which=which)
     second = figures.save_figure(figures.depth_curves(grid), "b", alt=ALT, which=which)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_lines_are_saved_with_a_palette_that_nobody_sees(which, grid):
+    fig = figures.depth_curves(grid)
+    drawn = io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=110)
+    path = figures.save_figure(fig, "lines", alt=ALT, which=which)
+    with PIL.Image.open(path) as image, PIL.Image.open(drawn) as original:
+        assert image.mode == "P" and round(image.info["dpi"][0]) == 110
+        first, second = (np.asarray(one.convert("RGB"), dtype=int) for one in (image, original))
+    assert np.abs(first - second).max() <= 16
+    assert (first[0, 0] == 255).all(), "white stays white"
+    assert path.stat().st_size < 0.6 * len(drawn.getvalue())
+
+
+def test_a_figure_with_many_colours_keeps_them(which):
+    fig, ax = plt.subplots()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    ax.imshow(pixels, interpolation="nearest")
+    with PIL.Image.open(figures.save_figure(fig, "many", alt=ALT, which=which)) as image:
+        assert image.mode == "RGB" and len(image.getcolors(1 << 20)) > 1_600
 
 
 @pytest.mark.parametrize("alt", ["", "plot", "plot of accuracy"])

@@ -11,61 +11,39 @@ from labutils.experiments import BASELINES, baselines, load, select, stall_depth
 from labutils.profiles import ROOT, Profile, profile
 from labutils.runs import Run
 from labutils.summaries import TITLES, accuracy
-from labutils.tables.ablation import ablation_table, rate_table
-from labutils.tables.depth import (
-    block_table,
-    dead_table,
-    depth_table,
-    model_table,
-    rescue_table,
-    width_table,
-)
-from labutils.tables.detection import (
-    alarm_table,
-    black_table,
-    condition_table,
-    dense_table,
-    detector_table,
-    pyramid_table,
-)
-from labutils.tables.networks import (
-    augmentation_table,
-    head_table,
-    schedule_table,
-    side_table,
-    size_table,
-    strong_table,
-)
+from labutils.tables import ablation, depth, detection, networks
 from labutils.tables.rendering import markdown
 
 REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
-    "mnist-width": width_table,
-    "mnist-depth": depth_table,
-    "cifar10-depth": depth_table,
-    "mlp-dead-layers": dead_table,
-    "convnet-dead-layers": dead_table,
-    "rescue": rescue_table,
-    "mnist-blocks": block_table,
-    "best-mlp": model_table,
-    "convnet-depth": depth_table,
-    "mlp-like-convnet": depth_table,
-    "convnet-head": head_table,
-    "resnet-depth": depth_table,
-    "side-by-side": side_table,
-    "augmentation": augmentation_table,
-    "schedule": schedule_table,
-    "mnist-cnn": side_table,
-    "strong": strong_table,
-    "strong-size": lambda runs: size_table(select(runs, residual=True)),
-    "ablation-mnist": ablation_table,
-    "ablation-cifar10": ablation_table,
-    "ablation-rates": rate_table,
-    "detector": detector_table,
-    "detector-dense": dense_table,
-    "detector-conditions": lambda runs: condition_table(select(runs, head="deconvolution")),
-    "detector-alarms": lambda runs: alarm_table(select(runs, head="deconvolution")),
-    "detector-pyramid": lambda runs: pyramid_table(select(runs, head="deconvolution")),
-    "detector-no-background": lambda runs: black_table(runs[0]),
+    "mnist-width": depth.width_table,
+    "mnist-depth": depth.depth_table,
+    "cifar10-depth": depth.depth_table,
+    "mlp-dead-layers": depth.dead_table,
+    "convnet-dead-layers": depth.dead_table,
+    "rescue": depth.rescue_table,
+    "mnist-blocks": depth.block_table,
+    "best-mlp": depth.model_table,
+    "convnet-depth": depth.depth_table,
+    "mlp-like-convnet": depth.depth_table,
+    "convnet-head": networks.head_table,
+    "resnet-depth": depth.depth_table,
+    "side-by-side": networks.side_table,
+    "augmentation": networks.augmentation_table,
+    "schedule": networks.schedule_table,
+    "mnist-cnn": networks.side_table,
+    "strong": networks.strong_table,
+    "strong-size": lambda runs: networks.size_table(select(runs, residual=True)),
+    "ablation-mnist": ablation.ablation_table,
+    "ablation-cifar10": ablation.ablation_table,
+    "ablation-rates": ablation.rate_table,
+    "detector": detection.detector_table,
+    "detector-dense": detection.dense_table,
+    "detector-conditions": lambda runs: detection.condition_table(
+        select(runs, head="deconvolution")
+    ),
+    "detector-alarms": lambda runs: detection.alarm_table(select(runs, head="deconvolution")),
+    "detector-pyramid": lambda runs: detection.pyramid_table(select(runs, head="deconvolution")),
+    "detector-no-background": lambda runs: detection.black_table(runs[0]),
 }
 # Whose runs a table shows, where these are not those of one experiment of the same name.
 RUNS_OF: dict[str, tuple[str, ...]] = {
