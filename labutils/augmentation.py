@@ -42,6 +42,7 @@ def _batches(images: Tensor, config: FitConfig, scale: float) -> Batches:
         flip=config.flip,
         alternating_seed=config.seed if config.alternating_flip else None,
         crop_padding=round(scale * config.crop_padding),
+        padding_mode=config.padding_mode,
         cutout=round(scale * config.cutout),
     )
 
@@ -66,7 +67,8 @@ class Augmenter:
         flip: mirror each image with probability one half.
         alternating_seed: mirror each image in every second epoch instead; the seed draws in which
             of them. So a pair of epochs shows each image both ways (Jordan 2024, section 3.6).
-        crop_padding: black pixels added on each side before a random cut of the original size.
+        crop_padding: pixels added on each side before a random cut of the original size.
+        padding_mode: `constant` adds black pixels, `reflect` mirrors the image at its border.
         cutout: side in pixels of a square around a random pixel, clipped at the border, that is
             filled with the set's mean colour (DeVries and Taylor 2017); 0 for none.
     """
@@ -78,6 +80,7 @@ class Augmenter:
         flip: bool = False,
         alternating_seed: int | None = None,
         crop_padding: int = 0,
+        padding_mode: str = "constant",
         cutout: int = 0,
     ) -> None:
         self.flip, self.crop_padding, self.cutout = flip, crop_padding, cutout
@@ -91,9 +94,8 @@ class Augmenter:
                 f"crop_padding {crop_padding}, cutout {cutout}: give whole numbers from 0, "
                 f"and a cutout no larger than the image ({self.height} x {self.width})"
             )
-        pad = crop_padding
-        stored = images.permute(0, 2, 3, 1)  # channels last, so that a window's rows are runs
-        stored = torch.nn.functional.pad(stored, (0, 0, pad, pad, pad, pad))
+        # channels last, so that a window's rows are runs
+        stored = _pad(images, crop_padding, padding_mode).permute(0, 2, 3, 1).contiguous()
         stored = torch.stack([stored, stored.flip(2)] if flip else [stored])
         windows = stored.unfold(2, self.height, 1).unfold(3, self.width, 1)
         self.windows = windows.permute(0, 1, 2, 3, 5, 6, 4)
@@ -125,6 +127,14 @@ class Augmenter:
         columns = _in_window(draw(self.width), self.width, self.cutout)
         hole = rows[:, None, :, None] & columns[:, None, None, :]
         return torch.where(hole, self.fill, batch)
+
+
+def _pad(images: Tensor, padding: int, mode: str) -> Tensor:
+    if mode == "constant":
+        return F.pad(images, [padding] * 4)
+    # uint8 cannot be reflected
+    parts = (F.pad(part.float(), [padding] * 4, mode) for part in images.split(1_000))
+    return torch.cat([part.to(images.dtype) for part in parts])
 
 
 def _in_window(center: Int64[Tensor, " batch"], length: int, side: int) -> Tensor:

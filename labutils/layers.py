@@ -30,9 +30,10 @@ class Normalize(nn.Module):
 
 
 class Whitening(nn.Module):
-    """Decorrelates 2x2 patches of an image: a fixed convolution, each filter with both signs.
+    """Decorrelates 2x2 patches of an image: a fixed convolution and GELU.
 
-    Until `adapt` has seen images its filters are the patch's own pixels.
+    Each filter comes with both signs, so that GELU, which takes the lower half of an output, loses
+    nothing. Until `adapt` has seen images the filters are the patch's own pixels.
 
     Source: Page 2019, "How to Train Your ResNet 8"; Jordan 2024, section 3.1 (both signs).
     """
@@ -71,6 +72,10 @@ class Whitening(nn.Module):
         self.weight.copy_(self._filters(scaled.float(), channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        return F.gelu(self.whitened(x))
+
+    def whitened(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        """Before GELU: uncorrelated over the images that `adapt` saw, but for the two signs."""
         return F.conv2d(x, self.weight)
 
 

@@ -149,8 +149,11 @@ def _strong_block(width: int, config: RunConfig) -> Block:
 
 
 def _shift_norm(width: int) -> nn.BatchNorm2d:
-    """Batch norm whose scale stays 1: the weights of the next layer can scale as well."""
-    norm = nn.BatchNorm2d(width)
+    """Batch norm whose scale stays 1: the weights of the next layer can scale as well.
+
+    Its averages follow fast: in a training of few steps the network moves far in each.
+    """
+    norm = nn.BatchNorm2d(width, momentum=0.4)
     norm.weight.requires_grad_(False)
     return norm
 

@@ -736,6 +736,16 @@ def test_crops_are_exact_windows_of_the_framed_image(flip, padding):
         assert place(view) in all_views(images[index], padding, flip)
 
 
+def test_a_reflected_frame_repeats_the_image_without_its_border():
+    images = random_images(5)
+    augment = Augmenter(images, crop_padding=2, padding_mode="reflect")
+    indices = torch.arange(5).repeat(20)
+    framed = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="reflect")
+    for index, view in zip(indices, augment(indices, generator()), strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(framed[index], (3, 9, 7))
+        assert (windows == view.numpy()).all((3, 4, 5)).any()
+
+
 def test_each_image_has_its_own_draw():
     """Mistake 12 of the older reports: one random draw for a whole batch."""
     images = random_images(1).expand(2, -1, -1, -1)

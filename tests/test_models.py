@@ -297,11 +297,21 @@ def test_whitened_patches_are_uncorrelated_and_of_deviation_one():
     whitening = Whitening(3)
     whitening.EPS = 0.0
     whitening.adapt(images)
-    out = whitening(images)
+    out = whitening.whitened(images)
     assert out.shape == (200, 24, 7, 7)
     assert torch.equal(out[:, :12], -out[:, 12:])
     rows = out[:, :12].permute(0, 2, 3, 1).flatten(0, 2)
     torch.testing.assert_close(rows.T @ rows / len(rows), torch.eye(12), atol=2e-3, rtol=0)
+
+
+def test_both_signs_carry_whitened_patches_through_gelu():
+    images = torch.randn(20, 3, 5, 5)
+    whitening = Whitening(3)
+    whitening.adapt(images)
+    out, whitened = whitening(images), whitening.whitened(images)
+    torch.testing.assert_close(out, nn.functional.gelu(whitened))
+    positive, negative = out.split(12, dim=1)  # gelu(x) - gelu(-x) = x
+    torch.testing.assert_close(positive - negative, whitened[:, :12])
 
 
 def test_whitening_is_fixed_and_stored_with_the_weights():
@@ -318,7 +328,7 @@ def test_whitening_is_fixed_and_stored_with_the_weights():
 
 def test_whitening_until_it_has_seen_images_hands_on_the_pixels():
     x = torch.rand(1, 1, 2, 2)
-    out = Whitening(1)(x).flatten()
+    out = Whitening(1).whitened(x).flatten()
     assert torch.equal(out, torch.cat([x.flatten(), -x.flatten()]))
 
 
@@ -348,7 +358,7 @@ def test_the_scale_of_the_strong_networks_norms_is_fixed():
              if isinstance(m, nn.BatchNorm2d)]  # fmt: skip
     assert len(norms) == 8
     assert all((norm.weight == 1).all() and not norm.weight.requires_grad for norm in norms)
-    assert all(norm.bias.requires_grad for norm in norms)
+    assert all(norm.bias.requires_grad and norm.momentum == 0.4 for norm in norms)
 
 
 # Normalisation of the input

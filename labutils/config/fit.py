@@ -44,7 +44,9 @@ class FitConfig(Config):
     alternating_flip: bool = False
     """With flip: mirror each image in every second epoch instead (Jordan 2024)."""
     crop_padding: int = 0
-    """Pad training images by so many black pixels and cut each back at a random place."""
+    """Pad training images by so many pixels and cut each back at a random place."""
+    padding_mode: Literal["constant", "reflect"] = "constant"
+    """What crop_padding pads with: black, or the image mirrored at its border."""
     cutout: int = 0
     """Side in pixels of a square blanked at a random place of each training image."""
     small_epochs: int = 0
@@ -63,6 +65,7 @@ class FitConfig(Config):
         choice("optimizer", self.optimizer, ("adam", "adamw", "sgd", "muon"))
         choice("schedule", self.schedule, ("constant", "linear", "cosine", "one-cycle"))
         choice("precision", self.precision, ("fp32", "bf16"))
+        choice("padding_mode", self.padding_mode, ("constant", "reflect"))
         at_least("learning_rate", self.learning_rate, 0.0, strict=True)
         at_least("weight_decay", self.weight_decay, 0.0)
         at_least("epochs", self.epochs, 1)
@@ -83,6 +86,10 @@ class FitConfig(Config):
             if epoch > self.epochs:
                 raise ConfigError(f"gradient_epochs has {epoch}: give epochs up to {self.epochs}")
         self._check_optimizer()
+        if self.padding_mode != "constant" and not self.crop_padding:
+            raise ConfigError(
+                "padding_mode says what crop_padding pads with: give that too, or leave it out"
+            )
         if self.alternating_flip and not self.flip:
             raise ConfigError("alternating_flip says how to mirror: give flip too, or leave it out")
         if bool(self.small_epochs) != bool(self.small_size) or self.small_epochs > self.epochs:

@@ -28,11 +28,10 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         flip=True,
         alternating_flip=True,
         crop_padding=4,
+        padding_mode="reflect",
         cutout=12,
         batch_size=100 if which.quick else 1000,
-        epochs=4 if which.quick else 36,
-        small_epochs=3 if which.quick else 16,
-        small_size=24,
+        epochs=4 if which.quick else 24,
         precision="bf16",
     )
     return [replace(base, seed=seed) for seed in seeds_of(which)]
