@@ -17,43 +17,17 @@ Batches = Callable[[Tensor, torch.Generator, int], Tensor]
 
 
 def training_batches(images: Tensor, config: FitConfig) -> Batches:
-    """What cuts the batches of a training from its images: augmented as `config` says, or as is.
-
-    In the first `small_epochs` images are shrunk, and padding and cutout with them.
-    """
-    at_size = _batches(images, config, 1.0)
-    if not config.small_epochs:
-        return at_size
-    scale = config.small_size / images.shape[-1]
-    small = _batches(_shrink(images, scale), config, scale)
-
-    def cut(indices: Tensor, generator: torch.Generator, epoch: int) -> Tensor:
-        batches = small if epoch < config.small_epochs else at_size
-        return batches(indices, generator, epoch)
-
-    return cut
-
-
-def _batches(images: Tensor, config: FitConfig, scale: float) -> Batches:
+    """What cuts the batches of a training from its images: augmented as `config` says, or as is."""
     if not (config.flip or config.crop_padding or config.cutout):
         return lambda indices, generator, epoch: images[indices.to(images.device)]
     return Augmenter(
         images,
         flip=config.flip,
         alternating_seed=config.seed if config.alternating_flip else None,
-        crop_padding=round(scale * config.crop_padding),
+        crop_padding=config.crop_padding,
         padding_mode=config.padding_mode,
-        cutout=round(scale * config.cutout),
+        cutout=config.cutout,
     )
-
-
-def _shrink(images: Tensor, scale: float) -> Tensor:
-    """Images of less pixels, each the mean of those that it covers; uint8 stays uint8."""
-    size = [round(scale * side) for side in images.shape[2:]]
-    parts = [F.interpolate(part.float(), size, mode="area") for part in images.split(1_000)]
-    if not images.is_floating_point():
-        parts = [part.round().to(images.dtype) for part in parts]
-    return torch.cat(parts)
 
 
 class Augmenter:

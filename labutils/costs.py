@@ -80,10 +80,8 @@ def inference_cost(config: RunConfig) -> int:
 def training_cost(config: RunConfig) -> float:
     """Multiply-adds of a whole training: the backward pass costs two forward passes.
 
-    Those of an image grow with its area; evaluation after each epoch is not counted.
+    Evaluation after each epoch is not counted.
     """
     spec = data.SPECS[config.data]
     images = spec.train * (1 - data.VALIDATION_SHARE)
-    area = (config.small_size / spec.image_shape[0]) ** 2 if config.small_epochs else 1
-    epochs = config.epochs - config.small_epochs * (1 - area)
-    return 3 * inference_cost(config) * images * epochs
+    return 3 * inference_cost(config) * images * config.epochs

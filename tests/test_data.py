@@ -834,19 +834,6 @@ def test_alternating_flips_leave_the_other_draws_as_they_are():
         assert place(view) in all_views(images[index], 2, flip=True)
 
 
-def test_small_images_come_first_and_crops_shrink_with_them():
-    images = torch.randint(0, 256, (30, 3, 8, 8), dtype=torch.uint8)
-    config = FitConfig(epochs=4, small_epochs=2, small_size=4, crop_padding=4, flip=True)
-    batches = training_batches(images, config)
-    shapes = [batches(torch.arange(30), generator(), epoch).shape[2:] for epoch in range(4)]
-    assert shapes == [(4, 4), (4, 4), (8, 8), (8, 8)]
-    small = torch.nn.functional.avg_pool2d(images.double(), 2).round().byte()
-    expected = Augmenter(small, flip=True, crop_padding=2)(torch.arange(30), generator(), 0)
-    assert torch.equal(batches(torch.arange(30), generator(), 1), expected)
-    full = Augmenter(images, flip=True, crop_padding=4)(torch.arange(30), generator())
-    assert torch.equal(batches(torch.arange(30), generator(), 2), full)
-
-
 def test_batches_without_augmentation_are_the_images():
     images = random_images(6)
     indices = torch.tensor([5, 0, 0])
@@ -854,8 +841,6 @@ def test_batches_without_augmentation_are_the_images():
         assert torch.equal(
             training_batches(given, FitConfig())(indices, generator(), 0), given[indices]
         )
-    floats = training_batches(images.float(), FitConfig(small_epochs=1, small_size=7))
-    assert floats(indices, generator(), 0).is_floating_point()
 
 
 def test_without_augmentation_images_are_what_they_were():

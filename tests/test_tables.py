@@ -177,13 +177,13 @@ def test_what_is_stored_of_a_strong_network_is_tested_too(tmp_path):
     assert stored == pytest.approx(trained, abs=1)
 
 
-def test_size_table_counts_small_epochs_by_their_pixels(tmp_path):
+def test_size_table_has_a_row_for_each_network(tmp_path):
     base = RunConfig(data="cifar10", model="strong", width=4, residual=True, epochs=10)
-    grid = [replace(base, seed=1), base, replace(base, small_epochs=10, small_size=16)]
+    grid = [replace(base, seed=1), base, replace(base, epochs=5)]
     frame = tables.size_table(fake_runs(tmp_path, grid))
     assert list(frame["parameters"]) == ["1,234"] * 2, "seeds share a row"
-    whole, small = frame["multiply-adds of the training"].astype(float)
-    assert small == pytest.approx(whole / 4, rel=0.05)
+    ten, five = frame["multiply-adds of the training"].astype(float)
+    assert five == pytest.approx(ten / 2, rel=0.05)
 
 
 def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch):

@@ -415,7 +415,7 @@ def test_one_rate_for_all_where_none_is_given():
 
 
 def test_train_fits_the_whitening_to_training_images(data_set):
-    outcome = train(replace(MUON, epochs=2, small_epochs=1), progress=False)
+    outcome = train(replace(MUON, epochs=2), progress=False)
     whitening = outcome.model.stem[0]
     expected = Whitening(3)
     expected.adapt(outcome.model.normalize(TRAIN[0]))
@@ -659,7 +659,7 @@ MUON = RunConfig(
     model="strong", width=4, residual=True, init="partial-identity", optimizer="muon",
     learning_rate=0.2, momentum=0.6, bias_learning_rate=0.1, head_learning_rate=0.05,
     schedule="linear", flip=True, alternating_flip=True, crop_padding=2, epochs=4,
-    small_epochs=2, small_size=6, batch_size=16, precision="bf16",
+    padding_mode="reflect", batch_size=16, precision="bf16",
 )  # fmt: skip
 
 RESUMED = {

@@ -13,7 +13,7 @@ DIGIT_SIDE = 28  # pixels of a picture of one digit
 # What FitConfig has and a detector has not: its variety comes from canvases drawn anew.
 REFUSED = (
     "patience", "label_smoothing", "flip", "alternating_flip", "crop_padding", "cutout",
-    "small_epochs", "small_size", "gradient_epochs",
+    "padding_mode", "gradient_epochs",
 )  # fmt: skip
 
 

@@ -49,10 +49,6 @@ class FitConfig(Config):
     """What crop_padding pads with: black, or the image mirrored at its border."""
     cutout: int = 0
     """Side in pixels of a square blanked at a random place of each training image."""
-    small_epochs: int = 0
-    """Train so many epochs at first on images shrunk to `small_size`; crops shrink with them."""
-    small_size: int = 0
-    """Side in pixels of the training images of the first `small_epochs` epochs."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is autocast: weights stay in fp32."""
     gradient_epochs: tuple[int, ...] = ()
@@ -72,8 +68,6 @@ class FitConfig(Config):
         at_least("batch_size", self.batch_size, 1)
         at_least("crop_padding", self.crop_padding, 0)
         at_least("cutout", self.cutout, 0)
-        at_least("small_epochs", self.small_epochs, 0)
-        at_least("small_size", self.small_size, 0)
         at_least("bias_learning_rate", self.bias_learning_rate, 0.0)
         at_least("head_learning_rate", self.head_learning_rate, 0.0)
         at_least("seed", self.seed, 0)
@@ -92,11 +86,6 @@ class FitConfig(Config):
             )
         if self.alternating_flip and not self.flip:
             raise ConfigError("alternating_flip says how to mirror: give flip too, or leave it out")
-        if bool(self.small_epochs) != bool(self.small_size) or self.small_epochs > self.epochs:
-            raise ConfigError(
-                f"small_epochs {self.small_epochs}, small_size {self.small_size}: give both or "
-                f"neither, and no more small epochs than epochs ({self.epochs})"
-            )
 
     def _check_optimizer(self) -> None:
         if self.optimizer == "sgd" and self.momentum == 0:
