@@ -156,6 +156,14 @@ def test_all_notebooks_in_the_order_of_the_report(make, capsys):
     assert "build/quick/images" in lines[-1]
 
 
+def test_the_report_is_small_enough_to_be_shown():
+    """Pages that render notebooks are slow with large ones, or give up on them."""
+    found = notebooks.report_notebooks()
+    assert found
+    for path in found:
+        assert path.stat().st_size < 3_000_000, f"{path.name}: save its figures smaller"
+
+
 def test_no_notebook_is_an_error(make, capsys):
     assert notebooks.main([]) == 1
     assert "no notebook" in capsys.readouterr().err
