@@ -20,7 +20,7 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         norm="batch",
         init="partial-identity",
         optimizer="muon",
-        learning_rate=0.24,
+        learning_rate=0.12,
         momentum=0.6,
         bias_learning_rate=0.5,
         head_learning_rate=0.05,
