@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
@@ -68,8 +68,11 @@ class Augmenter:
                 f"crop_padding {crop_padding}, cutout {cutout}: give whole numbers from 0, "
                 f"and a cutout no larger than the image ({self.height} x {self.width})"
             )
-        # channels last, so that a window's rows are runs
-        stored = _pad(images, crop_padding, padding_mode).permute(0, 2, 3, 1).contiguous()
+        # channels last, so that a window's rows are runs; torch cannot reflect uint8, NumPy can
+        stored = images.permute(0, 2, 3, 1).cpu().numpy()
+        frame = (0, crop_padding, crop_padding, 0)
+        stored = np.pad(stored, [(side, side) for side in frame], mode=padding_mode)
+        stored = torch.from_numpy(stored).to(images.device)
         stored = torch.stack([stored, stored.flip(2)] if flip else [stored])
         windows = stored.unfold(2, self.height, 1).unfold(3, self.width, 1)
         self.windows = windows.permute(0, 1, 2, 3, 5, 6, 4)
@@ -101,14 +104,6 @@ class Augmenter:
         columns = _in_window(draw(self.width), self.width, self.cutout)
         hole = rows[:, None, :, None] & columns[:, None, None, :]
         return torch.where(hole, self.fill, batch)
-
-
-def _pad(images: Tensor, padding: int, mode: str) -> Tensor:
-    if mode == "constant":
-        return F.pad(images, [padding] * 4)
-    # uint8 cannot be reflected
-    parts = (F.pad(part.float(), [padding] * 4, mode) for part in images.split(1_000))
-    return torch.cat([part.to(images.dtype) for part in parts])
 
 
 def _in_window(center: Int64[Tensor, " batch"], length: int, side: int) -> Tensor:

@@ -32,8 +32,8 @@ class Normalize(nn.Module):
 class Whitening(nn.Module):
     """Decorrelates 2x2 patches of an image: a fixed convolution and GELU.
 
-    Each filter comes with both signs, so that GELU, which takes the lower half of an output, loses
-    nothing. Until `adapt` has seen images the filters are the patch's own pixels.
+    Each filter comes with both signs, so that GELU loses nothing: gelu(x) - gelu(-x) = x.
+    Until `adapt` has seen images the filters are the patch's own pixels.
 
     Source: Page 2019, "How to Train Your ResNet 8"; Jordan 2024, section 3.1 (both signs).
     """
