@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
+from labutils.bfloat16 import bf16_autocast
 from labutils.models import eval_mode
 
 EVALUATION_BATCH = 1_000
@@ -36,7 +37,7 @@ class Execution(NamedTuple):
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """Context in which a forward pass runs."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+        return bf16_autocast(self.device) if self.bf16 else contextlib.nullcontext()
 
     def place(self, images: Tensor) -> Tensor:
         """The images on the device, in the memory format of the network."""

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from labutils.bfloat16 import bf16_products
 from labutils.config import FitConfig
 from labutils.models import weight_layers
 
@@ -110,7 +111,8 @@ class Muon:
         for weight, matrix in zip(self.filters, self.matrices, strict=True):
             matrix.mul_(math.sqrt(len(matrix)) / matrix.norm())
             matrix.grad = _matrix(weight.grad.to(memory_format=_format(weight)))
-        self.muon.step()
+        with bf16_products(self.matrices[0].device):  # it orthogonalises in bf16
+            self.muon.step()
         self.sgd.step()
 
     def state_dict(self) -> dict[str, dict]:
