@@ -87,7 +87,7 @@ def load(name: str, which: Profile | None = None, *, train_missing: bool = False
 
 
 def detector(which: Profile | None = None) -> Run:
-    """The detector that reads pictures: with the deconvolution head, of the first seed.
+    """The detector that reads pictures: with `grids.BEST_HEAD`, of the first seed.
 
     Raises:
         MissingRuns: as `load` does.

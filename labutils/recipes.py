@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from labutils import data
+from labutils.bfloat16 import has_bf16_products
 from labutils.config import Config, FCNConfig
 from labutils.costs import training_cost
+from labutils.evaluation import default_device
 from labutils.fcn.training import detector_cost, train_detector
 from labutils.runs import Store
 from labutils.training import Outcome, train
@@ -28,12 +30,13 @@ def train_run(config: Config, *, store: Store, **arguments: Any) -> Outcome:
 def estimate_seconds(configs: Sequence[Config]) -> float:
     """Rough time of training on one CPU core, for messages and for starting the longest first.
 
-    Arithmetic at 100 (bf16) or 60 (fp32) billion operations a second, and for classifiers 60
-    microseconds a weight layer and step for all that is not arithmetic.
+    Arithmetic at 100 (bf16 where the processor has it) or 60 (else) billion operations a second,
+    and for classifiers 60 microseconds a weight layer and step for all that is not arithmetic.
     """
     total = 0.0
+    built_in = has_bf16_products(default_device())
     for config in configs:
-        rate = 100e9 if config.precision == "bf16" else 60e9
+        rate = 100e9 if config.precision == "bf16" and built_in else 60e9
         if isinstance(config, FCNConfig):
             total += 2 * detector_cost(config) / rate
             continue

@@ -191,7 +191,7 @@ def test_the_detector_is_one_of_its_grid_and_needs_no_other(tmp_path):
     with pytest.raises(MissingRuns, match="python -m labutils sweep detector"):
         experiments.detector(which)
     wanted = configs("detector", which)[0]
-    assert (wanted.head, wanted.seed) == ("deconvolution", 0)
+    assert (wanted.head, wanted.seed) == ("skip", 0)
     history = {"seconds": [1.0]}
     outcome = Outcome(torch.nn.Linear(1, 1), history, {"status": "finished"})
     Store.of(which).save(wanted, outcome, keep="fp16")

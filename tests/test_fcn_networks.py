@@ -24,9 +24,12 @@ def images():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("head", ["sliding", "deconvolution"])
-def test_every_pixel_of_an_image_of_any_size_has_scores(head, size):
-    network = build_detector(FCNConfig(model="small-cnn", width=4, head=head)).eval()
+@pytest.mark.parametrize(
+    ("model", "head"),
+    [("small-cnn", "sliding"), ("small-cnn", "deconvolution"), ("cnn", "skip")],
+)
+def test_every_pixel_of_an_image_of_any_size_has_scores(model, head, size):
+    network = build_detector(FCNConfig(model=model, width=4, head=head)).eval()
     assert network(torch.zeros(2, 1, *size, dtype=torch.uint8)).shape == (2, 11, *size)
 
 
@@ -41,10 +44,8 @@ def test_no_cell_is_computed_that_no_pixel_needs(model):
 
 
 def test_without_background_there_are_ten_classes():
-    for head in ("sliding", "deconvolution"):
-        network = build_detector(
-            FCNConfig(model="small-cnn", width=4, head=head, background=False)
-        ).eval()
+    for head in ("sliding", "deconvolution", "skip"):
+        network = build_detector(FCNConfig(width=4, head=head, background=False)).eval()
         assert network(torch.zeros(1, 1, 28, 28)).shape == (1, 10, 28, 28)
 
 
@@ -103,6 +104,39 @@ def test_learned_upsampling_begins_as_interpolation_of_the_coarse_map():
     assert networks[1].upsample.details[-1].weight.grad.abs().sum() > 0  # and can leave it
 
 
+def test_scores_of_finer_maps_begin_as_the_interpolated_coarse_map():
+    network = build_detector(FCNConfig(width=4, head="skip")).eval()
+    images = torch.randint(0, 256, (2, 1, 48, 40), dtype=torch.uint8)
+    coarse, finer = network.network.with_finer_maps(images)
+    assert torch.equal(coarse, network.network(images))
+    assert [tuple(one.shape[1:]) for one in finer] == [(4, 48, 40), (8, 24, 20), (16, 12, 10)]
+    expected = coarse
+    for _ in range(3):
+        expected = torch.nn.functional.interpolate(
+            expected, scale_factor=2, mode="bilinear", align_corners=False
+        )
+    scores = network(images)
+    torch.testing.assert_close(scores, expected)
+    scores.square().sum().backward()
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in network.upsample.scores)
+
+
+def test_each_finer_map_moves_the_scores_of_its_own_cells():
+    network = build_detector(FCNConfig(width=4, head="skip")).eval()
+    coarse, finer = network.network.with_finer_maps(torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
+    before = network.upsample(coarse, finer)
+    for stage, (layer, cell) in enumerate(zip(network.upsample.scores, (1, 2, 4), strict=True)):
+        torch.nn.init.ones_(layer.weight)
+        moved = [one.clone() for one in finer]
+        moved[stage][:, :, 3, 2] += 1
+        change = network.upsample(coarse, moved) - network.upsample(coarse, finer)
+        rows, columns = (change[0, 0] > 0.6 * change.max()).nonzero().T
+        assert (rows.min(), rows.max()) == (3 * cell, 4 * cell - 1)
+        assert (columns.min(), columns.max()) == (2 * cell, 3 * cell - 1)
+        torch.nn.init.zeros_(layer.weight)
+    torch.testing.assert_close(network.upsample(coarse, finer), before)
+
+
 def test_a_cnn_sees_the_canvas_alone_and_has_a_cell_for_each_stride():
     network = build_detector(FCNConfig(width=4)).eval()
     seen = []
@@ -115,9 +149,10 @@ def test_a_cnn_sees_the_canvas_alone_and_has_a_cell_for_each_stride():
     assert network.geometry.offset == (network.geometry.stride - 1) / 2
 
 
-def test_a_deconvolution_head_is_not_dilated():
+@pytest.mark.parametrize("head", ["deconvolution", "skip"])
+def test_a_head_with_a_cell_for_each_pixel_is_not_dilated(head):
     with pytest.raises(ValueError, match="cell for each pixel already"):
-        dilated(build_detector(FCNConfig(model="small-cnn", width=4, head="deconvolution")))
+        dilated(build_detector(FCNConfig(width=4, head=head)))
 
 
 def test_a_detector_takes_over_the_weights_of_its_classifier(classifier, images):

@@ -9,13 +9,15 @@ from labutils.recipes import estimate_seconds, train_run
 from labutils.runs import Store
 
 
-def test_estimates_grow_with_the_work():
+def test_estimates_grow_with_the_work(monkeypatch):
     base = RunConfig(data="cifar10", model="convnet", depth=10, width=16, epochs=5)
     seconds = estimate_seconds([base])
     assert seconds > 0
     for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
         assert estimate_seconds([replace(base, **larger)]) > seconds, larger
-    assert estimate_seconds([replace(base, precision="bf16")]) < seconds
+    for capability, quicker in (("AVX512", True), ("AVX2", False)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        assert (estimate_seconds([replace(base, precision="bf16")]) < seconds) == quicker
     assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
     assert estimate_seconds([]) == 0
 

@@ -15,14 +15,15 @@ from labutils.tables import detection, readme
 from labutils.training import Outcome
 
 SIZES = ((28, 28), (64, 52))
+HEADS = ["sliding", "deconvolution", "skip"]
 
 
 @pytest.fixture
 def detectors(tmp_path):
-    """Stored detectors of two heads and two seeds; the second seed is a point better."""
+    """Stored detectors of three heads and two seeds; the second seed is a point better."""
     store = Store(tmp_path / "runs", tmp_path / "scratch")
     found = []
-    for head in ("sliding", "deconvolution"):
+    for head in HEADS:
         for seed in range(2):
             metrics = {
                 "parameters": 1234,
@@ -50,7 +51,7 @@ def test_a_row_a_size_of_image():
 
 def test_a_row_a_head(detectors):
     frame = tables.detector_table(detectors)
-    assert list(frame["head"]) == ["sliding", "deconvolution"]
+    assert list(frame["head"]) == HEADS
     assert set(frame["pixels right"]) == {"95.50 ± 0.71 %"} and set(frame["canvases"]) == {"300"}
     assert set(frame["minutes"]) == {"3.0 ± 1.4"} and set(frame["mean IoU"]) == {"80.00 ± 0.00 %"}
 
@@ -58,7 +59,7 @@ def test_a_row_a_head(detectors):
 def measured(run, condition, *, dilate=False):
     """Made-up scores that tell which run, condition and network they are of."""
     row = CONDITIONS.index(condition)
-    share = 0.5 + 0.01 * row + 0.1 * dilate + 0.2 * (run.config.head == "deconvolution")
+    share = 0.5 + 0.01 * row + 0.1 * dilate + 0.2 * HEADS.index(run.config.head)
     names = [name for name in detection.SCORES.values() if name != "pointing"]
     found = dict.fromkeys(names, share + 0.02 * run.config.seed)
     return found | ({"pointing": 1.0} if condition.name.startswith("one digit") else {})
@@ -72,14 +73,15 @@ def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypa
     assert frame["pointing"][0] == "100.00 ± 0.00 %" and frame["pointing"].iloc[-1] == "-"
 
 
-def test_three_ways_to_a_dense_map(detectors, monkeypatch):
+def test_four_ways_to_a_dense_map(detectors, monkeypatch):
     monkeypatch.setattr(detection, "scores", measured)
     frame = tables.dense_table(detectors)
     assert list(frame["dense map"]) == [
-        "coarse map, upsampled", "dilated, same weights", "learned upsampling"
+        "coarse map, upsampled", "dilated, same weights", "deconvolution",
+        "scores of finer maps added",
     ]  # fmt: skip
     means = [value.split(" ±")[0] for value in frame["mean IoU"]]
-    assert means == ["51.00", "61.00", "71.00"]
+    assert means == ["51.00", "61.00", "71.00", "91.00"]
 
 
 def test_a_row_a_kind_of_clutter(detectors, monkeypatch):
@@ -101,7 +103,7 @@ def test_a_row_a_class_of_what_is_answered_on_black(detectors, monkeypatch):
 
 
 def test_tables_of_the_readme_take_the_detectors_that_they_speak_of(detectors, monkeypatch):
-    """Conditions and false alarms are those of one head, three ways those of both."""
+    """Conditions and false alarms are those of one head, four ways those of all."""
     asked = []
     monkeypatch.setattr(readme, "load", lambda name, which: asked.append(name) or detectors)
     monkeypatch.setattr(detection, "scores", measured)
@@ -117,9 +119,10 @@ def test_tables_of_the_readme_take_the_detectors_that_they_speak_of(detectors, m
         "51.00",
         "61.00",
         "71.00",
+        "91.00",
     ]
     first = tables.report("detector-conditions").splitlines()[2]
-    assert first.startswith("| one digit | 71.00")
+    assert first.startswith("| one digit | 91.00")
     tables.report("detector-alarms")
-    assert measured_runs == [run for run in detectors if run.config.head == "deconvolution"]
+    assert measured_runs == [run for run in detectors if run.config.head == "skip"]
     assert asked == ["detector"] * 3

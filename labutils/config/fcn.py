@@ -37,8 +37,9 @@ class FCNConfig(FitConfig):
     """The classifier's family; small-cnn is without padding here, cnn with batch norm."""
     width: int = 32
     """Filters of the first convolution, as of the classifier, and of learned upsampling."""
-    head: Literal["sliding", "deconvolution"] = "sliding"
-    """The classifier's own, its coarse map interpolated, or that and details that are learned."""
+    head: Literal["sliding", "deconvolution", "skip"] = "sliding"
+    """The classifier's own, its coarse map interpolated; or that and details that transposed
+    convolutions learn to add; or that and scores of finer feature maps (cnn)."""
     background: bool = True
     """An eleventh class where no digit is; without it the digit labels its whole canvas."""
     background_weight: float = 1.0
@@ -63,7 +64,7 @@ class FCNConfig(FitConfig):
         super().__post_init__()
         choice("data", self.data, ("mnist", "digits"))
         choice("model", self.model, ("small-cnn", "cnn"))
-        choice("head", self.head, ("sliding", "deconvolution"))
+        choice("head", self.head, ("sliding", "deconvolution", "skip"))
         at_least("width", self.width, 1)
         at_least("canvases", self.canvases, 1)
         at_least("size", self.size, DIGIT_SIDE)
@@ -86,6 +87,11 @@ class FCNConfig(FitConfig):
             )
         if self.touching and self.number[1] < 2:
             raise ConfigError("touching needs two digits or more: give number, for example (1, 3)")
+        if self.head == "skip" and self.model != "cnn":
+            raise ConfigError(
+                f"head skip adds maps that double up to the canvas's size, {self.model} has maps "
+                "that shrink: take model cnn, or another head"
+            )
         if not self.background and (
             self.number != (1, 1) or self.clutter or self.background_weight != 1
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,6 +30,15 @@ class FullyConvolutional(nn.Module):
 
     def forward(self, images: Images) -> Float[Tensor, "batch classes map_height map_width"]:
         return self.head(self.features(self.normalize(images)))
+
+    def with_finer_maps(self, images: Images) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` returns, and the feature map before each pooling, finest first."""
+        x, finer = self.normalize(images), []
+        for layer in itertools.chain(*self.features):
+            if isinstance(layer, nn.MaxPool2d):
+                finer.append(x)
+            x = layer(x)
+        return self.head(x), finer
 
 
 def convolutionalize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,11 @@ class DenseNetwork(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "batch classes height width"]:
         height, width = images.shape[2:]
         frame = (*self._frame(width), *self._frame(height))
-        scores = self.upsample(self.network(F.pad(images, frame)))
+        images = F.pad(images, frame)
+        if isinstance(self.upsample, SkipScores):
+            scores = self.upsample(*self.network.with_finer_maps(images))
+        else:
+            scores = self.upsample(self.network(images))
         return scores[..., :height, :width]
 
     def _frame(self, length: int) -> tuple[int, int]:
@@ -84,6 +89,37 @@ class LearnedUpsampling(nn.Module):
         return self.interpolate(self.scores(features)) + self.details(features)
 
 
+class SkipScores(nn.Module):
+    """Scores of a coarse map, interpolated, plus those of finer maps, by a 1x1 convolution each.
+
+    These begin at zero, so that the first answers are those of the coarse map. It knows which
+    digit is there, the finer ones where its ink is.
+
+    Source: Long, Shelhamer and Darrell 2015, section 4.2 (FCN-8s, here down to single pixels).
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.scores = nn.ModuleList(nn.Conv2d(inputs, classes, 1) for inputs in channels)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(
+        self,
+        coarse: Float[Tensor, "batch classes map_height map_width"],
+        finer: Sequence[Tensor],
+    ) -> Float[Tensor, "batch classes height width"]:
+        """`finer` has a map of twice the size for each of `channels`, the finest first."""
+        scores = coarse
+        for layer, features in zip(reversed(self.scores), reversed(finer), strict=True):
+            scores = self._doubled(scores) + layer(features)
+        return scores
+
+    @staticmethod
+    def _doubled(scores: Tensor) -> Tensor:
+        return F.interpolate(scores, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 def dense(network: FullyConvolutional) -> DenseNetwork:
     """The coarse map, upsampled: each pixel's scores lie between those of the nearest cells."""
     return DenseNetwork(network, _interpolation(receptive_field(network).stride))
@@ -98,7 +134,7 @@ def dilated(network: DenseNetwork) -> DenseNetwork:
         ValueError: the network upsamples by weights of its own.
     """
     if not isinstance(network.upsample, nn.Upsample):
-        raise ValueError("a deconvolution head has a cell for each pixel already")
+        raise ValueError("this head has a cell for each pixel already")
     return DenseNetwork(dilate(network.network), nn.Identity()).train(network.training)
 
 
@@ -139,6 +175,11 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         if config.head == "sliding":
             network.head = nn.Sequential(*hidden, _with_background(last, config.background))
             return dense(network)
+        if config.head == "skip":
+            last = _with_background(last, config.background)
+            network.head = nn.Sequential(*hidden, last)
+            channels = [config.width * 2**stage for stage in range(3)]
+            return DenseNetwork(network, SkipScores(channels, last.out_channels))
         stride = receptive_field(network).stride
         network.head = nn.Sequential(*hidden)
         scores = _with_background(last, config.background)

@@ -12,6 +12,7 @@ from labutils.grids.convnets import (
     side_by_side,
 )
 from labutils.grids.detection import (
+    BEST_HEAD,
     detector_classifiers,
     detector_grid,
     no_background_grid,
@@ -34,6 +35,7 @@ from labutils.grids.mlps import (
 from labutils.grids.strong import strong_grid, strong_plain
 
 __all__ = [
+    "BEST_HEAD",
     "STALL_DEPTH",
     "ablation_grid",
     "ablation_rates",

@@ -86,12 +86,15 @@ def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Three ways to an answer for each pixel, on canvases of one digit."""
-    sliding, deconvolution = (select(runs, head=head) for head in ("sliding", "deconvolution"))
+    """Four ways to an answer for each pixel, on canvases of one digit."""
+    sliding, deconvolution, skip = (
+        select(runs, head=head) for head in ("sliding", "deconvolution", "skip")
+    )
     ways = {
         "coarse map, upsampled": (sliding, False),
         "dilated, same weights": (sliding, True),
-        "learned upsampling": (deconvolution, False),
+        "deconvolution": (deconvolution, False),
+        "scores of finer maps added": (skip, False),
     }
     rows = []
     for way, (chosen, dilate) in ways.items():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from labutils.experiments import BASELINES, baselines, load, select, stall_depth
+from labutils.grids import BEST_HEAD
 from labutils.profiles import ROOT, Profile, profile
 from labutils.runs import Run
 from labutils.summaries import TITLES, accuracy
@@ -38,11 +39,9 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "ablation-rates": ablation.rate_table,
     "detector": detection.detector_table,
     "detector-dense": detection.dense_table,
-    "detector-conditions": lambda runs: detection.condition_table(
-        select(runs, head="deconvolution")
-    ),
-    "detector-alarms": lambda runs: detection.alarm_table(select(runs, head="deconvolution")),
-    "detector-pyramid": lambda runs: detection.pyramid_table(select(runs, head="deconvolution")),
+    "detector-conditions": lambda runs: detection.condition_table(select(runs, head=BEST_HEAD)),
+    "detector-alarms": lambda runs: detection.alarm_table(select(runs, head=BEST_HEAD)),
+    "detector-pyramid": lambda runs: detection.pyramid_table(select(runs, head=BEST_HEAD)),
     "detector-no-background": lambda runs: detection.black_table(runs[0]),
 }
 # Whose runs a table shows, where these are not those of one experiment of the same name.
