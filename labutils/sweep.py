@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -59,7 +62,7 @@ def run_sweep(
     recipe = recipe or partial(train_run, store=store)
     missing = {config.id: config for config in store.missing(configs, keep)}
     if missing:
-        attempt = partial(_attempt, recipe=recipe, store=store, keep=keep)
+        attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=os.getpid())
         with _workers(n_jobs, cluster) as side_by_side:
             _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
@@ -100,14 +103,35 @@ def _train_all(
         raise SweepError(f"{len(failed)} of {total} runs failed, the others are stored. {reasons}")
 
 
-def _attempt(config: Config, recipe: Recipe, store: Store, keep: Keep) -> Attempted:
+def _attempt(
+    config: Config, recipe: Recipe, store: Store, keep: Keep, owner: int | None = None
+) -> Attempted:
     """One run in a worker; an error of the recipe is told, not raised."""
+    if owner is not None:
+        _end_with(owner)
     with ONE_AT_A_TIME, _one_thread():
         try:
             load_or_train(config, recipe, store=store, keep=keep, progress=False)
         except Exception as error:
             return config.id, config.name, f"{type(error).__name__}: {error}"
         return config.id, config.name, ""
+
+
+@functools.cache
+def _end_with(owner: int) -> None:
+    """End this worker soon after the process that started it, which may be killed at any time.
+
+    It would train on, beside the workers of the sweep that is started again. A process that
+    `owner` did not start, a Dask worker or `owner` itself, is left alone.
+    """
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.getppid() == owner:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from labutils.fcn.detector import (
     suppress,
 )
 from labutils.fcn.networks import build_detector, classifier_config
-from labutils.fcn.windows import compare_with_windows, slide_classifier
+from labutils.fcn.windows import answers_of_cells, compare_with_windows, slide_classifier
 from labutils.models import build_model
 
 
@@ -144,3 +144,19 @@ def test_the_difference_is_the_largest_between_two_probabilities(classifier):
 def test_an_image_smaller_than_a_window_is_refused(classifier):
     with pytest.raises(ValueError, match="no window of 28"):
         slide_classifier(classifier, torch.zeros(1, 1, 20, 40), side=28, stride=4)
+
+
+def test_a_cell_answers_for_the_box_that_it_sees(classifier):
+    images = torch.randint(0, 256, (1, 1, 44, 52), dtype=torch.uint8)
+    network = convolutionalize(classifier, (1, 28, 28)).eval()
+    cells = [(2, 3), (0, 0)]
+    found = answers_of_cells(network, images[0], cells)
+    for (row, column), box, label, score in zip(
+        cells, found.boxes, found.labels, found.scores, strict=True
+    ):
+        top, left = 4 * row, 4 * column
+        probability = predict(classifier, images[:, :, top : top + 28, left : left + 28])[0]
+        assert label == probability.argmax()
+        torch.testing.assert_close(score, probability.max())
+        # the receptive field is 26 pixels: of the window of 28 the last two are not seen
+        assert box.tolist() == [left, top, left + 26, top + 26]

@@ -1,13 +1,16 @@
 """Sweeps: nothing is trained twice, failures stay small, workers may die, one thread each."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import joblib
 import pytest
@@ -246,6 +249,57 @@ def test_processes_side_by_side_and_a_death_costs_one_attempt(store, tmp_path, m
     assert not any(path.is_dir() for path in store.scratch.iterdir()), "no checkpoint is left"
 
 
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from labutils.config import RunConfig
+from labutils.runs import Store
+from labutils.sweep import run_sweep
+
+folder = Path(sys.argv[1])
+
+def endless(config, **handed):
+    (folder / "worker").write_text(str(os.getpid()))
+    time.sleep(300)
+
+config = RunConfig(data="digits", depth=2, width=4, epochs=1)
+run_sweep([config], endless, store=Store(folder / "runs", folder / "scratch"), n_jobs=2)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_sweep_that_started_them(tmp_path):
+    main = subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path)])
+    try:
+        worker = int(wait_for(tmp_path / "worker"))
+    finally:
+        main.kill()
+        main.wait()
+    deadline = time.monotonic() + 30
+    while runs(worker):
+        assert time.monotonic() < deadline, "the worker goes on without its sweep"
+        time.sleep(0.1)
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 120
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.1)
+    return path.read_text()
+
+
+def runs(pid):
+    """Whether a process is there, and no zombie that waits to be counted."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{pid}/stat")
+        if Path("/proc").exists():
+            return status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        os.kill(pid, 0)
+        return True
+    return False
+
+
 def test_a_run_that_always_kills_its_worker_is_named(store, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "ATTEMPTS", 2)
     others = [store.folder / CONFIGS[seed].name for seed in (0, 2)]
@@ -328,6 +382,7 @@ def test_dask_names_a_run_that_always_kills_its_worker(store, tmp_path):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x"])
 def test_a_scheduler_that_is_not_there_is_named(store, address):
     import dask
+    import distributed  # noqa: F401 - its defaults come now: below they would be taken away again
 
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),

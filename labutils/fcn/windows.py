@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxtyping import Float, Shaped
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from labutils.evaluation import EVALUATION_BATCH, predict
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
+from labutils.fcn.detector import Detections
 from labutils.models import Classifier
 
 
@@ -43,6 +45,28 @@ def compare_with_windows(
     rows, columns = windows.shape[2:]
     difference = (cells[..., :rows, :columns] - windows).abs().max().item()
     return Agreement(tuple(cells.shape[2:]), difference)
+
+
+def answers_of_cells(
+    network: FullyConvolutional,
+    image: Shaped[Tensor, "channels height width"],
+    cells: Sequence[tuple[int, int]],
+) -> Detections:
+    """What some cells of the map of an image answer, each with its receptive field as the box.
+
+    Args:
+        cells: row and column in the map, from 0.
+
+    Returns:
+        In the order of `cells`: box, most probable class, its probability as the score.
+    """
+    geometry, probability = receptive_field(network), predict(network, image[None])[0]
+    scores, labels = probability.max(0)
+    return Detections.of(
+        [geometry.box(*cell) for cell in cells],
+        [int(labels[cell]) for cell in cells],
+        [float(scores[cell]) for cell in cells],
+    )
 
 
 def slide_classifier(

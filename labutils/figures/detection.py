@@ -59,10 +59,11 @@ def dense_map(
     axes[1, 0].set_title("decision", fontsize=8)
     shown = [label for label in range(10) if (decided == label).any()]
     handles = [Patch(color=DIGIT_COLORS[label], label=str(label)) for label in shown]
-    axes[1, 0].legend(
-        handles=handles, loc="upper left", fontsize=7, handlelength=0.8, labelcolor="white",
-        ncols=2 if len(shown) > 5 else 1, columnspacing=0.8,
-    )  # fmt: skip
+    if handles:  # in the last place, which no class has: on the map it would hide answers
+        axes[1, -1].legend(
+            handles=handles, loc="center", title="decision", title_fontsize=8, fontsize=8,
+            handlelength=0.8, frameon=False, ncols=2 if len(shown) > 5 else 1,
+        )  # fmt: skip
     for label in range(classes):
         ax = axes[label // 6, 1 + label % 6]
         drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
@@ -242,7 +243,7 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
         ax.plot([label - 0.42, label + 0.42], [share, share], color="black", lw=1.2, label=name)
     ax.set(xticks=classes, xlabel="class")
     percent_axis(ax, "share")
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return fig
 
 

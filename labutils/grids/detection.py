@@ -58,7 +58,7 @@ def _detector_base(which: Profile) -> FCNConfig:
         data=which.data("mnist"),
         width=8 if which.quick else 16,
         canvases=400 if which.quick else 20_000,
-        epochs=8 if which.quick else 5,
+        epochs=8 if which.quick else 4,
         batch_size=10 if which.quick else 50,
         learning_rate=5e-3,
         schedule="one-cycle",
