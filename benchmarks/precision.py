@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.timing import compare
+from labutils.bfloat16 import has_bf16_products
 from labutils.config import RunConfig
 from labutils.evaluation import Execution, execution_for
 from labutils.models import build_model
@@ -15,6 +16,9 @@ STEPS, BATCH = 2, 128
 
 
 def main() -> None:
+    if not has_bf16_products(torch.device("cpu")):
+        print("This processor has no products in bf16 (benchmarks.rounding is about these).")
+        return
     config = RunConfig(data="cifar10", model="resnet", depth=18, stages=4, width=64, residual=True)
     model = build_model(config, (3, 32, 32), 10)
     images = torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8)

@@ -37,7 +37,9 @@ class Execution(NamedTuple):
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """Context in which a forward pass runs."""
-        return bf16_autocast(self.device) if self.bf16 else contextlib.nullcontext()
+        if self.bf16:
+            return bf16_autocast(self.device)
+        return torch.autocast(self.device.type, enabled=False)  # also within another's autocast
 
     def place(self, images: Tensor) -> Tensor:
         """The images on the device, in the memory format of the network."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from labutils import data
 from labutils.bfloat16 import has_bf16_products
 from labutils.config import Config, FCNConfig
 from labutils.costs import training_cost
-from labutils.evaluation import default_device
 from labutils.fcn.training import detector_cost, train_detector
 from labutils.runs import Store
 from labutils.training import Outcome, train
@@ -34,7 +35,7 @@ def estimate_seconds(configs: Sequence[Config]) -> float:
     and for classifiers 60 microseconds a weight layer and step for all that is not arithmetic.
     """
     total = 0.0
-    built_in = has_bf16_products(default_device())
+    built_in = has_bf16_products(torch.device("cpu"))
     for config in configs:
         rate = 100e9 if config.precision == "bf16" and built_in else 60e9
         if isinstance(config, FCNConfig):

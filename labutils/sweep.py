@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -62,7 +61,8 @@ def run_sweep(
     recipe = recipe or partial(train_run, store=store)
     missing = {config.id: config for config in store.missing(configs, keep)}
     if missing:
-        attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=os.getpid())
+        owner = None if cluster else os.getpid()
+        attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=owner)
         with _workers(n_jobs, cluster) as side_by_side:
             _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
@@ -104,7 +104,7 @@ def _train_all(
 
 
 def _attempt(
-    config: Config, recipe: Recipe, store: Store, keep: Keep, owner: int | None = None
+    config: Config, recipe: Recipe, store: Store, keep: Keep, owner: int | None
 ) -> Attempted:
     """One run in a worker; an error of the recipe is told, not raised."""
     if owner is not None:
@@ -117,12 +117,11 @@ def _attempt(
         return config.id, config.name, ""
 
 
-@functools.cache
+@cache
 def _end_with(owner: int) -> None:
     """End this worker soon after the process that started it, which may be killed at any time.
 
-    It would train on, beside the workers of the sweep that is started again. A process that
-    `owner` did not start, a Dask worker or `owner` itself, is left alone.
+    It would train on, beside the workers of the sweep that is started again.
     """
 
     def watch() -> None:
@@ -130,7 +129,7 @@ def _end_with(owner: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    if os.getppid() == owner:
+    if os.getpid() != owner:  # with one job the sweep has no workers
         threading.Thread(target=watch, daemon=True).start()
 
 

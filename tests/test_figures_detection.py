@@ -74,8 +74,8 @@ def test_every_class_has_its_map(classes):
     by_title = dict(zip(titles, fig.axes, strict=True))
     np.testing.assert_array_equal(by_title["4"].images[0].get_array(), probability[4])
     assert by_title["decision"].get_legend() is None, "it would hide answers"
-    key = fig.axes[13].get_legend()
-    assert "4" in [t.get_text() for t in key.get_texts()] and not fig.axes[13].images
+    last = fig.axes[13]  # of two rows of seven
+    assert "4" in [t.get_text() for t in last.get_legend().get_texts()] and not last.images
 
 
 def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):

@@ -54,7 +54,8 @@ class FCNConfig(FitConfig):
     scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest digit, 1 being the size of the data set's."""
     touching: float = 0.0
-    """Share of canvases with two digits or more, each touching the one before."""
+    """Share of canvases that ask for two digits or more, each touching the one before; where no
+    place is found there are fewer."""
     clutter: float = 0.0
     """Share of canvases with noise, strokes or pieces of letters behind the digits."""
     rotation: float = 0.0

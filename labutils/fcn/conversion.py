@@ -31,8 +31,16 @@ class FullyConvolutional(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "batch classes map_height map_width"]:
         return self.head(self.features(self.normalize(images)))
 
-    def with_finer_maps(self, images: Images) -> tuple[Tensor, list[Tensor]]:
-        """What `forward` returns, and the feature map before each pooling, finest first."""
+    def with_finer_maps(
+        self, images: Images
+    ) -> tuple[
+        Float[Tensor, "batch classes map_height map_width"],
+        list[Float[Tensor, "batch _ _ _"]],
+    ]:
+        """What `forward` returns, and the feature map before each pooling, finest first.
+
+        Poolings within blocks do not count.
+        """
         x, finer = self.normalize(images), []
         for layer in itertools.chain(*self.features):
             if isinstance(layer, nn.MaxPool2d):

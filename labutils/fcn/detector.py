@@ -21,7 +21,7 @@ BATCH = 50  # canvases at a time
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image, from left to right.
+    """What was found in one image, as `find_digits` returns it from left to right.
 
     Attributes:
         boxes: left, top, right and bottom edge in pixels.

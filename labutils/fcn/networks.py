@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from labutils import data
 from labutils.config import FCNConfig, RunConfig
+from labutils.config.fcn import DIGIT_SIDE
 from labutils.fcn.conversion import (
     FullyConvolutional,
     convolutionalize,
@@ -19,7 +20,7 @@ from labutils.fcn.conversion import (
     receptive_field,
 )
 from labutils.layers import Images
-from labutils.models import Classifier, build_model
+from labutils.models import Classifier, build_model, eval_mode
 from labutils.runs import Run
 
 
@@ -27,7 +28,8 @@ class DenseNetwork(nn.Module):
     """Scores of each class for each pixel of images of any size.
 
     The image is framed in black, so that the map of `network` has a cell for each `stride`-th
-    pixel, the outermost included; `upsample` makes `stride` x `stride` pixels of a cell.
+    pixel, the outermost included; `upsample` makes `stride` x `stride` pixels of a cell. Where it
+    is `SkipScores` it gets the finer maps of `network` as well.
     """
 
     def __init__(self, network: FullyConvolutional, upsample: nn.Module) -> None:
@@ -92,10 +94,11 @@ class LearnedUpsampling(nn.Module):
 class SkipScores(nn.Module):
     """Scores of a coarse map, interpolated, plus those of finer maps, by a 1x1 convolution each.
 
-    These begin at zero, so that the first answers are those of the coarse map. It knows which
-    digit is there, the finer ones where its ink is.
+    These begin at zero, so that the first answers are those of the coarse map. The coarse map can
+    know which digit is there, the finer ones where its ink is.
 
-    Source: Long, Shelhamer and Darrell 2015, section 4.2 (FCN-8s, here down to single pixels).
+    Source: after Long, Shelhamer and Darrell 2015, section 4.2 (FCN-8s); here the maps are taken
+    before their pooling, down to single pixels, and the interpolation is not trained.
     """
 
     def __init__(self, channels: Sequence[int], classes: int) -> None:
@@ -107,7 +110,7 @@ class SkipScores(nn.Module):
     def forward(
         self,
         coarse: Float[Tensor, "batch classes map_height map_width"],
-        finer: Sequence[Tensor],
+        finer: Sequence[Float[Tensor, "batch _ _ _"]],
     ) -> Float[Tensor, "batch classes height width"]:
         """`finer` has a map of twice the size for each of `channels`, the finest first."""
         scores = coarse
@@ -131,7 +134,7 @@ def dilated(network: DenseNetwork) -> DenseNetwork:
     A receptive field of even size has no middle pixel: the scores are those half a pixel further.
 
     Raises:
-        ValueError: the network upsamples by weights of its own.
+        ValueError: the network has a cell for each pixel already.
     """
     if not isinstance(network.upsample, nn.Upsample):
         raise ValueError("this head has a cell for each pixel already")
@@ -178,8 +181,7 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         if config.head == "skip":
             last = _with_background(last, config.background)
             network.head = nn.Sequential(*hidden, last)
-            channels = [config.width * 2**stage for stage in range(3)]
-            return DenseNetwork(network, SkipScores(channels, last.out_channels))
+            return DenseNetwork(network, SkipScores(_finer_channels(network), last.out_channels))
         stride = receptive_field(network).stride
         network.head = nn.Sequential(*hidden)
         scores = _with_background(last, config.background)
@@ -193,6 +195,13 @@ def load_detector(run: Run) -> DenseNetwork:
         RunError: the run keeps no weights.
     """
     return run.load_into(build_detector(run.config))
+
+
+@torch.no_grad()
+def _finer_channels(network: FullyConvolutional) -> list[int]:
+    with eval_mode(network):
+        _, finer = network.with_finer_maps(torch.zeros(1, 1, DIGIT_SIDE, DIGIT_SIDE))
+    return [features.shape[1] for features in finer]
 
 
 def _with_background(last: nn.Conv2d, background: bool) -> nn.Conv2d:

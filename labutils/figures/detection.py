@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detector import Detections
@@ -243,6 +243,7 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
         ax.plot([label - 0.42, label + 0.42], [share, share], color="black", lw=1.2, label=name)
     ax.set(xticks=classes, xlabel="class")
     percent_axis(ax, "share")
+    ax.yaxis.set_major_locator(MultipleLocator(0.05))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return fig
 

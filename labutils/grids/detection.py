@@ -9,7 +9,7 @@ from labutils.fcn.networks import classifier_config
 from labutils.grids.base import seeds_of
 from labutils.profiles import Profile
 
-BEST_HEAD = "skip"  # of the detectors that are measured in full and that read pictures
+BEST_HEAD = "skip"  # the highest mean IoU in validation, in every seed: it reads pictures
 
 
 def detector_classifiers(which: Profile) -> list[RunConfig]:
@@ -21,7 +21,7 @@ def detector_classifiers(which: Profile) -> list[RunConfig]:
 
 def window_classifier(which: Profile) -> list[RunConfig]:
     """Exercise 2: a classifier without padding, whose map is exactly its answers to windows."""
-    width = 8 if which.quick else 32
+    width = 8 if which.quick else 32  # that of benchmarks/windows.py
     config = _detector_classifier(
         replace(_detector_base(which), model="small-cnn", width=width), epochs=8
     )

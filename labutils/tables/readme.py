@@ -37,6 +37,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "ablation-mnist": ablation.ablation_table,
     "ablation-cifar10": ablation.ablation_table,
     "ablation-rates": ablation.rate_table,
+    "detector-classifier": depth.model_table,
     "detector": detection.detector_table,
     "detector-dense": detection.dense_table,
     "detector-conditions": lambda runs: detection.condition_table(select(runs, head=BEST_HEAD)),
@@ -102,7 +103,11 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
 
 
 def benchmarks(names: str = "*") -> str:
-    """The Markdown table of what `make bench` measured last, of benchmarks with such names."""
+    """The Markdown table of what `make bench` measured last, of benchmarks with such names.
+
+    Raises:
+        FileNotFoundError: nothing of such a name was measured.
+    """
     rows = []
     for path in sorted((ROOT / "benchmarks" / "results").glob(f"{names}.json")):
         result = json.loads(path.read_text())
@@ -117,4 +122,6 @@ def benchmarks(names: str = "*") -> str:
                 "threads": hardware["threads"],
             }
         )
+    if not rows:
+        raise FileNotFoundError(f"no result {names} in benchmarks/results: run `make bench`")
     return markdown(pd.DataFrame(rows))
