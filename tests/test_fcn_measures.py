@@ -174,5 +174,8 @@ def test_accuracy_by_distance_counts_from_the_middle_of_the_digit():
     distances, shares = accuracy_by_distance(probability, ONE)
     assert distances == [1, 3, 5, 7], "no pixel of a digit is farther away"
     assert shares == [0.5] * 4
+    few, _ = accuracy_by_distance(probability, ONE, fewest=20)
+    own = int((ONE.classes == ONE.labels[:, :1, None]).sum())
+    assert few and len(few) < 4 < own, "the nearest and the farthest pixels are few"
     probability[:, 3] = 1  # beside the digit, too: that makes no difference
     assert accuracy_by_distance(probability, ONE) == ([1, 3, 5, 7], [1.0] * 4)

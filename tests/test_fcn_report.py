@@ -128,7 +128,8 @@ def test_all_right_means_each_digit_and_nothing_else():
     assert not all_right(more, canvases, 0)
 
 
-def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run):
+def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run, monkeypatch):
+    monkeypatch.setattr(report, "FEWEST", 1)
     distances, shares = report.named_by_distance(run, CONDITIONS[4])
     assert distances == sorted(distances) and distances[0] == 1.0
     assert distances[-1] <= 20, "a digit of 28 pixels reaches no farther"

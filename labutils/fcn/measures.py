@@ -191,14 +191,17 @@ def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
 
 
 def accuracy_by_distance(
-    probability: Float[Tensor, "n classes height width"], canvases: Canvases, step: int = 2
+    probability: Float[Tensor, "n classes height width"],
+    canvases: Canvases,
+    step: int = 2,
+    fewest: int = 1,
 ) -> tuple[list[float], list[float]]:
     """How far from the middle of its box a digit's pixels are named, on canvases of one digit.
 
     Returns:
         Distances in pixels, the middles of bins of `step`, and in each bin the share in [0, 1] of
-        the digits' own pixels whose most probable class is the digit. Bins without such pixels
-        are left out.
+        the digits' own pixels whose most probable class is the digit. Bins with fewer than
+        `fewest` such pixels are left out.
     """
     height, width = probability.shape[2:]
     left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
@@ -210,7 +213,7 @@ def accuracy_by_distance(
     bins = (distance / step).long()[own]
     counts = torch.bincount(bins)
     right_ones = torch.bincount(bins, weights=named[own].double())
-    there = counts > 0
+    there = counts >= max(fewest, 1)
     middles = step * (torch.arange(len(counts)) + 0.5)
     return middles[there].tolist(), (right_ones[there] / counts[there]).tolist()
 

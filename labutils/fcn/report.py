@@ -39,6 +39,7 @@ from labutils.storage import with_nan
 PART = 250  # canvases whose probabilities are held at a time
 PYRAMID_COUNT = 300  # canvases, each looked at in many sizes
 FAILURES = 18  # kept of each condition
+FEWEST = 100  # pixels at a distance: a share of fewer is left to chance
 SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
 # no seed of a training's canvases
 VALIDATION_SEED, CLUTTER_SEED, TRAINING_SEED = 4_000_001, 4_000_002, 4_000_003
@@ -186,16 +187,15 @@ def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list
     """Distances from the centre of the one digit, and the share of pixels there that name it.
 
     Returns:
-        Distances in pixels, and shares in [0, 1].
+        Distances in pixels with at least `FEWEST` pixels of digits, and shares in [0, 1].
 
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
     if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
         raise ValueError(f"{condition.name!r} may have several digits: take one with one")
-    stored = load_or_measure(
-        run, "distance", _drawn(run, condition), lambda: _by_distance(run, condition)
-    )
+    arguments = _drawn(run, condition) | {"fewest": FEWEST}
+    stored = load_or_measure(run, "distance", arguments, lambda: _by_distance(run, condition))
     return stored["distances"], stored["shares"]
 
 
@@ -203,7 +203,7 @@ def _by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
     network, execution = _ready(run, dilate=False)
     canvases = _test_canvases(run, condition)
     probability = pixel_probabilities(network, canvases.images, execution)
-    distances, shares = accuracy_by_distance(probability, canvases)
+    distances, shares = accuracy_by_distance(probability, canvases, fewest=FEWEST)
     return {"distances": distances, "shares": shares}
 
 

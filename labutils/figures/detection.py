@@ -184,7 +184,7 @@ def detector_curves(runs: Sequence[Run]) -> Figure:
     log_axis(axes[0], "loss")
     percent_axis(axes[1], "pixels right")
     splits = [("gray", "-", "validation"), ("gray", ":", "training")]
-    legend(axes[2], [(colors[head], "-", head) for head in heads] + splits)
+    legend(axes[2], [(colors[head], "-", head) for head in heads] + splits, outside=True)
     return fig
 
 

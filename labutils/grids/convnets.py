@@ -93,6 +93,7 @@ def _shallow_networks(base: RunConfig, which: Profile, cnn_width: int) -> list[R
 def _resnet_base(which: Profile) -> RunConfig:
     return replace(
         conv_training(which, epochs=10),
+        epochs=1 if which.quick else 10,  # at full resolution: the longest of the quick runs
         model="resnet",
         depth=20,
         width=4 if which.quick else 16,

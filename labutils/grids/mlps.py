@@ -30,7 +30,7 @@ def rescue_grid(which: Profile) -> list[RunConfig]:
     return [
         replace(_depth_base(data, which), depth=STALL_DEPTH[data], learning_rate=rate)
         for data in ("mnist", "cifar10")
-        for rate in RESCUE_RATES
+        for rate in (RESCUE_RATES[::2] if which.quick else RESCUE_RATES)
     ]
 
 
@@ -85,12 +85,12 @@ def best_mlp_grid(which: Profile) -> list[RunConfig]:
 
 
 def _depth_base(data: DataName, which: Profile) -> RunConfig:
-    return RunConfig(data=which.data(data), width=128, epochs=6 if which.quick else 20)
+    return RunConfig(data=which.data(data), width=128, epochs=4 if which.quick else 20)
 
 
 def _early_stopping_base(which: Profile) -> RunConfig:
     batch_size = 32 if which.quick else 128  # so few images make too few steps otherwise
-    epochs = 40 if which.quick else 100
+    epochs = 25 if which.quick else 100
     return RunConfig(data=which.data("mnist"), patience=10, epochs=epochs, batch_size=batch_size)
 
 
