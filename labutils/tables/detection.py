@@ -18,14 +18,12 @@ from labutils.runs import Run
 from labutils.summaries import accuracy, spread
 
 SCORES = {
-    "pixels right": "pixel_accuracy",
-    "all background": "background_accuracy",
-    "mean IoU": "mean_iou",
-    "AP at 0.5": "ap_half",
-    "AP, 0.5 to 0.95": "ap_mean",
-    "precision": "precision",
-    "recall": "recall",
-    "pointing": "pointing",
+    "mean IoU (%)": "mean_iou",
+    "AP at 0.5 (%)": "ap_half",
+    "AP, 0.5 to 0.95 (%)": "ap_mean",
+    "precision (%)": "precision",
+    "recall (%)": "recall",
+    "pointing (%)": "pointing",
 }
 
 
@@ -146,8 +144,15 @@ def black_table(run: Run) -> pd.DataFrame:
 
 
 def _percentages(found: Sequence[dict[str, float]]) -> dict[str, str]:
-    """Mean and deviation over seeds of each score, in percent; `-` where it has no meaning."""
-    return {
-        title: f"{spread([100 * one[name] for one in found])} %" if name in found[0] else "-"
+    """Mean and deviation over seeds of each score, in percent; `-` where it has no meaning.
+
+    Pixels that are right stand beside those that would be if all were called background.
+    """
+    right, background = (
+        100 * sum(one[name] for one in found) / len(found)
+        for name in ("pixel_accuracy", "background_accuracy")
+    )
+    return {"pixels right, all background (%)": f"{right:.2f}, {background:.2f}"} | {
+        title: spread([100 * one[name] for one in found], 1) if name in found[0] else "-"
         for title, name in SCORES.items()
     }
