@@ -25,6 +25,7 @@ from labutils import data, experiments, profiles, runs, sweep, training
 from labutils.__main__ import main
 from labutils.config import FAMILIES, FCNConfig, RunConfig
 from labutils.fcn.networks import classifier_config
+from labutils.grids import BEST_HEAD
 from labutils.loggers import LoggerError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -425,7 +426,8 @@ def test_sweep_keeps_the_weights_that_later_exercises_load(capsys, store, tiny, 
 @pytest.fixture
 def detector(monkeypatch) -> FCNConfig:
     """An experiment of one detector, which starts from a classifier of another."""
-    config = FCNConfig(data="digits", width=4, canvases=20, size=40, epochs=1, batch_size=10)
+    config = FCNConfig(head=BEST_HEAD, data="digits", width=4, canvases=20, size=40, epochs=1)
+    config = replace(config, batch_size=10)
     source = replace(classifier_config(config), epochs=1)
     config = replace(config, classifier=source.id)
     monkeypatch.setitem(experiments.EXPERIMENTS, "detector-classifier", lambda which: [source])
