@@ -28,8 +28,7 @@ class DenseNetwork(nn.Module):
     """Scores of each class for each pixel of images of any size.
 
     The image is framed in black, so that the map of `network` has a cell for each `stride`-th
-    pixel, the outermost included; `upsample` makes `stride` x `stride` pixels of a cell. Where it
-    is `SkipScores` it gets the finer maps of `network` as well.
+    pixel, the outermost included; `upsample` makes `stride` x `stride` pixels of a cell.
     """
 
     def __init__(self, network: FullyConvolutional, upsample: nn.Module) -> None:
@@ -40,12 +39,10 @@ class DenseNetwork(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "batch classes height width"]:
         height, width = images.shape[2:]
         frame = (*self._frame(width), *self._frame(height))
-        images = F.pad(images, frame)
-        if isinstance(self.upsample, SkipScores):
-            scores = self.upsample(*self.network.with_finer_maps(images))
-        else:
-            scores = self.upsample(self.network(images))
-        return scores[..., :height, :width]
+        return self._scores(F.pad(images, frame))[..., :height, :width]
+
+    def _scores(self, framed: Images) -> Float[Tensor, "batch classes framed_height framed_width"]:
+        return self.upsample(self.network(framed))
 
     def _frame(self, length: int) -> tuple[int, int]:
         """Black pixels before and after: the first cell looks at the middle of its own pixels."""
@@ -91,6 +88,13 @@ class LearnedUpsampling(nn.Module):
         return self.interpolate(self.scores(features)) + self.details(features)
 
 
+class SkipNetwork(DenseNetwork):
+    """Its `upsample`, `SkipScores`, sees the finer maps of the network as well."""
+
+    def _scores(self, framed: Images) -> Float[Tensor, "batch classes framed_height framed_width"]:
+        return self.upsample(*self.network.with_finer_maps(framed))
+
+
 class SkipScores(nn.Module):
     """Scores of a coarse map, interpolated, plus those of finer maps, by a 1x1 convolution each.
 
@@ -103,6 +107,7 @@ class SkipScores(nn.Module):
 
     def __init__(self, channels: Sequence[int], classes: int) -> None:
         super().__init__()
+        self.enlarge = _interpolation(2)
         self.scores = nn.ModuleList(nn.Conv2d(inputs, classes, 1) for inputs in channels)
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
@@ -115,12 +120,8 @@ class SkipScores(nn.Module):
         """`finer` has a map of twice the size for each of `channels`, the finest first."""
         scores = coarse
         for layer, features in zip(reversed(self.scores), reversed(finer), strict=True):
-            scores = self._doubled(scores) + layer(features)
+            scores = self.enlarge(scores) + layer(features)
         return scores
-
-    @staticmethod
-    def _doubled(scores: Tensor) -> Tensor:
-        return F.interpolate(scores, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def dense(network: FullyConvolutional) -> DenseNetwork:
@@ -181,7 +182,7 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         if config.head == "skip":
             last = _with_background(last, config.background)
             network.head = nn.Sequential(*hidden, last)
-            return DenseNetwork(network, SkipScores(_finer_channels(network), last.out_channels))
+            return SkipNetwork(network, SkipScores(_finer_channels(network), last.out_channels))
         stride = receptive_field(network).stride
         network.head = nn.Sequential(*hidden)
         scores = _with_background(last, config.background)
