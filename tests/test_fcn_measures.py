@@ -17,7 +17,7 @@ from labutils.fcn.measures import (
     matches,
     mean_iou,
     pixel_accuracy,
-    pointing_accuracy,
+    pointing,
 )
 
 SIZE = 40
@@ -146,7 +146,8 @@ def test_pointing_asks_for_place_and_digit():
         [(4, 10, 19), (4, 20, 15), (5, 15, 15), (4, 19, 10)]
     ):
         probability[index, label, row, column] = 0.3
-    assert pointing_accuracy(probability, canvases) == 0.5
+    # the second lies below the box, the third names another digit
+    assert pointing(probability, canvases) == (0.5, 0.75)
 
 
 def test_background_accuracy_is_the_share_of_black():

@@ -46,6 +46,14 @@ def test_every_condition_is_measured_and_stored(condition, run):
     )
 
 
+def test_points_are_right_as_often_as_scores_say(run):
+    found = report.points(run, CONDITIONS[0])
+    assert found.right == pytest.approx(scores(run, CONDITIONS[0])["pointing"])
+    assert 0 <= found.right <= found.in_box <= 1
+    with pytest.raises(ValueError, match="may have several digits"):
+        report.points(run, CONDITIONS[7])
+
+
 def test_what_is_stored_is_not_measured_again(run, monkeypatch):
     before = scores(run, CONDITIONS[0])
     monkeypatch.setattr(report, "_scores", None)
@@ -138,7 +146,8 @@ def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run, 
         report.named_by_distance(run, CONDITIONS[7])
 
 
-def test_the_pyramid_finds_sizes_that_the_network_was_not_trained_on(run):
+def test_the_pyramid_finds_sizes_that_the_network_was_not_trained_on(run, monkeypatch):
+    monkeypatch.setattr(conditions, "COUNT", 60)  # a third of it are looked at
     for condition in conditions.SIZES:
         found = report.pyramid_scores(run, condition)
         assert found["pyramid"]["recall"] > found["once"]["recall"], condition.name

@@ -8,6 +8,7 @@ from labutils.config import FCNConfig
 from labutils.fcn.clutter import KINDS
 from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.conversion import convolutionalize
+from labutils.fcn.measures import Pointing
 from labutils.fcn.networks import classifier_config
 from labutils.models import build_model
 from labutils.runs import Store
@@ -73,6 +74,17 @@ def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypa
     assert frame["AP at 0.5 (%)"][0] == "51.0 ± 1.4" and frame["AP at 0.5 (%)"][2] == "53.0 ± 1.4"
     assert frame["pointing (%)"][0] == "100.0 ± 0.0" and frame["pointing (%)"].iloc[-1] == "-"
     assert frame["pixels right, all background (%)"][0] == "51.00, 40.00"
+
+
+def test_where_points_lie_has_a_row_a_kind_of_canvas(detectors, monkeypatch):
+    def points(run, condition):
+        return Pointing(right=0.9 + 0.02 * run.config.seed, in_box=1.0)
+
+    monkeypatch.setattr(detection, "points", points)
+    frame = tables.pointing_table(detectors[:2])
+    assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS[:4]]
+    assert set(frame["in the box"]) == {"100.00 ± 0.00 %"}
+    assert set(frame["in the box, and names the digit"]) == {"91.00 ± 1.41 %"}
 
 
 def test_four_ways_to_a_dense_map(detectors, monkeypatch):

@@ -137,17 +137,28 @@ def best_threshold(
     return max(allowed or thresholds[-1:], key=lambda threshold: ranked.at(threshold).f1)
 
 
-def pointing_accuracy(
-    probability: Float[Tensor, "n classes height width"], canvases: Canvases
-) -> float:
-    """Share of canvases with one digit whose most probable digit pixel names it, in its box."""
+class Pointing(NamedTuple):
+    """Of canvases with one digit, shares in [0, 1] by their most probable digit pixel.
+
+    Attributes:
+        right: it lies in the digit's box and names it.
+        in_box: it lies there, whatever it names.
+    """
+
+    right: float
+    in_box: float
+
+
+def pointing(probability: Float[Tensor, "n classes height width"], canvases: Canvases) -> Pointing:
+    """Where the most probable digit pixel of each canvas lies, and whether it names the digit."""
     digits = probability[:, :BACKGROUND].flatten(1).argmax(1)
     height, width = probability.shape[2:]
     label, place = digits // (height * width), digits % (height * width)
     row, column = place // width, place % width
     left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
     inside = (column >= left) & (column < right) & (row >= top) & (row < bottom)
-    return (inside & (label == canvases.labels[:, 0])).float().mean().item()
+    right = inside & (label == canvases.labels[:, 0])
+    return Pointing(right.float().mean().item(), inside.float().mean().item())
 
 
 def false_alarms(found: Sequence[Detections], threshold: float) -> float:

@@ -18,6 +18,7 @@ from labutils.fcn.clutter import KINDS, draw_clutter
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
 from labutils.fcn.detector import detect, find_digits, pixel_probabilities
 from labutils.fcn.measures import (
+    Pointing,
     accuracy_by_distance,
     all_right,
     average_precision,
@@ -28,7 +29,7 @@ from labutils.fcn.measures import (
     false_alarms,
     mean_iou,
     pixel_accuracy,
-    pointing_accuracy,
+    pointing,
 )
 from labutils.fcn.networks import DenseNetwork, dilated, load_detector
 from labutils.fcn.pictures import read_digits
@@ -105,7 +106,7 @@ def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> d
         probability = pixel_probabilities(network, part.images, execution)
         found += [find_digits(one) for one in probability]
         confusion += canvas_confusion(probability, part)
-        pointed += pointing_accuracy(probability, part) * len(part)
+        pointed += pointing(probability, part).right * len(part)
     boxes = box_scores(found, canvases, threshold)
     precision = average_precision(found, canvases)
     result = {
@@ -122,6 +123,30 @@ def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> d
     return result
 
 
+def points(run: Run, condition: Condition) -> Pointing:
+    """Where the most probable digit pixels lie, and what they name, on canvases of one digit.
+
+    Raises:
+        ValueError: canvases of the condition may have several digits.
+    """
+    _needs_one_digit(condition)
+    return Pointing(
+        **load_or_measure(run, "points", _drawn(run, condition), lambda: _points(run, condition))
+    )
+
+
+def _points(run: Run, condition: Condition) -> dict[str, float]:
+    network, execution = _ready(run, dilate=False)
+    canvases = _test_canvases(run, condition)
+    probability = pixel_probabilities(network, canvases.images, execution)
+    return pointing(probability, canvases)._asdict()
+
+
+def _needs_one_digit(condition: Condition) -> None:
+    if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
+        raise ValueError(f"{condition.name!r} may have several digits: take one with one")
+
+
 def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]]:
     """Precision and recall with the picture seen once, and at many sizes (`pictures.read_digits`).
 
@@ -129,8 +154,9 @@ def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]
         For `once` and `pyramid` the `precision` (nan where nothing is detected) and `recall`.
     """
     threshold = validation_threshold(run)
-    count = min(_count(run, "test"), PYRAMID_COUNT)
+    count = min(_count(run, "test") // 3, PYRAMID_COUNT)
     arguments = {"options": condition.options, "count": count, "threshold": threshold}
+    arguments["precision"] = "fp32"  # in which pictures are read
     stored = load_or_measure(
         run, "pyramid", arguments, lambda: _pyramid_scores(run, condition, count, threshold)
     )
@@ -140,7 +166,7 @@ def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]
 def _pyramid_scores(
     run: Run, condition: Condition, count: int, threshold: float
 ) -> dict[str, dict[str, float]]:
-    network, execution = _ready(run, dilate=False)
+    network, execution = _ready(run, dilate=False, precision="fp32")
     canvases = canvases_of(condition, data.load(run.config.data).test, count)
     ways = {
         "once": detect(network, canvases.images, execution),
@@ -192,8 +218,7 @@ def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
-    if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
-        raise ValueError(f"{condition.name!r} may have several digits: take one with one")
+    _needs_one_digit(condition)
     arguments = _drawn(run, condition) | {"fewest": FEWEST}
     stored = load_or_measure(run, "distance", arguments, lambda: _by_distance(run, condition))
     return stored["distances"], stored["shares"]

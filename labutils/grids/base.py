@@ -24,7 +24,7 @@ def seeds_of(which: Profile) -> range:
     return range(1 if which.quick else 3)
 
 
-def conv_training(which: Profile, epochs: int, quick_epochs: int = 2) -> RunConfig:
+def conv_training(which: Profile, epochs: int) -> RunConfig:
     """How networks with convolutions are trained; the network is the caller's."""
     return RunConfig(
         data=which.data("cifar10"),
@@ -32,7 +32,7 @@ def conv_training(which: Profile, epochs: int, quick_epochs: int = 2) -> RunConf
         flip=True,
         crop_padding=4,
         batch_size=100 if which.quick else 128,
-        epochs=quick_epochs if which.quick else epochs,
+        epochs=2 if which.quick else epochs,
         precision="bf16",
     )
 

@@ -92,8 +92,7 @@ def _shallow_networks(base: RunConfig, which: Profile, cnn_width: int) -> list[R
 
 def _resnet_base(which: Profile) -> RunConfig:
     return replace(
-        # at full resolution these are the longest of the quick runs
-        conv_training(which, epochs=10, quick_epochs=1),
+        conv_training(which, epochs=10),
         model="resnet",
         depth=20,
         width=4 if which.quick else 16,

@@ -16,6 +16,7 @@ from labutils.tables.detection import (
     conversion_table,
     dense_table,
     detector_table,
+    pointing_table,
     pyramid_table,
 )
 from labutils.tables.networks import (
@@ -46,6 +47,7 @@ __all__ = [
     "headline",
     "markdown",
     "model_table",
+    "pointing_table",
     "pyramid_table",
     "rate_table",
     "report",

@@ -11,12 +11,13 @@ from torch import Tensor
 from labutils.experiments import select
 from labutils.fcn.conditions import CONDITIONS, SIZES
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
-from labutils.fcn.report import alarms, answers_on_black, pyramid_scores, scores
+from labutils.fcn.report import alarms, answers_on_black, points, pyramid_scores, scores
 from labutils.fcn.windows import compare_with_windows
 from labutils.models import Classifier
 from labutils.runs import Run
 from labutils.summaries import accuracy, spread
 
+POINTED = CONDITIONS[:4]  # one digit on 64x64 pixels
 SCORES = {
     "mean IoU (%)": "mean_iou",
     "AP at 0.5 (%)": "ap_half",
@@ -111,6 +112,23 @@ def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
             for name in ("precision", "recall"):
                 row[f"{name}, {way}"] = f"{spread([100 * one[way][name] for one in found])} %"
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of canvas of 64x64 pixels with one digit: where its most probable pixel lies."""
+    rows = []
+    for condition in POINTED:
+        found = [points(run, condition) for run in runs]
+        in_box = spread([100 * one.in_box for one in found])
+        right = spread([100 * one.right for one in found])
+        rows.append(
+            {
+                "canvases": condition.name,
+                "in the box": f"{in_box} %",
+                "in the box, and names the digit": f"{right} %",
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -41,6 +41,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "detector": detection.detector_table,
     "detector-dense": detection.dense_table,
     "detector-conditions": lambda runs: detection.condition_table(select(runs, head=BEST_HEAD)),
+    "detector-pointing": lambda runs: detection.pointing_table(select(runs, head=BEST_HEAD)),
     "detector-alarms": lambda runs: detection.alarm_table(select(runs, head=BEST_HEAD)),
     "detector-pyramid": lambda runs: detection.pyramid_table(select(runs, head=BEST_HEAD)),
     "detector-no-background": lambda runs: detection.black_table(runs[0]),
@@ -54,6 +55,7 @@ RUNS_OF: dict[str, tuple[str, ...]] = {
     "detector-dense": ("detector",),
     "detector-conditions": ("detector",),
     "detector-alarms": ("detector",),
+    "detector-pointing": ("detector",),
     "detector-pyramid": ("detector",),
 }
 
