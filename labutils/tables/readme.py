@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from labutils.experiments import BASELINES, baselines, load, select, stall_depth
+from labutils.experiments import BASELINES, baselines, configs, load, select, stall_depth
+from labutils.fcn.conditions import Condition, condition
+from labutils.fcn.report import scores
 from labutils.grids import BEST_HEAD
 from labutils.profiles import ROOT, Profile, profile
 from labutils.runs import Run
-from labutils.summaries import TITLES, accuracy
+from labutils.summaries import TITLES, accuracy, spread
 from labutils.tables import ablation, depth, detection, networks
 from labutils.tables.rendering import markdown
 
@@ -76,30 +78,40 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
     def found(name: str, **fields: object) -> str:
         return accuracy(select(load(name, which), **fields))
 
-    deepest = max(run.config.depth for run in load("convnet-depth", which))
-    plain, residual = (
-        found("convnet-depth", depth=deepest, residual=skip) for skip in (False, True)
+    def both(name: str, depth: int) -> str:
+        return " / ".join(found(name, depth=depth, residual=skip) for skip in (False, True))
+
+    def detected(shown: Condition) -> str:
+        best = select(load("detector", which), head=BEST_HEAD)
+        return f"{spread([100 * scores(run, shown)['ap_half'] for run in best])} %"
+
+    mnist, cifar10 = which.data("mnist"), which.data("cifar10")
+    convnet, resnet = (
+        max(config.depth for config in configs(name, which))
+        for name in ("convnet-depth", "resnet-depth")
     )
     rows = [
-        ("MLP with 64 hidden units", "mnist", "97.35 % (report-d)",
+        ("MLP with 64 hidden units", mnist, "97.35 % (report-d)",
          found("mnist-width", width=64, crop_padding=1)),
-        ("Well-trained MLP", "mnist", "-", found("best-mlp", data=which.data("mnist"))),
-        ("Well-trained MLP", "cifar10", "43.02 % (report-b)",
-         found("best-mlp", data=which.data("cifar10"))),
-        ("Depth from which no plain MLP learns", "mnist", "26 (report-c)",
+        ("Well-trained MLP", mnist, "-", found("best-mlp", data=mnist)),
+        ("CNN", mnist, "-", found("mnist-cnn", model="cnn")),
+        ("Depth from which no plain MLP learns", mnist, "26 (report-c)",
          stall_depth(load("mnist-depth", which))),
-        (f"ConvNet of depth {deepest}, plain / residual", "cifar10", "curves only (report-a)",
-         f"{plain} / {residual}"),
-        ("SmallCNN", "cifar10", "70.28 % (report-b)", found("side-by-side", model="small-cnn")),
-        ("CNN", "cifar10", "79.18 %, validation (report-d)", found("side-by-side", model="cnn")),
-        ("ConvNet-16", "cifar10", "75.37 % (report-b)",
-         found("side-by-side", model="resnet", residual=False)),
-        ("ResNet-16", "cifar10", "82.21 % (report-b)",
-         found("side-by-side", model="resnet", residual=True)),
-        ("Strong network", "cifar10", "-", found("strong")),
+        ("Well-trained MLP", cifar10, "43.02 % (report-b)", found("best-mlp", data=cifar10)),
+        (f"ConvNet of depth {convnet}, plain / residual", cifar10, "curves only (report-a)",
+         both("convnet-depth", convnet)),
+        (f"Network of depth {resnet} with batch norm, plain / residual", cifar10, "-",
+         both("resnet-depth", resnet)),
+        ("ResNet-20, learning rate constant / with schedule", cifar10,
+         "75.65 %, ResNet-18, validation (report-d)",
+         f"{found('schedule')} / {found('resnet-depth', depth=20, residual=True)}"),
+        ("Digit detector, average precision, one digit", mnist, "examples (report-b)",
+         detected(condition("one digit"))),
+        ("Digit detector, average precision, four digits", mnist, "-",
+         detected(condition("four digits on 96 x 96"))),
     ]  # fmt: skip
     return pd.DataFrame(
-        {"what": what, "data": TITLES[which.data(data)], "older reports": older, "here": here}
+        {"what": what, "data": TITLES[data], "older reports": older, "here": here}
         for what, data, older, here in rows
     )
 
