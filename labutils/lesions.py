@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from typing import Any
 
 import torch
-from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
 from labutils import data
-from labutils.evaluation import Execution, evaluate, execution_for
+from labutils.evaluation import evaluate, execution_for
+from labutils.gradients import probing
 from labutils.layers import Block
 from labutils.runs import Run, load_or_measure
 
-Images = Shaped[Tensor, "n channels height width"]
-Labels = Int64[Tensor, " n"]
-IMAGES = 2_000  # of the validation split
+Score = Callable[[nn.Module], float]  # accuracy in [0, 1] of a network as it is
+IMAGES = 1_000  # of the validation split
 ORDERS, ORDERS_SEED = 8, 0  # random orders in which blocks are deleted
 
 
@@ -30,26 +29,53 @@ def lesions_of(run: Run) -> dict[str, Any]:
     Returns:
         `deletions`: what `deletion_curves` returns for `ORDERS` orders. `single`: what
         `single_deletions` returns. `swaps`: what `swaps` returns for all pairs.
+        `own_statistics`: another `deletions` and `single`, for which batch norm used the mean and
+        deviation of these images in the cut network, not what it kept from training the whole.
 
     Raises:
         RunError: the run keeps no weights.
     """
     arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
-    return load_or_measure(run, "lesions", arguments, lambda: _measure(run))
+    found = load_or_measure(run, "lesions", arguments, lambda: _measure(run))
+    own = load_or_measure(run, "lesions-own", arguments, lambda: _measure_own(run))
+    return found | {"own_statistics": own}
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    val, model = data.load(run.config.data).val, run.model()
+    model, images, labels = _stored(run)
     execution = execution_for(model, run.config.precision)
-    model = model.to(execution.device)
-    batch = val.images[:IMAGES], val.labels[:IMAGES]
+
+    def score(model: nn.Module) -> float:
+        return evaluate(model, images, labels, execution=execution).accuracy
+
     return {
-        "deletions": deletion_curves(
-            model, *batch, orders=ORDERS, seed=ORDERS_SEED, execution=execution
-        ),
-        "single": single_deletions(model, *batch, execution=execution),
-        "swaps": swaps(model, *batch, execution=execution),
+        "deletions": deletion_curves(model, score, orders=ORDERS, seed=ORDERS_SEED),
+        "single": single_deletions(model, score),
+        "swaps": swaps(model, score),
     }
+
+
+def _measure_own(run: Run) -> dict[str, Any]:
+    model, images, labels = _stored(run)
+    execution = execution_for(model, run.config.precision)
+
+    @torch.no_grad()
+    def score(model: nn.Module) -> float:
+        with probing(model), execution.autocast():
+            answers = model(execution.place(images)).argmax(1).cpu()
+        return (answers == labels).float().mean().item()
+
+    return {
+        "deletions": deletion_curves(model, score, orders=ORDERS, seed=ORDERS_SEED),
+        "single": single_deletions(model, score),
+    }
+
+
+def _stored(run: Run) -> tuple[nn.Module, Tensor, Tensor]:
+    """The network where it is computed fastest, and the images and labels that it is scored on."""
+    val, model = data.load(run.config.data).val, run.model()
+    model = model.to(execution_for(model).device)
+    return model, val.images[:IMAGES], val.labels[:IMAGES]
 
 
 def removable_blocks(model: nn.Module) -> dict[str, Block]:
@@ -98,13 +124,7 @@ def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
 
 
 def deletion_curves(
-    model: nn.Module,
-    images: Images,
-    labels: Labels,
-    *,
-    orders: int,
-    seed: int = 0,
-    execution: Execution | None = None,
+    model: nn.Module, score: Score, *, orders: int, seed: int = 0
 ) -> list[list[float]]:
     """Accuracy after 0, 1, 2, ... deleted blocks, until none is left to delete.
 
@@ -112,44 +132,37 @@ def deletion_curves(
     Relatively Shallow Networks", section 4.2.
 
     Args:
+        score: gives the accuracy, in [0, 1], of the network as it is.
         orders: in how many random orders the blocks are deleted.
         seed: draws the orders; two networks with as many blocks get the same ones.
 
     Returns:
-        One list an order, of one accuracy in [0, 1] more than there are removable blocks.
+        One list an order, of one accuracy more than there are removable blocks.
     """
     names = list(removable_blocks(model))
     generator = torch.Generator().manual_seed(seed)
     curves = []
-    whole = evaluate(model, images, labels, execution=execution).accuracy
+    whole = score(model)
     for _ in range(orders):
         order = [names[i] for i in torch.randperm(len(names), generator=generator)]
         curve = [whole]
         for count in range(1, len(order) + 1):
             with deleted(model, order[:count]):
-                curve.append(evaluate(model, images, labels, execution=execution).accuracy)
+                curve.append(score(model))
         curves.append(curve)
     return curves
 
 
-def single_deletions(
-    model: nn.Module, images: Images, labels: Labels, *, execution: Execution | None = None
-) -> dict[str, float]:
+def single_deletions(model: nn.Module, score: Score) -> dict[str, float]:
     """Accuracy, in [0, 1], with one block deleted, for each that can be."""
     found = {}
     for name in removable_blocks(model):
         with deleted(model, [name]):
-            found[name] = evaluate(model, images, labels, execution=execution).accuracy
+            found[name] = score(model)
     return found
 
 
-def swaps(
-    model: nn.Module,
-    images: Images,
-    labels: Labels,
-    *,
-    execution: Execution | None = None,
-) -> list[dict[str, object]]:
+def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
     """Accuracy with two blocks of one shape swapped, for each pair.
 
     Returns:
@@ -162,7 +175,7 @@ def swaps(
         if _shapes(blocks[first]) != _shapes(blocks[second]):
             continue
         with swapped(model, first, second):
-            accuracy = evaluate(model, images, labels, execution=execution).accuracy
+            accuracy = score(model)
         distance = names.index(second) - names.index(first)
         found.append({"first": first, "second": second, "distance": distance, "accuracy": accuracy})
     return found

@@ -302,7 +302,9 @@ def test_lesions_show_each_block_order_and_pair():
     def found(curves, single):
         pairs = [{"distance": 1, "accuracy": 0.5}, {"distance": 1, "accuracy": 0.7}]
         swaps = [*pairs, {"distance": 2, "accuracy": 0.1}]
-        return {"deletions": curves, "single": dict(enumerate(single)), "swaps": swaps}
+        cut = {"deletions": curves, "single": dict(enumerate(single))}
+        better = {"deletions": np.add(curves, 0.05).tolist(), "single": dict.fromkeys((0, 1), 0.85)}
+        return cut | {"swaps": swaps, "own_statistics": better}
 
     residual = found([[0.9, 0.8, 0.6], [0.9, 0.7, 0.6]], [0.8, 0.7])
     plain = found([[0.9, 0.2, 0.1], [0.9, 0.3, 0.1]], [0.2, 0.3])
@@ -315,6 +317,8 @@ def test_lesions_show_each_block_order_and_pair():
     means = {line.get_label(): list(line.get_ydata()) for line in lines(deletions)}
     assert means["residual"] == pytest.approx([0.9, 0.75, 0.6])
     assert means["plain"] == pytest.approx([0.9, 0.25, 0.1])
+    dashed = [list(line.get_ydata()) for line in lines(deletions) if line.get_linestyle() == "--"]
+    assert dashed[0] == pytest.approx([0.95, 0.3, 0.15]) and [0.85, 0.85] in shown
     by_distance = [line for line in lines(swaps) if list(line.get_xdata()) == [1, 2]]
     assert list(by_distance[0].get_ydata()) == pytest.approx([0.6, 0.1])
 

@@ -35,6 +35,10 @@ def batch():
     return images, torch.randint(0, 4, (40,), generator=generator)
 
 
+def accuracy_on(batch):
+    return lambda model: evaluate(model, *batch).accuracy
+
+
 def build(name):
     """Weights large enough that each block matters to the logits."""
     model = build_model(CONFIGS[name], SHAPE, 4).eval()
@@ -115,23 +119,23 @@ def test_what_cannot_be_lesioned_is_refused_with_what_can(batch):
 
 
 def test_curves_start_whole_and_end_without_blocks(batch):
-    model = build("resnet")
-    curves = deletion_curves(model, *batch, orders=3, seed=1)
+    model, score = build("resnet"), accuracy_on(batch)
+    curves = deletion_curves(model, score, orders=3, seed=1)
     assert [len(curve) for curve in curves] == [8, 8, 8]
     whole = evaluate(model, *batch).accuracy
     with deleted(model, list(removable_blocks(model))):
         bare = evaluate(model, *batch).accuracy
     assert {curve[0] for curve in curves} == {whole} and {curve[-1] for curve in curves} == {bare}
-    assert curves != deletion_curves(model, *batch, orders=3, seed=2)
-    assert curves == deletion_curves(model, *batch, orders=3, seed=1)
-    firsts = single_deletions(model, *batch)
+    assert curves != deletion_curves(model, score, orders=3, seed=2)
+    assert curves == deletion_curves(model, score, orders=3, seed=1)
+    firsts = single_deletions(model, score)
     assert list(firsts) == list(removable_blocks(model))
     assert {curve[1] for curve in curves} <= set(firsts.values())
 
 
 def test_swaps_are_those_of_one_stage(batch):
-    model = build("resnet")
-    found = swaps(model, *batch)
+    model, score = build("resnet"), accuracy_on(batch)
+    found = swaps(model, score)
     assert len(found) == 3 + 1 + 1  # stages with 3, 2 and 2 blocks that keep the shape
     for pair in found:
         with swapped(model, pair["first"], pair["second"]):
@@ -142,7 +146,7 @@ def test_swaps_are_those_of_one_stage(batch):
 def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(lesions, "IMAGES", 30)
     monkeypatch.setattr(lesions, "ORDERS", 2)
-    config = RunConfig(data="digits", depth=8, width=6, residual=True, epochs=1)
+    config = RunConfig(data="digits", depth=8, width=6, residual=True, norm="batch", epochs=1)
     store = Store(tmp_path / "runs", tmp_path / "scratch")
     run = load_or_train(config, store=store, keep="fp32", progress=False)
     found = lesions.lesions_of(run)
@@ -151,7 +155,16 @@ def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path,
     whole = evaluate(run.model(), *batch).accuracy
     assert [len(curve) for curve in found["deletions"]] == [4, 4]
     assert all(curve[0] == pytest.approx(whole) for curve in found["deletions"])
-    assert found["single"] == pytest.approx(single_deletions(run.model(), *batch))
+    assert found["single"] == pytest.approx(single_deletions(run.model(), accuracy_on(batch)))
     assert sorted(swap["distance"] for swap in found["swaps"]) == [1, 1, 2]
+    own = found["own_statistics"]
+    model = run.model().train()  # batch norm uses the statistics of what it is given
+    with torch.no_grad():
+        right = (model(batch[0]).argmax(1) == batch[1]).float().mean().item()
+        with deleted(model, ["blocks.1"]):
+            without = (model(batch[0]).argmax(1) == batch[1]).float().mean().item()
+    assert [curve[0] for curve in own["deletions"]] == pytest.approx([right] * 2)
+    assert own["single"]["blocks.1"] == pytest.approx(without)
     monkeypatch.setattr(lesions, "_measure", None)
+    monkeypatch.setattr(lesions, "_measure_own", None)
     assert lesions.lesions_of(run) == found

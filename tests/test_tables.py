@@ -244,6 +244,22 @@ def test_ablation_table_says_which_cells_train(tmp_path):
     assert list(frame["share across images"]) == ["100.00 %"] * 2
 
 
+def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkeypatch):
+    cut = {"deletions": [[0.9, 0.8, 0.5], [0.9, 0.6, 0.3]], "single": {"a": 0.8, "b": 0.6}}
+    own = {"deletions": [[0.9, 0.9, 0.9]], "single": {"a": 0.85, "b": 0.75}}
+    swaps = [{"distance": 1, "accuracy": 0.8}, {"distance": 1, "accuracy": 0.7}]
+    swaps += [{"distance": 2, "accuracy": 0.3}]
+    found = cut | {"swaps": swaps, "own_statistics": own}
+    monkeypatch.setattr(tables.ablation, "lesions_of", lambda run: found)
+    frame = tables.lesion_table(fake_runs(tmp_path, [RunConfig(depth=6, norm="batch")]))
+    assert list(frame["batch norm"]) == ["of the training", "its own"]
+    assert list(frame["one deleted"]) == ["70.0 %", "80.0 %"]
+    assert list(frame["worst"]) == ["60.0 %", "75.0 %"]
+    assert list(frame["2 deleted"]) == ["40.0 %", "90.0 %"] and "4 deleted" not in frame
+    assert list(frame["neighbours swapped"]) == ["75.0 %", "-"]
+    assert list(frame["furthest swapped"]) == ["30.0 %", "-"]
+
+
 def test_markdown_has_as_many_cells_in_each_line():
     text = tables.markdown(pd.DataFrame({"a": [1, 2], "b": ["x ± y %", "z"]}))
     # a line may break between cells alone

@@ -209,6 +209,7 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     Left, one block deleted, first to last of those that can be; in the middle, more and more
     blocks in random orders (thin) and their mean; right, two blocks swapped, by the distance
     between them (points) and the mean at each distance. Grey, the accuracy of the whole networks.
+    Dashed, batch norm uses the images' own statistics in the cut network.
 
     Args:
         panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
@@ -218,8 +219,11 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
         for residual, kind, color in KINDS:
             found = networks[residual]
             single, curves = found["single"], np.asarray(found["deletions"])
-            row[0].plot(range(1, len(single) + 1), list(single.values()), "o-", ms=3, color=color)
+            numbers, own = range(1, len(single) + 1), found["own_statistics"]
+            row[0].plot(numbers, list(single.values()), "o-", ms=3, color=color)
+            row[0].plot(numbers, list(own["single"].values()), "--", lw=1, color=color)
             row[1].plot(curves.T, color=color, lw=0.8, alpha=0.3)
+            row[1].plot(np.mean(own["deletions"], 0), "--", lw=1, color=color)
             row[1].plot(curves.mean(0), "o-", color=color, ms=3, label=kind)
             at = np.array([swap["distance"] for swap in found["swaps"]])
             accuracy = np.array([swap["accuracy"] for swap in found["swaps"]])
@@ -229,6 +233,7 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
             for ax in row:
                 ax.axhline(curves[0, 0], color="gray", lw=0.8, ls=":")
         percent_axis(row[0], f"{title}\naccuracy")
+        row[1].plot([], [], "--", lw=1, color="gray", label="batch norm, own statistics")
         row[1].legend()
         names = (
             "deleted block, of those that can be",

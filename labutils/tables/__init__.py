@@ -1,6 +1,6 @@
 """Every table of the report, from stored runs, as pandas frames and as Markdown."""
 
-from labutils.tables.ablation import ablation_table, rate_table
+from labutils.tables.ablation import ablation_table, lesion_table, rate_table
 from labutils.tables.depth import (
     block_table,
     dead_table,
@@ -45,6 +45,7 @@ __all__ = [
     "detector_table",
     "head_table",
     "headline",
+    "lesion_table",
     "markdown",
     "model_table",
     "pointing_table",

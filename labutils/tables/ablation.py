@@ -1,4 +1,4 @@
-"""Skip, normalisation and initialisation in every combination."""
+"""Skip, normalisation and initialisation in every combination, and lesions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 
 from labutils.experiments import select
+from labutils.lesions import lesions_of
 from labutils.runs import Run
-from labutils.summaries import accuracy, cell, learned, percent, scale, spread
+from labutils.summaries import accuracy, cell, learned, network_name, percent, scale, spread
+
+CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
 
 
 def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -60,3 +63,27 @@ def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: accuracies of trained networks that are cut, not trained again.
+
+    A row a network and the statistics that its batch norm uses. Whole; with one block deleted,
+    the mean and the worst of all; with two, four and eight, means of random orders; with two
+    neighbours, and with the two blocks furthest apart, swapped.
+    """
+    rows = []
+    for run in runs:
+        found = lesions_of(run)
+        distance = np.array([swap["distance"] for swap in found["swaps"]])
+        swapped = np.array([swap["accuracy"] for swap in found["swaps"]])
+        for way, cut in (("of the training", found), ("its own", found["own_statistics"])):
+            single, curve = list(cut["single"].values()), np.mean(cut["deletions"], 0)
+            row = {"whole": curve[0], "one deleted": np.mean(single), "worst": min(single)}
+            row |= {f"{count} deleted": curve[count] for count in CUTS if count < len(curve)}
+            if way == "of the training":
+                row["neighbours swapped"] = swapped[distance == 1].mean()
+                row["furthest swapped"] = swapped[distance == distance.max()].mean()
+            names = {"network": network_name(run.config), "batch norm": way}
+            rows.append(names | {name: f"{100 * value:.1f} %" for name, value in row.items()})
+    return pd.DataFrame(rows).fillna("-")

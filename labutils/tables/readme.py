@@ -39,6 +39,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "ablation-mnist": ablation.ablation_table,
     "ablation-cifar10": ablation.ablation_table,
     "ablation-rates": ablation.rate_table,
+    "lesions": ablation.lesion_table,
     "detector-classifier": depth.model_table,
     "detector": detection.detector_table,
     "detector-dense": detection.dense_table,
