@@ -214,7 +214,7 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     Args:
         panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
     """
-    fig, axes = make_axes(len(panels), 3, (10, 2.9 * len(panels)), sharey=True)
+    fig, axes = make_axes(len(panels), 3, (11, 2.9 * len(panels)), sharey=True)
     for row, (title, networks) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
         for residual, kind, color in KINDS:
             found = networks[residual]
@@ -233,8 +233,9 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
             for ax in row:
                 ax.axhline(curves[0, 0], color="gray", lw=0.8, ls=":")
         percent_axis(row[0], f"{title}\naccuracy")
-        row[1].plot([], [], "--", lw=1, color="gray", label="batch norm, own statistics")
-        row[1].legend()
+        row[1].plot([], [], "--", lw=1, color="gray", label="batch norm with\nits own statistics")
+        handles, labels = row[1].get_legend_handles_labels()
+        row[2].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1))
         names = (
             "deleted block, of those that can be",
             "number of deleted blocks",
