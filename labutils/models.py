@@ -103,7 +103,7 @@ def _resnet(
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
     """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
     norm = _norm_maker(config.norm, nn.BatchNorm2d)
-    stem = _conv_stem(image_shape[0], config.width, config.norm, 1)
+    stem = _conv_stem(image_shape[0], config.width, config.norm, config.stem_stride)
     blocks, width = [], config.width
     for stage in range(config.stages):
         for block in range((config.depth - 2) // (2 * config.stages)):

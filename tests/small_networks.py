@@ -21,6 +21,7 @@ CONFIGS = {
     "cnn-plain": RunConfig(model="cnn", width=4, norm="none"),
     "resnet20": RunConfig(model="resnet", depth=20, width=4, residual=True),
     "resnet18": RunConfig(model="resnet", depth=18, stages=4, width=4, residual=True),
+    "resnet-stride": RunConfig(model="resnet", depth=8, width=4, stem_stride=2),
     "strong": RunConfig(model="strong", width=4, residual=True, init="partial-identity"),
     "strong-plain": RunConfig(model="strong", width=4),
     "resnet-plain": RunConfig(model="resnet", depth=8, width=4, norm="none"),

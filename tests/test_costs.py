@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from small_networks import CIFAR, CONFIGS, MNIST, every_config
@@ -34,6 +36,19 @@ def test_describe_by_hand():
     stem, head = describe(model, CIFAR)
     assert stem == ("stem.0", "Conv2d", (4, 16, 16), 3 * 4 * 9 + 4, 3 * 4 * 9 * 256)
     assert head == ("head.1", "Linear", (10,), 1024 * 10 + 10, 1024 * 10)
+
+
+def test_a_strided_stem_quarters_the_arithmetic_behind_it():
+    whole, strided = (
+        describe(
+            build_model(replace(CONFIGS["resnet-stride"], stem_stride=stride), CIFAR, 10), CIFAR
+        )
+        for stride in (1, 2)
+    )
+    assert len(whole) == len(strided)
+    for row, cheaper in zip(whole, strided, strict=True):
+        factor = 1 if row.name.startswith("head") else 4
+        assert row.multiply_adds == factor * cheaper.multiply_adds, row.name
 
 
 def test_describe_leaves_the_model_as_it_was():

@@ -31,7 +31,9 @@ FAMILIES: dict[str, Family] = {
         4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "unpadded"}), True
     ),
     "cnn": Family(8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
-    "resnet": Family(20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stages"})),
+    "resnet": Family(
+        20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stem_stride", "stages"})
+    ),
     "strong": Family(9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
 }
 
@@ -69,7 +71,7 @@ class RunConfig(FitConfig):
     head: Literal["flatten", "fully-convolutional"] = "flatten"
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
     stem_stride: int = 1
-    """convnet: stride of the first convolution."""
+    """convnet, resnet: stride of the first convolution."""
     unpadded: bool = False
     """small-cnn: convolutions without zeros around their maps, which then shrink."""
     stages: int = 3
