@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from typing import Any
@@ -29,8 +29,8 @@ def lesions_of(run: Run) -> dict[str, Any]:
     Returns:
         `deletions`: what `deletion_curves` returns for `ORDERS` orders. `single`: what
         `single_deletions` returns. `swaps`: what `swaps` returns for all pairs.
-        `own_statistics`: another `deletions` and `single`, for which batch norm used the mean and
-        deviation of these images in the cut network, not what it kept from training the whole.
+        `own_statistics`: the same three where batch norm uses the mean and deviation of these
+        images in the network as it is cut, not what it kept from training the whole.
 
     Raises:
         RunError: the run keeps no weights.
@@ -48,11 +48,7 @@ def _measure(run: Run) -> dict[str, Any]:
     def score(model: nn.Module) -> float:
         return evaluate(model, images, labels, execution=execution).accuracy
 
-    return {
-        "deletions": deletion_curves(model, score, orders=ORDERS, seed=ORDERS_SEED),
-        "single": single_deletions(model, score),
-        "swaps": swaps(model, score),
-    }
+    return _scores(model, score)
 
 
 def _measure_own(run: Run) -> dict[str, Any]:
@@ -63,11 +59,16 @@ def _measure_own(run: Run) -> dict[str, Any]:
     def score(model: nn.Module) -> float:
         with probing(model), execution.autocast():
             answers = model(execution.place(images)).argmax(1).cpu()
-        return (answers == labels).float().mean().item()
+        return (answers == labels).sum().item() / len(labels)
 
+    return _scores(model, score)
+
+
+def _scores(model: nn.Module, score: Score) -> dict[str, Any]:
     return {
         "deletions": deletion_curves(model, score, orders=ORDERS, seed=ORDERS_SEED),
         "single": single_deletions(model, score),
+        "swaps": swaps(model, score),
     }
 
 
@@ -179,6 +180,31 @@ def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
         distance = names.index(second) - names.index(first)
         found.append({"first": first, "second": second, "distance": distance, "accuracy": accuracy})
     return found
+
+
+def swap_groups(
+    found: Mapping[str, Any],
+) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """Pairs of swapped blocks by the stage that they belong to: blocks of one shape.
+
+    Args:
+        found: `single` and `swaps` of one network, as `lesions_of` returns them.
+
+    Returns:
+        The pairs, by the numbers of the stage's first and last block among all that can be
+        deleted, from 1.
+    """
+    numbers = {name: number for number, name in enumerate(found["single"], 1)}
+    first_of: dict[str, str] = {}  # of each block's stage
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for pair in found["swaps"]:  # those of a stage's first block come before its others
+        first = first_of.setdefault(pair["first"], pair["first"])
+        first_of[pair["second"]] = first
+        groups.setdefault(first, []).append(pair)
+    return {
+        (numbers[first], max(numbers[pair["second"]] for pair in pairs)): pairs
+        for first, pairs in groups.items()
+    }
 
 
 def _shapes(block: Block) -> list[torch.Size]:

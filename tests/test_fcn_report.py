@@ -9,7 +9,7 @@ from labutils.config import FCNConfig
 from labutils.fcn import conditions, report
 from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.detector import Detections, detect, pixel_probabilities
-from labutils.fcn.measures import all_right
+from labutils.fcn.measures import all_right, pointing
 from labutils.fcn.networks import load_detector
 from labutils.fcn.report import alarms, scores
 from labutils.fcn.training import draw_for, train_detector
@@ -46,10 +46,13 @@ def test_every_condition_is_measured_and_stored(condition, run):
     )
 
 
-def test_points_are_right_as_often_as_scores_say(run):
+def test_points_are_right_as_often_as_scores_say(run, monkeypatch):
+    monkeypatch.setattr(report, "PART", 5)
     found = report.points(run, CONDITIONS[0])
     assert found.right == pytest.approx(scores(run, CONDITIONS[0])["pointing"])
-    assert 0 <= found.right <= found.in_box <= 1
+    canvases = conditions.canvases_of(CONDITIONS[0], data.load(run.config.data).test, 12)
+    probability = pixel_probabilities(load_detector(run), canvases.images)
+    assert found == pytest.approx(pointing(probability, canvases))
     with pytest.raises(ValueError, match="may have several digits"):
         report.points(run, CONDITIONS[7])
 

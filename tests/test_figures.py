@@ -9,6 +9,7 @@ from fakes import fake_runs
 
 from labutils import figures, summaries
 from labutils.config import RunConfig
+from labutils.figures.axes import KINDS
 from labutils.gradients import STATISTICS
 from labutils.profiles import Profile
 
@@ -298,29 +299,44 @@ def test_ablation_has_a_point_a_run_in_the_row_of_its_cell(tmp_path):
     assert [t.get_text() for t in first.get_yticklabels()][1] == "plain, batch norm, default"
 
 
-def test_lesions_show_each_block_order_and_pair():
-    def found(curves, single):
-        pairs = [{"distance": 1, "accuracy": 0.5}, {"distance": 1, "accuracy": 0.7}]
-        swaps = [*pairs, {"distance": 2, "accuracy": 0.1}]
-        cut = {"deletions": curves, "single": dict(enumerate(single))}
-        better = {"deletions": np.add(curves, 0.05).tolist(), "single": dict.fromkeys((0, 1), 0.85)}
-        return cut | {"swaps": swaps, "own_statistics": better}
+def test_lesions_show_each_block_order_and_stage():
+    def found(curves, single, swaps):
+        pairs = [
+            {"first": first, "second": second, "distance": distance, "accuracy": accuracy}
+            for (first, second, distance), accuracy in zip(
+                (("a", "b", 1), ("a", "c", 2), ("b", "c", 1), ("d", "e", 1)), swaps, strict=True
+            )
+        ]
+        single = dict(zip("abcde", single, strict=True))
+        return {"deletions": curves, "single": single, "swaps": pairs}
 
-    residual = found([[0.9, 0.8, 0.6], [0.9, 0.7, 0.6]], [0.8, 0.7])
-    plain = found([[0.9, 0.2, 0.1], [0.9, 0.3, 0.1]], [0.2, 0.3])
-    pair = {True: residual, False: plain}
+    kept = found(
+        [[0.9, 0.8, 0.6], [0.9, 0.7, 0.6]], [0.8, 0.7, 0.6, 0.8, 0.8], [0.5, 0.1, 0.7, 0.8]
+    )
+    own = found([[0.8, 0.7, 0.5], [0.8, 0.6, 0.5]], [0.5, 0.4, 0.3, 0.5, 0.5], [0.6, 0.2, 0.8, 0.9])
+    plain = found([[0.9, 0.2, 0.1], [0.9, 0.3, 0.1]], [0.2, 0.3, 0.2, 0.2, 0.2], [0.1] * 4)
+    other = found([[0.9, 0.3, 0.2], [0.9, 0.4, 0.2]], [0.1, 0.2, 0.1, 0.1, 0.1], [0.15] * 4)
+    pair = {True: kept | {"own_statistics": own}, False: plain | {"own_statistics": other}}
     fig = figures.lesions({"ResNet 44": pair, "strong": pair})
     single, deletions, swaps = fig.axes[:3]
     assert len(fig.axes) == 6 and single.get_ylabel() == "ResNet 44\naccuracy"
-    shown = [list(line.get_ydata()) for line in lines(single)]
-    assert [0.2, 0.3] in shown and [0.8, 0.7] in shown
-    means = {line.get_label(): list(line.get_ydata()) for line in lines(deletions)}
-    assert means["residual"] == pytest.approx([0.9, 0.75, 0.6])
-    assert means["plain"] == pytest.approx([0.9, 0.25, 0.1])
-    dashed = [list(line.get_ydata()) for line in lines(deletions) if line.get_linestyle() == "--"]
-    assert dashed[0] == pytest.approx([0.95, 0.3, 0.15]) and [0.85, 0.85] in shown
-    by_distance = [line for line in lines(swaps) if list(line.get_xdata()) == [1, 2]]
-    assert list(by_distance[0].get_ydata()) == pytest.approx([0.6, 0.1])
+
+    def shown(ax):
+        return {
+            (line.get_color(), line.get_linestyle(), *np.round(line.get_ydata(), 6))
+            for line in lines(ax)
+        }
+
+    colors = {residual: color for residual, _, color in KINDS}
+    for residual in (True, False):
+        for style, cut in (("-", pair[residual]), ("--", pair[residual]["own_statistics"])):
+            key = (colors[residual], style)
+            assert (*key, *cut["single"].values()) in shown(single)
+            assert (*key, *np.round(np.mean(cut["deletions"], 0), 6)) in shown(deletions)
+            near, far, near_too, stage = (swap["accuracy"] for swap in cut["swaps"])
+            assert (*key, round((near + near_too) / 2, 6), far) in shown(swaps)
+            assert (*key, stage) in shown(swaps)
+    assert [text.get_text() for text in swaps.texts] == ["blocks 1 to 3", "blocks 4 to 5"]
 
 
 def test_views_of_explorers(grid):

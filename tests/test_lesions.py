@@ -10,6 +10,7 @@ from labutils.lesions import (
     deletion_curves,
     removable_blocks,
     single_deletions,
+    swap_groups,
     swapped,
     swaps,
 )
@@ -143,6 +144,17 @@ def test_swaps_are_those_of_one_stage(batch):
     assert [pair["distance"] for pair in found] == [1, 2, 1, 1, 1]
 
 
+def test_swaps_are_grouped_by_stage(batch):
+    model, score = build("resnet"), accuracy_on(batch)
+    found = {"single": single_deletions(model, score), "swaps": swaps(model, score)}
+    groups = swap_groups(found)
+    assert {key: len(pairs) for key, pairs in groups.items()} == {(1, 3): 3, (4, 5): 1, (6, 7): 1}
+    names = list(removable_blocks(model))
+    for (first, last), pairs in groups.items():
+        inside = set(names[first - 1 : last])
+        assert {pair[end] for pair in pairs for end in ("first", "second")} == inside
+
+
 def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(lesions, "IMAGES", 30)
     monkeypatch.setattr(lesions, "ORDERS", 2)
@@ -165,6 +177,7 @@ def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path,
             without = (model(batch[0]).argmax(1) == batch[1]).float().mean().item()
     assert [curve[0] for curve in own["deletions"]] == pytest.approx([right] * 2)
     assert own["single"]["blocks.1"] == pytest.approx(without)
+    assert own["single"] != found["single"]
     monkeypatch.setattr(lesions, "_measure", None)
     monkeypatch.setattr(lesions, "_measure_own", None)
     assert lesions.lesions_of(run) == found

@@ -158,7 +158,7 @@ def pointing(probability: Float[Tensor, "n classes height width"], canvases: Can
     left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
     inside = (column >= left) & (column < right) & (row >= top) & (row < bottom)
     right = inside & (label == canvases.labels[:, 0])
-    return Pointing(right.float().mean().item(), inside.float().mean().item())
+    return Pointing(right.sum().item() / len(canvases), inside.sum().item() / len(canvases))
 
 
 def false_alarms(found: Sequence[Detections], threshold: float) -> float:

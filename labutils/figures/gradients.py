@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -26,6 +27,7 @@ from labutils.figures.axes import (
     percent_axis,
     title_of,
 )
+from labutils.lesions import swap_groups
 from labutils.runs import Run
 from labutils.summaries import cell
 
@@ -207,9 +209,9 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     """What blocks are worth to trained networks, a row a pair: accuracy without training again.
 
     Left, one block deleted, first to last of those that can be; in the middle, more and more
-    blocks in random orders (thin) and their mean; right, two blocks swapped, by the distance
-    between them (points) and the mean at each distance. Grey, the accuracy of the whole networks.
-    Dashed, batch norm uses the images' own statistics in the cut network.
+    blocks in random orders (thin) and their mean; right, two blocks of a stage swapped, the mean
+    at each distance between them. Grey, the accuracy of the whole networks. Dashed, batch norm
+    uses the images' own statistics in the cut network.
 
     Args:
         panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
@@ -225,11 +227,8 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
             row[1].plot(curves.T, color=color, lw=0.8, alpha=0.3)
             row[1].plot(np.mean(own["deletions"], 0), "--", lw=1, color=color)
             row[1].plot(curves.mean(0), "o-", color=color, ms=3, label=kind)
-            at = np.array([swap["distance"] for swap in found["swaps"]])
-            accuracy = np.array([swap["accuracy"] for swap in found["swaps"]])
-            row[2].plot(at, accuracy, ".", color=color, alpha=0.4)
-            distances = np.unique(at)
-            row[2].plot(distances, [accuracy[at == d].mean() for d in distances], color=color)
+            _plot_swaps(row[2], found, "o-", color, named=residual)
+            _plot_swaps(row[2], own, "--", color)
             for ax in row:
                 ax.axhline(curves[0, 0], color="gray", lw=0.8, ls=":")
         percent_axis(row[0], f"{title}\naccuracy")
@@ -245,3 +244,17 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
             ax.set(xlabel=name, ylim=(0, 1))
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return fig
+
+
+def _plot_swaps(
+    ax: Axes, found: Mapping[str, Any], style: str, color: str, named: bool = False
+) -> None:
+    """Accuracy against distance, a line a stage, with the numbers of its blocks if `named`."""
+    for (first, last), pairs in swap_groups(found).items():
+        at = np.array([pair["distance"] for pair in pairs])
+        accuracy = np.array([pair["accuracy"] for pair in pairs])
+        means = [accuracy[at == distance].mean() for distance in np.unique(at)]
+        ax.plot(np.unique(at), means, style, ms=3, lw=1, color=color)
+        if named:
+            text, place = f"blocks {first} to {last}", (at.max(), means[-1])
+            ax.annotate(text, place, (-3, 4), textcoords="offset points", ha="right", size=8)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labutils.experiments import select
-from labutils.lesions import lesions_of
+from labutils.lesions import lesions_of, swap_groups
 from labutils.runs import Run
 from labutils.summaries import accuracy, cell, learned, network_name, percent, scale, spread
 
@@ -69,21 +69,26 @@ def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: accuracies of trained networks that are cut, not trained again.
 
     A row a network and the statistics that its batch norm uses. Whole; with one block deleted,
-    the mean and the worst of all; with two, four and eight, means of random orders; with two
-    neighbours, and with the two blocks furthest apart, swapped.
+    the mean, the worst and the best of all; with two, four and eight, means of random orders;
+    with two neighbours swapped, the mean of all pairs, and with the first and the last block of
+    each stage swapped, in the order of stages.
     """
     rows = []
     for run in runs:
         found = lesions_of(run)
-        distance = np.array([swap["distance"] for swap in found["swaps"]])
-        swapped = np.array([swap["accuracy"] for swap in found["swaps"]])
         for way, cut in (("of the training", found), ("its own", found["own_statistics"])):
             single, curve = list(cut["single"].values()), np.mean(cut["deletions"], 0)
-            row = {"whole": curve[0], "one deleted": np.mean(single), "worst": min(single)}
+            row = {"whole": curve[0], "one deleted": np.mean(single)}
+            row |= {"worst": min(single), "best": max(single)}
             row |= {f"{count} deleted": curve[count] for count in CUTS if count < len(curve)}
-            if way == "of the training":
-                row["neighbours swapped"] = swapped[distance == 1].mean()
-                row["furthest swapped"] = swapped[distance == distance.max()].mean()
+            neighbours = [pair["accuracy"] for pair in cut["swaps"] if pair["distance"] == 1]
+            row["neighbours swapped"] = np.mean(neighbours)
+            ends = [
+                max(pairs, key=lambda pair: pair["distance"])["accuracy"]
+                for pairs in swap_groups(cut).values()
+            ]
             names = {"network": network_name(run.config), "batch norm": way}
-            rows.append(names | {name: f"{100 * value:.1f} %" for name, value in row.items()})
-    return pd.DataFrame(rows).fillna("-")
+            row = names | {name: f"{100 * value:.1f} %" for name, value in row.items()}
+            row["ends of each stage swapped"] = ", ".join(f"{100 * end:.1f}" for end in ends) + " %"
+            rows.append(row)
+    return pd.DataFrame(rows)

@@ -79,8 +79,8 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
     def found(name: str, **fields: object) -> str:
         return accuracy(select(load(name, which), **fields))
 
-    def both(name: str, depth: int) -> str:
-        return " / ".join(found(name, depth=depth, residual=skip) for skip in (False, True))
+    def both(name: str, field: str, values: tuple[object, object], **fields: object) -> str:
+        return " / ".join(found(name, **{field: value}, **fields) for value in values)
 
     def detected(shown: Condition) -> str:
         best = select(load("detector", which), head=BEST_HEAD)
@@ -92,17 +92,17 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
         for name in ("convnet-depth", "resnet-depth")
     )
     rows = [
-        ("MLP with 64 hidden units", mnist, "97.35 % (report-d)",
-         found("mnist-width", width=64, crop_padding=1)),
-        ("Well-trained MLP", mnist, "-", found("best-mlp", data=mnist)),
-        ("CNN", mnist, "-", found("mnist-cnn", model="cnn")),
-        ("Depth from which no plain MLP learns", mnist, "26 (report-c)",
+        ("MLP with 64 hidden units, images as they are / shifted", mnist, "97.35 % (report-d)",
+         both("mnist-width", "crop_padding", (0, 1), width=64)),
+        ("Well-trained MLP", mnist, "curves only (report-b)", found("best-mlp", data=mnist)),
+        ("CNN", mnist, "curves only (report-b)", found("mnist-cnn", model="cnn")),
+        ("Depth from which plain MLPs with default weights stay at chance", mnist, "26 (report-c)",
          stall_depth(load("mnist-depth", which))),
         ("Well-trained MLP", cifar10, "43.02 % (report-b)", found("best-mlp", data=cifar10)),
         (f"ConvNet of depth {convnet}, plain / residual", cifar10, "curves only (report-a)",
-         both("convnet-depth", convnet)),
+         both("convnet-depth", "residual", (False, True), depth=convnet)),
         (f"Network of depth {resnet} with batch norm, plain / residual", cifar10, "-",
-         both("resnet-depth", resnet)),
+         both("resnet-depth", "residual", (False, True), depth=resnet)),
         ("ResNet-20, learning rate constant / with schedule", cifar10,
          "75.65 %, ResNet-18, validation (report-d)",
          f"{found('schedule')} / {found('resnet-depth', depth=20, residual=True)}"),
