@@ -1,5 +1,6 @@
 """Every figure of the report, drawn from stored runs, and the one way to save them."""
 
+from labutils.figures.blocks import lesions
 from labutils.figures.depth import (
     depth_accuracy,
     depth_curves,
@@ -25,7 +26,6 @@ from labutils.figures.gradients import (
     first_layer_gradient,
     gradient_by_layer,
     gradient_maps,
-    lesions,
     signal_by_layer,
     untrained_overview,
 )
