@@ -54,7 +54,8 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
         for ax, name in zip(row, names, strict=True):
             ax.set(xlabel=name, ylim=(0, 1))
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        row[2].set_xlim(right=1.4 * row[2].get_xlim()[1])  # room for the names of the lines
+        right = row[2].get_xlim()[1]
+        row[2].set_xlim(right=max(1.4 * right, right + 1.5))  # room for the names of the lines
     return fig
 
 
