@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from labutils import data
-from labutils.evaluation import evaluate, execution_for
+from labutils.evaluation import Execution, evaluate, execution_for
 from labutils.gradients import probing
 from labutils.layers import Block
 from labutils.runs import Run, load_or_measure
@@ -42,8 +42,7 @@ def lesions_of(run: Run) -> dict[str, Any]:
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    model, images, labels = _stored(run)
-    execution = execution_for(model, run.config.precision)
+    model, images, labels, execution = _stored(run)
 
     def score(model: nn.Module) -> float:
         return evaluate(model, images, labels, execution=execution).accuracy
@@ -52,8 +51,7 @@ def _measure(run: Run) -> dict[str, Any]:
 
 
 def _measure_own(run: Run) -> dict[str, Any]:
-    model, images, labels = _stored(run)
-    execution = execution_for(model, run.config.precision)
+    model, images, labels, execution = _stored(run)
 
     @torch.no_grad()
     def score(model: nn.Module) -> float:
@@ -72,11 +70,11 @@ def _scores(model: nn.Module, score: Score) -> dict[str, Any]:
     }
 
 
-def _stored(run: Run) -> tuple[nn.Module, Tensor, Tensor]:
-    """The network where it is computed fastest, and the images and labels that it is scored on."""
+def _stored(run: Run) -> tuple[nn.Module, Tensor, Tensor, Execution]:
+    """The network where it is computed, the images and labels that it is scored on, and how."""
     val, model = data.load(run.config.data).val, run.model()
-    model = model.to(execution_for(model).device)
-    return model, val.images[:IMAGES], val.labels[:IMAGES]
+    execution = execution_for(model, run.config.precision)
+    return model.to(execution.device), val.images[:IMAGES], val.labels[:IMAGES], execution
 
 
 def removable_blocks(model: nn.Module) -> dict[str, Block]:

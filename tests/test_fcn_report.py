@@ -46,15 +46,14 @@ def test_every_condition_is_measured_and_stored(condition, run):
     )
 
 
-def test_points_are_right_as_often_as_scores_say(run, monkeypatch):
+def test_points_lie_in_boxes_as_often_in_parts_as_at_once(run, monkeypatch):
     monkeypatch.setattr(report, "PART", 5)
-    found = report.points(run, CONDITIONS[0])
-    assert found.right == pytest.approx(scores(run, CONDITIONS[0])["pointing"])
     canvases = conditions.canvases_of(CONDITIONS[0], data.load(run.config.data).test, 12)
-    probability = pixel_probabilities(load_detector(run), canvases.images)
-    assert found == pytest.approx(pointing(probability, canvases))
+    at_once = pointing(pixel_probabilities(load_detector(run), canvases.images), canvases)
+    assert report.in_box(run, CONDITIONS[0]) == pytest.approx(at_once.in_box)
+    assert scores(run, CONDITIONS[0])["pointing"] == pytest.approx(at_once.right)
     with pytest.raises(ValueError, match="may have several digits"):
-        report.points(run, CONDITIONS[7])
+        report.in_box(run, CONDITIONS[7])
 
 
 def test_what_is_stored_is_not_measured_again(run, monkeypatch):

@@ -8,7 +8,6 @@ from labutils.config import FCNConfig
 from labutils.fcn.clutter import KINDS
 from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.conversion import convolutionalize
-from labutils.fcn.measures import Pointing
 from labutils.fcn.networks import classifier_config
 from labutils.models import build_model
 from labutils.runs import Store
@@ -77,10 +76,11 @@ def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypa
 
 
 def test_where_points_lie_has_a_row_a_kind_of_canvas(detectors, monkeypatch):
-    def points(run, condition):
-        return Pointing(right=0.9 + 0.02 * run.config.seed, in_box=1.0)
-
-    monkeypatch.setattr(detection, "points", points)
+    right = {run.config.seed: 0.9 + 0.02 * run.config.seed for run in detectors[:2]}
+    monkeypatch.setattr(detection, "in_box", lambda run, condition: 1.0)
+    monkeypatch.setattr(
+        detection, "scores", lambda run, condition: {"pointing": right[run.config.seed]}
+    )
     frame = tables.pointing_table(detectors[:2])
     assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS[:4]]
     assert set(frame["in the box"]) == {"100.00 ± 0.00 %"}

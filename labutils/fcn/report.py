@@ -18,7 +18,6 @@ from labutils.fcn.clutter import KINDS, draw_clutter
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
 from labutils.fcn.detector import detect, find_digits, pixel_probabilities
 from labutils.fcn.measures import (
-    Pointing,
     accuracy_by_distance,
     all_right,
     average_precision,
@@ -124,27 +123,25 @@ def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> d
     return result
 
 
-def points(run: Run, condition: Condition) -> Pointing:
-    """Where the most probable digit pixels lie, and what they name, on canvases of one digit.
+def in_box(run: Run, condition: Condition) -> float:
+    """On which share of canvases of one digit `pointing` points into its box, whatever it names.
 
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
     _needs_one_digit(condition)
-    return Pointing(
-        **load_or_measure(run, "points", _drawn(run, condition), lambda: _points(run, condition))
-    )
+    arguments = _drawn(run, condition)
+    return load_or_measure(run, "in-box", arguments, lambda: _in_box(run, condition))["share"]
 
 
-def _points(run: Run, condition: Condition) -> dict[str, float]:
+def _in_box(run: Run, condition: Condition) -> dict[str, float]:
     network, execution = _ready(run, dilate=False)
     canvases = _test_canvases(run, condition)
-    right = in_box = 0.0
+    share = 0.0
     for part in canvases.parts(PART):
         found = pointing(pixel_probabilities(network, part.images, execution), part)
-        right += found.right * len(part) / len(canvases)
-        in_box += found.in_box * len(part) / len(canvases)
-    return Pointing(right, in_box)._asdict()
+        share += found.in_box * len(part) / len(canvases)
+    return {"share": share}
 
 
 def _needs_one_digit(condition: Condition) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from labutils.experiments import select
 from labutils.fcn.conditions import CONDITIONS, SIZES
 from labutils.fcn.conversion import FullyConvolutional, receptive_field
-from labutils.fcn.report import alarms, answers_on_black, points, pyramid_scores, scores
+from labutils.fcn.report import alarms, answers_on_black, in_box, pyramid_scores, scores
 from labutils.fcn.windows import compare_with_windows
 from labutils.models import Classifier
 from labutils.runs import Run
@@ -119,13 +119,12 @@ def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of canvas of 64x64 pixels with one digit: where its most probable pixel lies."""
     rows = []
     for condition in POINTED:
-        found = [points(run, condition) for run in runs]
-        in_box = spread([100 * one.in_box for one in found])
-        right = spread([100 * one.right for one in found])
+        inside = spread([100 * in_box(run, condition) for run in runs])
+        right = spread([100 * scores(run, condition)["pointing"] for run in runs])
         rows.append(
             {
                 "canvases": condition.name,
-                "in the box": f"{in_box} %",
+                "in the box": f"{inside} %",
                 "in the box, and names the digit": f"{right} %",
             }
         )

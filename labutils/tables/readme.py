@@ -96,7 +96,7 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
          both("mnist-width", "crop_padding", (0, 1), width=64)),
         ("Well-trained MLP", mnist, "curves only (report-b)", found("best-mlp", data=mnist)),
         ("CNN", mnist, "curves only (report-b)", found("mnist-cnn", model="cnn")),
-        ("Depth from which plain MLPs with default weights stay at chance", mnist, "26 (report-c)",
+        ("Depth from which plain MLPs stay at chance (rate 0.001)", mnist, "26 (report-c)",
          stall_depth(load("mnist-depth", which))),
         ("Well-trained MLP", cifar10, "43.02 % (report-b)", found("best-mlp", data=cifar10)),
         (f"ConvNet of depth {convnet}, plain / residual", cifar10, "curves only (report-a)",
