@@ -48,7 +48,7 @@ def side_by_side(which: Profile) -> list[RunConfig]:
     """Section 1.4: five families under one protocol; the last two differ in the skip alone."""
     base = conv_training(which, epochs=8)
     networks = [
-        *_shallow_networks(base, which, cnn_width=8 if which.quick else 64),
+        *_shallow_networks(base, which, cnn_width=8 if which.quick else 32),
         *(replace(_resnet16(base, which), residual=residual) for residual in (False, True)),
     ]
     return [replace(network, seed=seed) for seed in seeds_of(which) for network in networks]
@@ -107,7 +107,7 @@ def _resnet_base(which: Profile) -> RunConfig:
 
 def _resnet16(base: RunConfig, which: Profile) -> RunConfig:
     """report-b's network: 16 convolutions in blocks [2, 2, 2, 2], a stem and a head."""
-    depth, width = (10, 8) if which.quick else (18, 32)  # quick: blocks [1, 1, 1, 1]
+    depth, width = (10, 8) if which.quick else (18, 16)  # quick: blocks [1, 1, 1, 1]
     return replace(
         base, model="resnet", depth=depth, stages=4, width=width, norm="batch", init="he"
     )
