@@ -21,7 +21,7 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
 
     Left, one block deleted, first to last of those that can be; in the middle, more and more
     blocks in random orders (thin) and their mean; right, two blocks of a stage swapped, the mean
-    at each distance between them. Grey, the accuracy of the whole networks. Dashed, batch norm
+    at each distance between them. Dotted, the accuracy of the whole networks. Dashed, batch norm
     uses the images' own statistics in the cut network.
 
     Args:
@@ -41,9 +41,10 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
             _plot_swaps(row[2], found, "o-", color, named=residual)
             _plot_swaps(row[2], own, "--", color)
             for ax in row:
-                ax.axhline(curves[0, 0], color="gray", lw=0.8, ls=":")
+                ax.axhline(curves[0, 0], color=color, lw=0.8, ls=":")
         percent_axis(row[0], f"{title}\naccuracy")
         row[1].plot([], [], "--", lw=1, color="gray", label="batch norm with\nits own statistics")
+        row[1].plot([], [], ":", lw=0.8, color="gray", label="the whole network")
         handles, labels = row[1].get_legend_handles_labels()
         row[2].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1))
         names = (
