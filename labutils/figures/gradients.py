@@ -25,7 +25,7 @@ from labutils.figures.axes import (
     title_of,
 )
 from labutils.runs import Run
-from labutils.summaries import cell
+from labutils.summaries import TITLES, cell, family_name
 
 
 @plt.rc_context(STYLE)
@@ -190,7 +190,9 @@ def ablation(*grids: Sequence[Run]) -> Figure:
             loss = run.history["train_loss"][-1]
             ax.plot(loss, cells.index(cell(run)), "o", color=color, alpha=0.6, ms=4)
         ax.axvline(np.log(10), color="gray", lw=1, ls=":")  # ten classes
-        ax.set(title=f"{title_of(runs)}, depth {runs[0].config.depth}", xlabel="training loss")
+        config = runs[0].config
+        title = f"{family_name(config)}, {TITLES[config.data]}, depth {config.depth}"
+        ax.set(title=title, xlabel="training loss")
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_locator(NullLocator())
