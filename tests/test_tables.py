@@ -252,6 +252,21 @@ def test_ablation_table_says_which_cells_train(tmp_path):
     assert list(frame["share across images"]) == ["100.00 %"] * 2
 
 
+def test_gradient_table_tells_which_gradients_come_back(tmp_path):
+    base = RunConfig(model="convnet", depth=4)
+    runs = fake_runs(tmp_path, [base, replace(base, residual=True, seed=1)])
+    for run, first, last in ((runs[0], (1e-8, 0.5, 0.0), (2.0, 1.0, 0.0)),
+                             (runs[1], (1.0, 3.0, 4.0), (2.0, 1.0, 1.0))):  # fmt: skip
+        measured = [[a, 9.0, 9.0, b] for a, b in zip(first, last, strict=True)]
+        run.history["layers"]["activation_gradient_norm"] = measured
+    frame = tables.gradient_table(runs)
+    assert list(frame["network"]) == ["plain", "residual"]
+    columns = [c for c in frame if c.startswith("first")]
+    assert frame[columns].to_numpy().tolist() == [
+        ["5.0e-09", "5.0e-01", "0"], ["5.0e-01", "3.0e+00", "4.0e+00"]
+    ]  # fmt: skip
+
+
 def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkeypatch):
     cut = {
         "deletions": [[0.9, 0.8, 0.5], [0.9, 0.6, 0.3]],

@@ -1,6 +1,6 @@
 """Every table of the report, from stored runs, as pandas frames and as Markdown."""
 
-from labutils.tables.ablation import ablation_table, lesion_table, rate_table
+from labutils.tables.ablation import ablation_table, gradient_table, lesion_table, rate_table
 from labutils.tables.depth import (
     block_table,
     dead_table,
@@ -43,6 +43,7 @@ __all__ = [
     "dense_table",
     "depth_table",
     "detector_table",
+    "gradient_table",
     "head_table",
     "headline",
     "lesion_table",

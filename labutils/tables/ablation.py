@@ -47,6 +47,31 @@ def _share(layers: Mapping[str, Sequence[Sequence[float]]]) -> float:
     return layers["activation_image_std"][0][-2] / layers["activation_std"][0][-2]
 
 
+def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a depth and kind: do gradients vanish, and for how long?
+
+    The gradient at the first layer's output relative to that at the logits, geometric means over
+    seeds; `0` where it is exactly zero.
+    """
+    rows = []
+    for depth in sorted({run.config.depth for run in runs}):
+        for residual, kind in ((False, "plain"), (True, "residual")):
+            chosen = select(runs, depth=depth, residual=residual)
+            measured = [run.history["layers"]["activation_gradient_norm"] for run in chosen]
+            row: dict[str, object] = {"depth": depth, "network": kind, "seeds": len(chosen)}
+            for name, epoch in (("untrained", 0), ("after one epoch", 1), ("trained", -1)):
+                values = [layers[epoch] for layers in measured]
+                row[f"first / logits, {name}"] = scale([_relative(v) for v in values])
+            row["train loss"] = spread([run.history["train_loss"][-1] for run in chosen], 3)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _relative(gradients: Sequence[float]) -> float:
+    """The first of some gradient norms relative to the last; zero where the first is."""
+    return gradients[0] / gradients[-1] if gradients[0] else 0.0
+
+
 def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: a row a kind of network and learning rate, the highest rate first."""
     rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
