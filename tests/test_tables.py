@@ -250,6 +250,9 @@ def test_ablation_table_says_which_cells_train(tmp_path):
     assert list(frame["gradient, first / logits"]) == ["1.0e-03"] * 2
     assert list(frame["activations"]) == ["1.0e-02"] * 2  # of the last hidden layer
     assert list(frame["share across images"]) == ["100.00 %"] * 2
+    for name in ("activation_std", "activation_image_std"):  # all units dead from the start
+        runs[2].history["layers"][name][0][-2] = 0.0
+    assert list(tables.ablation_table(runs)["share across images"]) == ["100.00 %", "0.00 %"]
 
 
 def test_gradient_table_tells_which_gradients_come_back(tmp_path):

@@ -36,15 +36,21 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "test accuracy": accuracy(chosen),
                 "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
                 "activations": scale([layers["activation_std"][0][-2] for layers in first]),
-                "share across images": percent(np.exp(np.mean(np.log([_share(x) for x in first])))),
+                "share across images": percent(
+                    np.prod([_share(layers) for layers in first]) ** (1 / len(first))
+                ),
             }
         )
     return pd.DataFrame(rows)
 
 
 def _share(layers: Mapping[str, Sequence[Sequence[float]]]) -> float:
-    """Of the last hidden layer's deviation before training, the share across images."""
-    return layers["activation_image_std"][0][-2] / layers["activation_std"][0][-2]
+    """Of the last hidden layer's deviation before training, the share across images.
+
+    Zero where there is no deviation: in narrow networks all units may be dead from the start.
+    """
+    deviation = layers["activation_std"][0][-2]
+    return layers["activation_image_std"][0][-2] / deviation if deviation else 0.0
 
 
 def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:
