@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -13,13 +14,17 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import nbformat
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
+from traitlets import Type
 
 from labutils.profiles import ROOT
 
@@ -27,6 +32,7 @@ REPORT_ORDER = ("Lab1", "Exercise2", "Exercise3")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LOOK_AGAIN = 1.0  # seconds
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -83,6 +89,25 @@ def run_notebook(
     return target, total
 
 
+class _Channel(AsyncZMQSocketChannel):
+    """A channel that looks for messages once a second, told of one or not.
+
+    On busy cores pyzmq 27 can miss that a message has come: without a time limit it then waits
+    for ever, kernel idle, with the reply in the socket.
+    """
+
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
+        while timeout is None:
+            with contextlib.suppress(Empty):
+                return await super().get_msg(LOOK_AGAIN)
+        return await super().get_msg(timeout)
+
+
+class _Channels(AsyncKernelClient):
+    shell_channel_class = Type(_Channel)
+    iopub_channel_class = Type(_Channel)
+
+
 class _Client(NotebookClient):
     """A client whose kernel is this very interpreter, and which Ctrl-C ends cleanly."""
 
@@ -114,7 +139,9 @@ class _Client(NotebookClient):
         # With no folder to look into, the only kernel is the one that ipykernel makes of
         # sys.executable, whatever python3 kernels are installed on this machine.
         specs = KernelSpecManager(kernel_dirs=[])
-        self.km = AsyncKernelManager(kernel_spec_manager=specs, transport_encryption="auto")
+        self.km = AsyncKernelManager(
+            kernel_spec_manager=specs, transport_encryption="auto", client_factory=_Channels
+        )
         return self.km
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import zmq.asyncio
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from labutils import notebooks
@@ -102,6 +103,20 @@ def test_two_runs_are_equal_and_carry_no_time(make):
     assert "execution" not in {
         key for cell in nbformat.reads(first, 4).cells for key in cell.metadata
     }
+
+
+def test_no_reply_is_waited_for_without_looking_again(make, monkeypatch):
+    poll, heard = zmq.asyncio.Socket.poll, []
+
+    def poll_unheard(socket, timeout=None, flags=zmq.POLLIN):
+        assert timeout is not None, "waits for ever"
+        heard.append(timeout)
+        return poll(socket, timeout, flags)
+
+    monkeypatch.setattr(zmq.asyncio.Socket, "poll", poll_unheard)
+    _, executed = run(make("print('read')"))
+    assert printed(executed) == "read\n"
+    assert 1000 * notebooks.LOOK_AGAIN in heard
 
 
 def test_figures_are_kept_whatever_backend_is_set_outside(make, monkeypatch):
