@@ -17,6 +17,8 @@ from labutils.summaries import TITLES, accuracy, spread
 from labutils.tables import ablation, depth, detection, networks
 from labutils.tables.rendering import markdown
 
+SHALLOW = (10, 16)  # ConvNets that learn without skips as well
+
 REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mnist-width": depth.width_table,
     "mnist-depth": depth.depth_table,
@@ -36,6 +38,9 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mnist-cnn": networks.side_table,
     "strong": networks.strong_table,
     "strong-size": lambda runs: networks.size_table(select(runs, residual=True)),
+    "gradients": lambda runs: ablation.gradient_table(
+        [run for run in runs if run.config.gradient_epochs or run.config.depth in SHALLOW]
+    ),
     "ablation-mnist": ablation.ablation_table,
     "ablation-cifar10": ablation.ablation_table,
     "ablation-rates": ablation.rate_table,
@@ -53,6 +58,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
 RUNS_OF: dict[str, tuple[str, ...]] = {
     "mlp-dead-layers": ("mnist-depth", "cifar10-depth"),
     "convnet-dead-layers": ("convnet-depth",),
+    "gradients": ("convnet-depth", "gradients"),
     "strong": ("strong", "strong-plain"),
     "strong-size": ("strong",),
     "detector-dense": ("detector",),
