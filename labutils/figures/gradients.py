@@ -162,7 +162,7 @@ def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     values = np.concatenate([panel.ravel() for panel in panels.values()])
     norm = LogNorm(np.nanmin(values), np.nanmax(values))
     columns = [(depth, epoch) for depth in depths for epoch in epochs]
-    fig, axes = make_axes(2, len(columns), (9, 2.6))
+    fig, axes = make_axes(2, len(columns), (9, 1.9))
     for row, (residual, kind, _) in enumerate(KINDS):
         for column, (depth, epoch) in enumerate(columns):
             ax, panel = axes[row, column], panels[residual, depth, epoch]

@@ -19,7 +19,7 @@ def gradient_grid(which: Profile) -> list[RunConfig]:
     """
     base = convnet_base(which)
     base = replace(base, gradient_epochs=(0, 1 if which.quick else 2, base.epochs))
-    return pairs(base, (10,) if which.quick else (40,))
+    return pairs(base, (10,) if which.quick else (20, 40))
 
 
 def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:
