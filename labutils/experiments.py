@@ -26,6 +26,7 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "resnet-depth": grids.resnet_grid,
     "lesions": grids.lesion_pair,
     "side-by-side": grids.side_by_side,
+    "side-by-side-sgd": grids.side_by_side_sgd,
     "augmentation": grids.augmentation_grid,
     "schedule": grids.schedule_grid,
     "mnist-cnn": grids.mnist_cnn_grid,
@@ -57,7 +58,7 @@ KEEP: dict[str, Keep] = {
 BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rescue": (("mnist-depth", "cifar10-depth"), ("learning_rate",)),
     "convnet-head": (("convnet-depth",), ("head",)),
-    "augmentation": (("side-by-side",), ("flip", "crop_padding")),
+    "augmentation": (("side-by-side-sgd",), ("flip", "crop_padding")),
     "schedule": (("resnet-depth",), ("schedule",)),
     "strong-plain": (("strong",), ("residual",)),
     "ablation-rates": (("ablation-mnist",), ("learning_rate",)),

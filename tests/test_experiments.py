@@ -50,13 +50,13 @@ def test_paired_blocks_differ_in_one_factor_alone():
 
 def test_baselines_are_the_partners_and_nothing_else(tmp_path):
     which = private(tmp_path, "full")
-    for config in configs("side-by-side", which):
+    for config in configs("side-by-side-sgd", which):
         if config.model == "resnet":  # the others are not asked for
             Store.of(which).save(config, fake_outcome(config))
     found = [run.config for run in baselines("augmentation", which)]
     assert found == [
         config
-        for config in configs("side-by-side", which)
+        for config in configs("side-by-side-sgd", which)
         if config.model == "resnet" and config.residual
     ]
     without = [replace(config, flip=False, crop_padding=0) for config in found]

@@ -212,6 +212,17 @@ def test_schedule_curves_show_both_measures(tmp_path):
     assert len({line.get_color() for line in lines(own)}) == 2
 
 
+def test_protocol_curves_have_a_panel_each_and_a_colour_a_network(tmp_path):
+    grid = [RunConfig(depth=depth, seed=seed) for depth in (4, 6) for seed in (0, 1)]
+    adam, sgd = fake_runs(tmp_path, grid), fake_runs(tmp_path, [grid[0]])
+    left, right = figures.protocol_curves({"Adam": adam, "SGD": sgd}).axes
+    assert [left.get_title(), right.get_title()] == ["Adam", "SGD"]
+    assert list(lines(left)[2].get_ydata()) == adam[2].history["val_accuracy"]
+    colors = [line.get_color() for line in lines(left)]
+    assert colors[0] == colors[1] != colors[2] == colors[3]
+    assert [line.get_color() for line in lines(right)] == colors[:1]
+
+
 def test_cost_has_a_point_a_network_at_its_cost(tmp_path):
     runs = convolutional(tmp_path, test_accuracy=0.7)
     runs += fake_runs(tmp_path, [RunConfig(data="cifar10", width=8)], test_accuracy=0.4)

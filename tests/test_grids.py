@@ -37,6 +37,7 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "resnet-depth": {"depth", "residual", "seed"},
         "lesions": {"residual"},
         "side-by-side": {"residual", "seed", *NETWORK},
+        "side-by-side-sgd": {"residual", "seed", *NETWORK},
         "augmentation": {"seed"},
         "schedule": {"seed"},
         "mnist-cnn": {"seed", *NETWORK},
@@ -59,6 +60,16 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         for other in others:
             back = replace(other, **{field: getattr(first, field) for field in fields})
             assert back == first, name
+
+
+@pytest.mark.parametrize("which", [FULL, QUICK], ids=["full", "quick"])
+def test_both_protocols_train_the_same_networks(which):
+    adam, sgd = configs("side-by-side", which), configs("side-by-side-sgd", which)
+    how = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0}
+    assert [replace(config, **how) for config in sgd] == adam
+    assert {config.optimizer for config in sgd} == {"sgd"}
+    plain, residual = (select_configs(sgd, model="resnet", residual=skip) for skip in (False, True))
+    assert [replace(config, residual=True) for config in plain] == residual
 
 
 def test_the_depth_grids_are_those_of_the_protocol():

@@ -120,6 +120,23 @@ def test_side_table_has_a_row_a_network_over_its_seeds(tmp_path):
     assert list(frame["multiply-adds"]) == ["2.2 M"] * 2
 
 
+def test_protocols_are_paired_by_network_and_seed(tmp_path):
+    grid = [replace(RESNET16, residual=r, seed=s) for s in (0, 1) for r in (False, True)]
+    runs = []
+    for config in grid:
+        runs += fake_runs(tmp_path, [config], test_accuracy=0.5)
+        sgd = replace(config, optimizer="sgd")
+        better = 0.6 + 0.1 * config.residual + 0.02 * config.seed
+        runs += fake_runs(tmp_path, [sgd], test_accuracy=better)
+    frame = tables.protocol_table(runs)
+    assert list(frame["network"]) == ["ConvNet-16", "ResNet-16"]
+    assert list(frame["test accuracy, Adam"]) == ["50.00 ± 0.00 %"] * 2
+    assert list(frame["test accuracy, SGD"]) == ["61.00 ± 1.41 %", "71.00 ± 1.41 %"]
+    assert list(frame["SGD - Adam"]) == ["11.00 ± 1.41", "21.00 ± 1.41"]
+    losses = [run.history["train_loss"][-1] for run in runs if run.config.optimizer == "adam"]
+    assert frame["train loss, Adam"][0] == f"{losses[0]:.3f} ± 0.000"
+
+
 def test_augmentation_and_schedule_are_paired_by_seed(tmp_path):
     runs = []
     for seed, (low, high) in enumerate([(0.5, 0.6), (0.1, 0.3)]):

@@ -29,7 +29,14 @@ from labutils.figures.gradients import (
     signal_by_layer,
     untrained_overview,
 )
-from labutils.figures.networks import confusion, cost, mistakes, schedule_curves, training_curves
+from labutils.figures.networks import (
+    confusion,
+    cost,
+    mistakes,
+    protocol_curves,
+    schedule_curves,
+    training_curves,
+)
 from labutils.figures.saving import report, save_figure
 
 __all__ = [
@@ -61,6 +68,7 @@ __all__ = [
     "report",
     "rescue_curves",
     "save_figure",
+    "protocol_curves",
     "schedule_curves",
     "signal_by_layer",
     "training_curves",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,7 @@ from labutils.figures.axes import (
     percent_axis,
 )
 from labutils.runs import Run
-from labutils.summaries import by_network, family_name, learned, squared_errors
+from labutils.summaries import by_network, family_name, learned, network_name, squared_errors
 
 
 @plt.rc_context(STYLE)
@@ -42,6 +42,21 @@ def training_curves(
     percent_axis(axes[1], LABELS[quantities[1]])
     many = len(labels) > 2
     legend(axes[int(many)], [(colors[name], "-", name) for name in labels], outside=many)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def protocol_curves(protocols: Mapping[str, Sequence[Run]]) -> Figure:
+    """Section 1.4: validation accuracy of the same networks, a panel for each way to train them."""
+    names = list(dict.fromkeys(network_name(r.config) for runs in protocols.values() for r in runs))
+    colors = dict(zip(names, sns.color_palette("colorblind")[2:], strict=False))
+    fig, axes = make_axes(1, len(protocols), (9, 3.4), sharey=True)
+    for ax, (title, runs) in zip(axes, protocols.items(), strict=True):
+        for run in runs:
+            draw_line(ax, run, "val_accuracy", colors[network_name(run.config)])
+        ax.set_title(title)
+    percent_axis(axes[0], "validation accuracy")
+    legend(axes[-1], [(colors[name], "-", name) for name in names], outside=True)
     return fig
 
 

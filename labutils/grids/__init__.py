@@ -10,6 +10,7 @@ from labutils.grids.convnets import (
     resnet_grid,
     schedule_grid,
     side_by_side,
+    side_by_side_sgd,
 )
 from labutils.grids.detection import (
     BEST_HEAD,
@@ -56,6 +57,7 @@ __all__ = [
     "resnet_grid",
     "schedule_grid",
     "side_by_side",
+    "side_by_side_sgd",
     "strong_grid",
     "strong_plain",
     "untrained_networks",

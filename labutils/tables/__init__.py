@@ -22,6 +22,7 @@ from labutils.tables.detection import (
 from labutils.tables.networks import (
     augmentation_table,
     head_table,
+    protocol_table,
     schedule_table,
     side_table,
     size_table,
@@ -54,6 +55,7 @@ __all__ = [
     "rate_table",
     "report",
     "rescue_table",
+    "protocol_table",
     "schedule_table",
     "show",
     "side_table",

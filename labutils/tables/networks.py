@@ -65,6 +65,21 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def protocol_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: networks trained alike with Adam, and alike with SGD, paired by seed."""
+    rows = []
+    adam, sgd = (by_network(select(runs, optimizer=name)) for name in ("adam", "sgd"))
+    for groups in zip(adam, sgd, strict=True):
+        row: dict[str, object] = {"network": network_name(groups[0][0].config)}
+        for name, chosen in zip(("Adam", "SGD"), groups, strict=True):
+            losses = [run.history["train_loss"][-1] for run in chosen]
+            row[f"train loss, {name}"] = spread(losses, 3)
+            row[f"test accuracy, {name}"] = accuracy(chosen)
+        row["SGD - Adam"] = paired_difference(*groups)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def augmentation_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.4: one network on images as they are, and mirrored and shifted."""
     return _factor_table(
