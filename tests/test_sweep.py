@@ -329,7 +329,9 @@ def cluster():
     """One worker with two threads, in this process."""
     from distributed import LocalCluster
 
-    with LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=None) as local:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as local:
         yield local
 
 
@@ -369,10 +371,14 @@ def test_dask_names_a_run_that_always_kills_its_worker(store, tmp_path):
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as local,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as local,
     ):
         address = local.scheduler_address
-        recipe = partial(dies, notes=tmp_path / "notes", bad=(0,), times=99)
+        # what waits in the worker that dies would be blamed as well: nothing waits by then
+        others = [store.folder / CONFIGS[1].name]
+        recipe = partial(dies, notes=tmp_path / "notes", bad=(0,), times=99, after=others)
         with pytest.raises(SweepError, match="1 of 2 runs failed.*KilledWorker") as caught:
             run_sweep(CONFIGS[:2], recipe, store=store, cluster=address, progress=False)
     assert CONFIGS[0].name in str(caught.value)
