@@ -1,31 +1,43 @@
-"""A 3x3 convolution of 256 channels and its gradients: PyTorch, and Winograd's algorithm."""
+"""Train steps of the strong network without AVX-512, with PyTorch's convolutions or ours."""
+
+import math
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 
 from benchmarks.timing import compare
 from labutils import winograd
+from labutils.bfloat16 import has_bf16_products
+from labutils.config import RunConfig
+from labutils.evaluation import execution_for
+from labutils.models import build_model
 
-BATCH, CHANNELS, SIDE = 256, 256, 8
+BATCH = 100
 
 
 def main() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x, weight, upstream = (
-        torch.randn(shape, generator=generator).contiguous(memory_format=torch.channels_last)
-        for shape in (
-            (BATCH, CHANNELS, SIDE, SIDE),
-            (CHANNELS, CHANNELS, 3, 3),
-            (BATCH, CHANNELS, SIDE, SIDE),
-        )
-    )
-    x.requires_grad_(), weight.requires_grad_()
+    if has_bf16_products(torch.device("cpu")):
+        print("This processor multiplies in bf16 itself: Winograd's algorithm is not used.")
+        return
+    model = build_model(RunConfig(data="cifar10", model="strong", residual=True), (3, 32, 32), 10)
+    execution = execution_for(model, "bf16", torch.device("cpu"))
+    model = model.to(memory_format=torch.channels_last)
+    images = execution.place(torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8))
+    labels = torch.arange(BATCH) % 10
 
-    def step(conv) -> None:
-        torch.autograd.grad(conv(x, weight, padding=1), (x, weight), upstream)
+    def step() -> None:
+        with execution.autocast():
+            logits = model(images)
+        F.cross_entropy(logits.float(), labels).backward()
+        model.zero_grad()
 
-    question = "3x3 convolution, 256 channels, fp32, with gradients: PyTorch / Winograd's algorithm"
-    compare("winograd", question, lambda: step(F.conv2d), lambda: step(winograd.conv2d), 15)
+    def pytorch_step() -> None:
+        with patch.object(winograd, "FEWEST_CHANNELS", math.inf):
+            step()
+
+    question = "Train step of the strong network without AVX-512, PyTorch's convolutions / Winograd"
+    compare("winograd", question, pytorch_step, step, 9)
 
 
 if __name__ == "__main__":

@@ -35,12 +35,16 @@ def head_table(runs: Sequence[Run]) -> pd.DataFrame:
             row: dict[str, object] = {"depth": depth, "network": kind}
             for name, chosen in zip(("flatten", "average"), heads, strict=True):
                 row[f"parameters, {name}"] = f"{chosen[0].metrics['parameters']:,}"
-                losses = [run.history["train_loss"][-1] for run in chosen]
-                row[f"train loss, {name}"] = spread(losses, 3)
-                row[f"test accuracy, {name}"] = accuracy(chosen)
+                row |= _fit_and_answers(name, chosen)
             row["average - flatten"] = paired_difference(*heads)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _fit_and_answers(name: str, runs: Sequence[Run]) -> dict[str, str]:
+    """Two columns of a group of runs: how they fit in the end, and how they answer."""
+    losses = [run.history["train_loss"][-1] for run in runs]
+    return {f"train loss, {name}": spread(losses, 3), f"test accuracy, {name}": accuracy(runs)}
 
 
 def side_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -72,9 +76,7 @@ def protocol_table(runs: Sequence[Run]) -> pd.DataFrame:
     for groups in zip(adam, sgd, strict=True):
         row: dict[str, object] = {"network": network_name(groups[0][0].config)}
         for name, chosen in zip(("Adam", "SGD"), groups, strict=True):
-            losses = [run.history["train_loss"][-1] for run in chosen]
-            row[f"train loss, {name}"] = spread(losses, 3)
-            row[f"test accuracy, {name}"] = accuracy(chosen)
+            row |= _fit_and_answers(name, chosen)
         row["SGD - Adam"] = paired_difference(*groups)
         rows.append(row)
     return pd.DataFrame(rows)
