@@ -16,6 +16,8 @@ from labutils.runs import Run
 from labutils.summaries import TITLES, family_name
 
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
+# of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
+OTHERS = [sns.color_palette("colorblind")[number] for number in (2, 3, 4, 5, 7, 9, 6)]
 LABELS = {
     "train_loss": "training loss",
     "train_accuracy": "training accuracy",

@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from labutils.experiments import select
 from labutils.figures.axes import (
     KINDS,
+    OTHERS,
     PLAIN,
     RESIDUAL,
     STYLE,
@@ -37,7 +38,7 @@ def width_curves(runs: Sequence[Run]) -> Figure:
     epoch whose weights early stopping restored.
     """
     widths = sorted({run.config.width for run in runs})
-    colors = dict(zip(widths, sns.color_palette("colorblind")[2:], strict=False))
+    colors = dict(zip(widths, OTHERS, strict=False))
     fig, axes = make_axes(1, 2, (9, 3.6))
     for ax, quantity in zip(axes, ("val_loss", "val_accuracy"), strict=True):
         for run in runs:

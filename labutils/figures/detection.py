@@ -14,7 +14,15 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detector import Detections
-from labutils.figures.axes import STYLE, draw_line, legend, log_axis, make_axes, percent_axis
+from labutils.figures.axes import (
+    OTHERS,
+    STYLE,
+    draw_line,
+    legend,
+    log_axis,
+    make_axes,
+    percent_axis,
+)
 from labutils.runs import Run
 from labutils.summaries import percent
 
@@ -169,7 +177,7 @@ def detector_curves(runs: Sequence[Run]) -> Figure:
     Solid on canvases of validation digits, dotted on canvases of training digits.
     """
     heads = list(dict.fromkeys(run.config.head for run in runs))
-    colors = dict(zip(heads, sns.color_palette("colorblind")[2:], strict=False))
+    colors = dict(zip(heads, OTHERS, strict=False))
     fig, axes = make_axes(1, 3, (10, 3))
     panels = (
         (("val_loss", "train_loss"), "loss"),
@@ -214,8 +222,7 @@ def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[fl
         curves: by name, distances and shares.
     """
     fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    colors = sns.color_palette("colorblind")[2:]
-    for (name, (distances, shares)), color in zip(curves.items(), colors, strict=False):
+    for (name, (distances, shares)), color in zip(curves.items(), OTHERS, strict=False):
         ax.plot(distances, shares, ".-", color=color, label=name)
     ax.set_xlabel("distance from the middle of the digit in pixels")
     percent_axis(ax, "the digit's pixels that name it")
@@ -234,9 +241,7 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     classes = np.arange(len(found["digits"]))
     bars = (("probability", "answered"), ("labels", "labels of such pixels"))
-    for (name, label), side, color in zip(
-        bars, (-0.2, 0.2), sns.color_palette("colorblind")[2:], strict=False
-    ):
+    for (name, label), side, color in zip(bars, (-0.2, 0.2), OTHERS, strict=False):
         ax.bar(classes + side, found[name], 0.38, color=color, label=label)
     for label, share in zip(classes, found["digits"], strict=True):
         name = "share of the digits" if label == 0 else None

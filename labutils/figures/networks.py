@@ -13,6 +13,7 @@ from labutils.costs import inference_cost, training_cost
 from labutils.figures.axes import (
     KINDS,
     LABELS,
+    OTHERS,
     STYLE,
     draw_line,
     legend,
@@ -32,7 +33,7 @@ def training_curves(
 ) -> Figure:
     """A loss and an accuracy of a few networks through training, a colour for each label."""
     labels = list(dict.fromkeys(label(run) for run in runs))
-    colors = dict(zip(labels, sns.color_palette("colorblind")[2:], strict=False))
+    colors = dict(zip(labels, OTHERS, strict=False))
     colors |= {kind: color for _, kind, color in KINDS}  # the same in every figure
     fig, axes = make_axes(1, 2, (9, 3.4))
     for run in runs:
@@ -49,7 +50,7 @@ def training_curves(
 def protocol_curves(protocols: Mapping[str, Sequence[Run]]) -> Figure:
     """Section 1.4: validation accuracy of the same networks, a panel for each way to train them."""
     names = list(dict.fromkeys(network_name(r.config) for runs in protocols.values() for r in runs))
-    colors = dict(zip(names, sns.color_palette("colorblind")[2:], strict=False))
+    colors = dict(zip(names, OTHERS, strict=False))
     fig, axes = make_axes(1, len(protocols), (9, 3.4), sharey=True)
     for ax, (title, runs) in zip(axes, protocols.items(), strict=True):
         for run in runs:
@@ -68,7 +69,7 @@ def schedule_curves(runs: Sequence[Run]) -> Figure:
     error on 512 training images, where it uses those images' own statistics.
     """
     names = ("constant", "one-cycle")
-    colors = dict(zip(names, sns.color_palette("colorblind")[2:], strict=False))
+    colors = dict(zip(names, OTHERS, strict=False))
     fig, axes = make_axes(1, 2, (9, 3.4))
     for run in runs:
         color = colors[run.config.schedule]
@@ -92,7 +93,7 @@ def cost(runs: Sequence[Run]) -> Figure:
     """
     groups = [group for group in by_network(runs) if any(map(learned, group))]
     families = list(dict.fromkeys(family_name(group[0].config) for group in groups))
-    colors = dict(zip(families, sns.color_palette("colorblind")[2:], strict=False))
+    colors = dict(zip(families, OTHERS, strict=False))
     fig, axes = make_axes(1, 2, (9, 4), sharey=True)
     for group in groups:
         config = group[0].config

@@ -32,6 +32,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "mlp-like-convnet": depth.depth_table,
     "convnet-head": networks.head_table,
     "resnet-depth": depth.depth_table,
+    "side-by-side": networks.side_table,
     "side-by-side-sgd": networks.side_table,
     "protocols": networks.protocol_table,
     "augmentation": networks.augmentation_table,
@@ -102,8 +103,8 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
     rows = [
         ("MLP with 64 hidden units, images as they are / shifted", mnist, "97.35 % (report-d)",
          both("mnist-width", "crop_padding", (0, 1), width=64)),
-        ("Well-trained MLP", mnist, "curves only (report-b)", found("best-mlp", data=mnist)),
-        ("CNN", mnist, "curves only (report-b)", found("mnist-cnn", model="cnn")),
+        ("Well-trained MLP / CNN", mnist, "curves only (report-b)",
+         f"{found('best-mlp', data=mnist)} / {found('mnist-cnn', model='cnn')}"),
         ("Depth from which plain MLPs stay at chance (rate 0.001)", mnist, "26 (report-c)",
          stall_depth(load("mnist-depth", which))),
         ("Well-trained MLP", cifar10, "43.02 % (report-b)", found("best-mlp", data=cifar10)),
@@ -111,13 +112,15 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
          both("convnet-depth", "residual", (False, True), depth=convnet)),
         (f"Network of depth {resnet} with batch norm, plain / residual", cifar10, "-",
          both("resnet-depth", "residual", (False, True), depth=resnet)),
+        ("SmallCNN / CNN", cifar10, "70.28 % (report-b) / 79.18 %, validation (report-d)",
+         both("side-by-side", "model", ("small-cnn", "cnn"))),
+        ("ConvNet-16 / ResNet-16", cifar10, "75.37 % / 82.21 % (report-b)",
+         both("side-by-side", "residual", (False, True), model="resnet")),
         ("ResNet-20, learning rate constant / with schedule", cifar10,
          "75.65 %, ResNet-18, validation (report-d)",
          f"{found('schedule')} / {found('resnet-depth', depth=20, residual=True)}"),
-        ("Digit detector, average precision, one digit", mnist, "examples (report-b)",
-         detected(condition("one digit"))),
-        ("Digit detector, average precision, four digits", mnist, "-",
-         detected(condition("four digits on 96 x 96"))),
+        ("Digit detector, average precision, one digit / four", mnist, "examples (report-b)",
+         " / ".join(map(detected, map(condition, ("one digit", "four digits on 96 x 96"))))),
     ]  # fmt: skip
     return pd.DataFrame(
         {"what": what, "data": TITLES[data], "older reports": older, "here": here}
