@@ -116,5 +116,12 @@ def _resnet16(base: RunConfig, which: Profile) -> RunConfig:
     """report-b's network: 16 convolutions in blocks [2, 2, 2, 2], a stem and a head."""
     depth, width = (10, 8) if which.quick else (18, 16)  # quick: blocks [1, 1, 1, 1]
     return replace(
-        base, model="resnet", depth=depth, stages=4, width=width, norm="batch", init="he"
+        base,
+        model="resnet",
+        depth=depth,
+        stages=4,
+        width=width,
+        stem_stride=2 if which.quick else 1,
+        norm="batch",
+        init="he",
     )
