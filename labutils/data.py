@@ -163,7 +163,8 @@ def pixel_statistics(
     Counts grey values first: exact, and without a float copy of the whole set.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
-    counts = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in images.unbind(1)])
+    channels = images.cpu().unbind(1)
+    counts = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in channels])
     shares = counts.double() / counts.sum(1, keepdim=True)
     mean = shares @ values
     variance = shares @ values.square() - mean.square()

@@ -32,6 +32,7 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "mnist-cnn": grids.mnist_cnn_grid,
     "strong": grids.strong_grid,
     "strong-plain": grids.strong_plain,
+    "strong-recipes": grids.strong_recipes,
     "gradients": grids.gradient_grid,
     "ablation-mnist": lambda which: grids.ablation_grid("mnist", which),
     "ablation-cifar10": lambda which: grids.ablation_grid("cifar10", which),
@@ -54,6 +55,8 @@ KEEP: dict[str, Keep] = {
     "detector": "fp16",
     "detector-no-background": "fp16",
 }
+# Those whose weights git does not hold, for their size: what was measured with them is stored.
+UNSHIPPED = ("strong-plain",)
 # What the runs of an experiment are compared with: those of others, the same but for some fields.
 BASELINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rescue": (("mnist-depth", "cifar10-depth"), ("learning_rate",)),
@@ -143,10 +146,11 @@ def stages(
 def _load(name: str, wanted: list[Config], which: Profile, train_missing: bool) -> list[Run]:
     """Some runs of an experiment; those that they start from are trained before them.
 
-    Weights are asked for only where the experiment itself is one of `KEEP`.
+    Weights are asked for only where the experiment itself is one of `KEEP`, and git holds them.
     """
     store = Store.of(which)
-    missing = store.missing(wanted, KEEP.get(name, "none"))
+    shipped = which.quick or name not in UNSHIPPED
+    missing = store.missing(wanted, KEEP.get(name, "none") if shipped else "none")
     if not missing:
         return [store.load(config) for config in wanted]
     todo = stages(missing, which)

@@ -33,7 +33,7 @@ from labutils.grids.mlps import (
     rescue_grid,
     width_grid,
 )
-from labutils.grids.strong import strong_grid, strong_plain
+from labutils.grids.strong import strong_grid, strong_plain, strong_recipes
 
 __all__ = [
     "BEST_HEAD",
@@ -60,6 +60,7 @@ __all__ = [
     "side_by_side_sgd",
     "strong_grid",
     "strong_plain",
+    "strong_recipes",
     "untrained_networks",
     "width_grid",
     "window_classifier",

@@ -109,7 +109,7 @@ def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.5: every run of the strong network and of its plain twin.
+    """Section 1.5: every run of the strong network and of its plain twin, their means by pairs.
 
     The last column is the test accuracy of the weights as they are stored, in half precision.
     """
@@ -121,20 +121,38 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
             {
                 "network": "residual" if run.config.residual else "plain twin",
                 "seed": run.config.seed,
-                "core-hours": f"{metrics['seconds'] * metrics['hardware']['threads'] / 3600:.2f}",
-                "train loss": f"{run.history['train_loss'][-1]:.3f}",
+                "train loss": f"{run.history['train_loss'][-1]:.4f}",
+                "val loss": f"{metrics['val_loss']:.4f}",
                 "val accuracy": percent(metrics["val_accuracy"]),
                 "test accuracy": percent(metrics["test_accuracy"]),
                 "as stored": stored,
             }
         )
-    residual = select(runs, residual=True)
-    mean = dict.fromkeys(rows[0], "") | {"network": "residual, mean", "seed": "all"}
-    mean["val accuracy"], mean["test accuracy"] = (
-        accuracy(residual, "val_accuracy"),
-        accuracy(residual),
+    plain, residual = (select(runs, residual=skip) for skip in (False, True))
+    for name, chosen in (("residual, mean", residual), ("plain twin, mean", plain)):
+        row = {"network": name, "seed": "all", "val accuracy": accuracy(chosen, "val_accuracy")}
+        rows.append(dict.fromkeys(rows[0], "") | row | {"test accuracy": accuracy(chosen)})
+    pair = {"network": "residual - plain", "seed": "by pairs"}
+    pair["test accuracy"] = paired_difference(plain, residual)
+    return pd.DataFrame([*rows, dict.fromkeys(rows[0], "") | pair])
+
+
+def recipe_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.5: a row a way to train the strong network or its twin, means over seeds."""
+    return pd.DataFrame(
+        {
+            "learning rate": f"{chosen[0].config.learning_rate:g}",
+            "hole": f"{chosen[0].config.cutout} px",
+            "epochs": chosen[0].config.epochs,
+            "network": "residual" if chosen[0].config.residual else "plain twin",
+            "seconds": f"{np.mean([run.metrics['seconds'] for run in chosen]):.0f}",
+            "train loss": f"{np.mean([run.history['train_loss'][-1] for run in chosen]):.4f}",
+            "val loss": f"{np.mean([run.metrics['val_loss'] for run in chosen]):.4f}",
+            "val accuracy": accuracy(chosen, "val_accuracy"),
+            "test accuracy": accuracy(chosen),
+        }
+        for chosen in by_network(runs)
     )
-    return pd.DataFrame([*rows, mean])
 
 
 def size_table(runs: Sequence[Run]) -> pd.DataFrame:

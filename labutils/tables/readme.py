@@ -39,6 +39,7 @@ REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
     "schedule": networks.schedule_table,
     "mnist-cnn": networks.side_table,
     "strong": networks.strong_table,
+    "strong-recipes": networks.recipe_table,
     "strong-size": lambda runs: networks.size_table(select(runs, residual=True)),
     "gradients": lambda runs: ablation.gradient_table(
         [run for run in runs if run.config.gradient_epochs or run.config.depth in SHALLOW]
@@ -63,6 +64,7 @@ RUNS_OF: dict[str, tuple[str, ...]] = {
     "gradients": ("convnet-depth", "gradients"),
     "protocols": ("side-by-side", "side-by-side-sgd"),
     "strong": ("strong", "strong-plain"),
+    "strong-recipes": ("strong-recipes", "strong", "strong-plain"),
     "strong-size": ("strong",),
     "detector-dense": ("detector",),
     "detector-conditions": ("detector",),
