@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from sklearn.metrics import confusion_matrix
 
 from labutils import data
 from labutils.evaluation import execution_for, predict
 from labutils.runs import Run, load_or_measure
 
-MISTAKES = 24
+MISTAKES = 12
 
 
 def answers_on_test(run: Run) -> dict[str, Any]:
@@ -21,12 +25,20 @@ def answers_on_test(run: Run) -> dict[str, Any]:
         `accuracy`: share of correct answers, in [0, 1], of the weights as they are stored.
         `confusion`: a row a true class, a column an answer, in images.
         `mistakes`: the most probable of the wrong answers first, each with `index` (of the test
-            image), `label`, `answer` (class indices) and `probability`, in [0, 1].
+            image), `label`, `answer` (class indices), `probability`, in [0, 1], and `pixels`,
+            which `mistaken_images` decodes.
+        `image_shape`: height, width, channels of these.
 
     Raises:
         RunError: the run keeps no weights.
     """
     return load_or_measure(run, "test-answers", {"mistakes": MISTAKES}, lambda: _measure(run))
+
+
+def mistaken_images(found: Mapping[str, Any]) -> UInt8[np.ndarray, "n height width channels"]:
+    """The images of the mistakes in what `answers_on_test` returned, 0 to 255."""
+    pixels = b"".join(base64.b64decode(mistake["pixels"]) for mistake in found["mistakes"])
+    return np.frombuffer(pixels, np.uint8).reshape(-1, *found["image_shape"])
 
 
 def _measure(run: Run) -> dict[str, Any]:
@@ -37,17 +49,20 @@ def _measure(run: Run) -> dict[str, Any]:
     wrong = (answers != test.labels).nonzero().flatten()
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MISTAKES]
     classes = range(len(images.class_names))
+    pictures = test.images.permute(0, 2, 3, 1).numpy()
     counts = confusion_matrix(test.labels, answers, labels=classes)
     return {
         "class_names": list(images.class_names),
         "accuracy": (answers == test.labels).float().mean().item(),
         "confusion": counts.tolist(),
+        "image_shape": pictures.shape[1:],
         "mistakes": [
             {
                 "index": int(index),
                 "label": int(test.labels[index]),
                 "answer": int(answers[index]),
                 "probability": round(float(probability[index]), 4),
+                "pixels": base64.b64encode(pictures[index].tobytes()).decode(),
             }
             for index in worst
         ],

@@ -42,7 +42,8 @@ def test_networks_of_a_block_differ_only_in_what_the_block_compares():
         "schedule": {"seed"},
         "mnist-cnn": {"seed", *NETWORK},
         "strong": {"seed"},
-        "strong-plain": {"residual"},
+        "strong-plain": {"seed"},
+        "strong-recipes": {"residual", "epochs", "seed"},
         "gradients": {"depth", "residual"},
         "ablation-mnist": {"residual", "norm", "init", "seed"},
         "ablation-cifar10": {"residual", "norm", "init", "seed"},
@@ -118,6 +119,18 @@ def test_the_strong_network_keeps_to_the_design():
     for config in configs("strong", FULL):
         assert config.residual and config.label_smoothing == 0
     assert len(configs("strong", FULL)) == 3
+
+
+@pytest.mark.parametrize("which", [FULL, QUICK], ids=["full", "quick"])
+def test_the_gentler_recipe_trains_the_same_networks(which):
+    gentle = configs("strong-recipes", which)
+    longest = max(config.epochs for config in gentle)
+    chosen = configs("strong", which) + configs("strong-plain", which)
+    how = {"learning_rate": 0.24, "cutout": 16}
+    assert [replace(config, **how) for config in gentle if config.epochs == longest] == chosen
+    shorter = [config for config in gentle if config.epochs < longest]
+    assert [replace(config, epochs=longest, **how) for config in shorter] == chosen[: len(shorter)]
+    assert len(shorter) == len(configs("strong", which))
 
 
 def select_configs(grid, **fields):

@@ -8,7 +8,7 @@ from labutils import data, predictions
 from labutils.config import RunConfig
 from labutils.evaluation import evaluate, predict
 from labutils.models import build_model
-from labutils.predictions import MISTAKES, answers_on_test
+from labutils.predictions import MISTAKES, answers_on_test, mistaken_images
 from labutils.runs import RunError, Store
 
 CONFIG = RunConfig(data="digits", depth=2, width=4)
@@ -47,6 +47,13 @@ def test_mistakes_are_wrong_and_the_most_confident_come_first(run):
     stated = [mistake["probability"] for mistake in found]
     assert stated == sorted(stated, reverse=True)
     assert stated[0] == pytest.approx(probabilities[wrong].max().item(), abs=1e-4)
+
+
+def test_images_of_mistakes_are_those_of_the_test_set(run):
+    found = answers_on_test(run)
+    indices = [mistake["index"] for mistake in found["mistakes"]]
+    images = torch.from_numpy(mistaken_images(found).copy()).permute(0, 3, 1, 2)
+    assert torch.equal(images, data.load("digits").test.images[indices])
 
 
 def test_answers_are_measured_once(run, monkeypatch):

@@ -174,16 +174,37 @@ def test_head_table_sets_the_heads_beside_one_another(tmp_path):
     assert list(frame["train loss, flatten"]) == [last] * 2
 
 
-def test_strong_table_has_every_run_and_the_mean_of_the_residual_ones(tmp_path):
+def test_strong_table_has_every_run_both_means_and_the_difference_by_pairs(tmp_path):
     base = RunConfig(data="cifar10", model="strong", width=4, residual=True, epochs=10)
-    runs = fake_runs(tmp_path, [replace(base, residual=False)], test_accuracy=0.5)
-    for seed, accuracy in enumerate((0.8, 0.9)):
-        runs += fake_runs(tmp_path, [replace(base, seed=seed)], test_accuracy=accuracy)
+    runs = []
+    for seed, plain, residual in ((1, 0.5, 0.9), (0, 0.6, 0.8)):
+        for skip, accuracy in ((False, plain), (True, residual)):
+            config = replace(base, residual=skip, seed=seed)
+            runs += fake_runs(tmp_path, [config], test_accuracy=accuracy)
     frame = tables.strong_table(runs)
-    assert list(frame["network"]) == ["residual", "residual", "plain twin", "residual, mean"]
-    assert list(frame["seed"]) == [0, 1, 0, "all"]
-    assert list(frame["test accuracy"]) == ["80.00 %", "90.00 %", "50.00 %", "85.00 ± 7.07 %"]
-    assert list(frame["as stored"]) == ["-", "-", "-", ""], "none of these keeps its weights"
+    assert list(frame["network"]) == ["residual"] * 2 + ["plain twin"] * 2 + [
+        "residual, mean", "plain twin, mean", "residual - plain",
+    ]  # fmt: skip
+    assert list(frame["seed"]) == [0, 1, 0, 1, "all", "all", "by pairs"]
+    assert list(frame["test accuracy"]) == [
+        "80.00 %", "90.00 %", "60.00 %", "50.00 %",
+        "85.00 ± 7.07 %", "55.00 ± 7.07 %", "30.00 ± 14.14",
+    ]  # fmt: skip
+    assert list(frame["as stored"]) == ["-"] * 4 + [""] * 3, "none of these keeps its weights"
+
+
+def test_recipe_table_has_a_row_a_recipe_and_kind_in_the_order_of_the_runs(tmp_path):
+    gentle = RunConfig(data="cifar10", model="strong", width=4, cutout=12, learning_rate=0.1)
+    grid = [replace(gentle, residual=skip, seed=s) for skip in (True, False) for s in (0, 1)]
+    grid += [replace(config, cutout=16, epochs=30) for config in grid[:2]]
+    frame = tables.recipe_table(fake_runs(tmp_path, grid))
+    columns = ["learning rate", "hole", "epochs", "network"]
+    assert frame[columns].to_numpy().tolist() == [
+        ["0.1", "12 px", 20, "residual"],
+        ["0.1", "12 px", 20, "plain twin"],
+        ["0.1", "16 px", 30, "residual"],
+    ]
+    assert set(frame["test accuracy"]) == {"90.00 ± 0.00 %"}
 
 
 def test_what_is_stored_of_a_strong_network_is_tested_too(tmp_path):
@@ -216,9 +237,8 @@ def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch
         [cell.strip() for cell in row.split("|")[1:-1]]
         for row in tables.report("strong").splitlines()[2:]
     ]
-    names = ["residual", "residual", "residual", "plain twin", "residual, mean"]
-    assert [row[0] for row in rows] == names
-    assert [row[-1].replace("\xa0", " ") for row in rows] == ["75.00 %"] * 4 + [""]
+    assert [row[0] for row in rows[:6]] == ["residual"] * 3 + ["plain twin"] * 3
+    assert [row[-1].replace("\xa0", " ") for row in rows] == ["75.00 %"] * 6 + [""] * 3
 
 
 def test_headline_has_ten_lines_from_stored_runs(tmp_path, monkeypatch):
@@ -307,7 +327,8 @@ def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkey
     better = [pair | {"accuracy": pair["accuracy"] + 0.1} for pair in swaps]
     found = cut | {"swaps": swaps, "own_statistics": own | {"swaps": better}}
     monkeypatch.setattr(tables.ablation, "lesions_of", lambda run: found)
-    frame = tables.lesion_table(fake_runs(tmp_path, [RunConfig(depth=6, norm="batch")]))
+    base = RunConfig(depth=6, norm="batch")
+    frame = tables.lesion_table(fake_runs(tmp_path, [base]))
     assert list(frame["batch norm"]) == ["of the training", "its own"]
     assert list(frame["one deleted"]) == ["70.0 %", "80.0 %"]
     assert list(frame["worst"]) == ["60.0 %", "75.0 %"]
@@ -315,6 +336,11 @@ def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkey
     assert list(frame["2 deleted"]) == ["40.0 %", "90.0 %"] and "4 deleted" not in frame
     assert list(frame["neighbours swapped"]) == ["70.0 %", "80.0 %"]
     assert list(frame["ends of each stage swapped"]) == ["30.0, 60.0 %", "40.0, 70.0 %"]
+    deep = found | {"deletions": [[0.9, 0.8, 0.5, 0.4, 0.25]]}
+    by_depth = {6: found, 12: deep}
+    monkeypatch.setattr(tables.ablation, "lesions_of", lambda run: by_depth[run.config.depth])
+    frame = tables.lesion_table(fake_runs(tmp_path, [replace(base, depth=12), base]))
+    assert list(frame["4 deleted"]) == ["25.0 %", "-", "-", "-"], "not so many blocks, or orders"
 
 
 def test_markdown_has_as_many_cells_in_each_line():

@@ -68,7 +68,10 @@ def _plot_swaps(
         at = np.array([pair["distance"] for pair in pairs])
         accuracy = np.array([pair["accuracy"] for pair in pairs])
         means = [accuracy[at == distance].mean() for distance in np.unique(at)]
-        ax.plot(np.unique(at), means, style, ms=3, lw=1, color=color)
+        single = "_" if style == "--" and len(means) == 1 else None  # a line of one point is none
+        ax.plot(np.unique(at), means, style, ms=8 if single else 3, lw=1, color=color)
+        if single:
+            ax.lines[-1].set_marker(single)
         if named:
             text, place = f"blocks {first} to {last}", (at.max(), means[-1])
             ax.annotate(text, place, (5, 0), textcoords="offset points", va="center", size=8)

@@ -122,4 +122,4 @@ def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
             row = names | {name: f"{100 * value:.1f} %" for name, value in row.items()}
             row["ends of each stage swapped"] = ", ".join(f"{100 * end:.1f}" for end in ends) + " %"
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("-")  # a network has no more blocks to delete
