@@ -33,6 +33,7 @@ EXPERIMENTS: dict[str, Callable[[Profile], list[Config]]] = {
     "strong": grids.strong_grid,
     "strong-plain": grids.strong_plain,
     "strong-recipes": grids.strong_recipes,
+    "strong-brief": grids.strong_brief,
     "gradients": grids.gradient_grid,
     "ablation-mnist": lambda which: grids.ablation_grid("mnist", which),
     "ablation-cifar10": lambda which: grids.ablation_grid("cifar10", which),

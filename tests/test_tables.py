@@ -196,14 +196,19 @@ def test_strong_table_has_every_run_both_means_and_the_difference_by_pairs(tmp_p
 def test_recipe_table_has_a_row_a_recipe_and_kind_in_the_order_of_the_runs(tmp_path):
     gentle = RunConfig(data="cifar10", model="strong", width=4, cutout=12, learning_rate=0.1)
     grid = [replace(gentle, residual=skip, seed=s) for skip in (True, False) for s in (0, 1)]
-    grid += [replace(config, cutout=16, epochs=30) for config in grid[:2]]
-    frame = tables.recipe_table(fake_runs(tmp_path, grid))
+    grid += [replace(config, cutout=0, epochs=30) for config in grid[:2]]
+    runs = fake_runs(tmp_path, grid)
+    for run in runs[:2]:
+        run.metrics["hardware"] |= {"device": "cuda", "processor": "a GPU"}
+    runs[-2].metrics["hardware"]["threads"] = 2
+    frame = tables.recipe_table(runs)
     columns = ["learning rate", "hole", "epochs", "network"]
     assert frame[columns].to_numpy().tolist() == [
         ["0.1", "12 px", 20, "residual"],
         ["0.1", "12 px", 20, "plain twin"],
-        ["0.1", "16 px", 30, "residual"],
+        ["0.1", "none", 30, "residual"],
     ]
+    assert list(frame["computed on"]) == ["a GPU", "1 CPU core, AVX512", "2 CPU cores, AVX512"]
     assert set(frame["test accuracy"]) == {"90.00 ± 0.00 %"}
 
 

@@ -33,7 +33,7 @@ from labutils.grids.mlps import (
     rescue_grid,
     width_grid,
 )
-from labutils.grids.strong import strong_grid, strong_plain, strong_recipes
+from labutils.grids.strong import strong_brief, strong_grid, strong_plain, strong_recipes
 
 __all__ = [
     "BEST_HEAD",
@@ -58,6 +58,7 @@ __all__ = [
     "schedule_grid",
     "side_by_side",
     "side_by_side_sgd",
+    "strong_brief",
     "strong_grid",
     "strong_plain",
     "strong_recipes",

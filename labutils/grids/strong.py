@@ -1,4 +1,4 @@
-"""Section 1.5: one strong network, its plain twin, and a gentler way to train both."""
+"""Section 1.5: one strong network, its plain twin, and other ways to train them."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ def strong_recipes(which: Profile) -> list[RunConfig]:
     ]
     shorter = [replace(c, epochs=1 if which.quick else 16) for c in longer if c.residual]
     return shorter + longer
+
+
+def strong_brief(which: Profile) -> list[RunConfig]:
+    """Section 1.5: the strong network trained briefly, without holes, as a CPU can afford."""
+    return [replace(strong_grid(which)[0], cutout=0, epochs=1 if which.quick else 8)]

@@ -142,10 +142,11 @@ def recipe_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "learning rate": f"{chosen[0].config.learning_rate:g}",
-            "hole": f"{chosen[0].config.cutout} px",
+            "hole": f"{chosen[0].config.cutout} px" if chosen[0].config.cutout else "none",
             "epochs": chosen[0].config.epochs,
             "network": "residual" if chosen[0].config.residual else "plain twin",
-            "seconds": f"{np.mean([run.metrics['seconds'] for run in chosen]):.0f}",
+            "computed on": _processor(chosen[0]),
+            "seconds": f"{np.mean([run.metrics['seconds'] for run in chosen]):,.0f}",
             "train loss": f"{np.mean([run.history['train_loss'][-1] for run in chosen]):.4f}",
             "val loss": f"{np.mean([run.metrics['val_loss'] for run in chosen]):.4f}",
             "val accuracy": accuracy(chosen, "val_accuracy"),
@@ -153,6 +154,15 @@ def recipe_table(runs: Sequence[Run]) -> pd.DataFrame:
         }
         for chosen in by_network(runs)
     )
+
+
+def _processor(run: Run) -> str:
+    """For example `NVIDIA H200`, or `2 CPU cores, AVX512`."""
+    hardware = run.metrics["hardware"]
+    if hardware["device"] != "cpu":
+        return hardware["processor"]
+    plural = "s" * (hardware["threads"] > 1)
+    return f"{hardware['threads']} CPU core{plural}, {hardware['processor']}"
 
 
 def size_table(runs: Sequence[Run]) -> pd.DataFrame:

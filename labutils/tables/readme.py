@@ -65,7 +65,7 @@ RUNS_OF: dict[str, tuple[str, ...]] = {
     "protocols": ("side-by-side", "side-by-side-sgd"),
     "strong": ("strong", "strong-plain"),
     "lesions": ("lesions", "strong", "strong-plain"),
-    "strong-recipes": ("strong-recipes", "strong", "strong-plain"),
+    "strong-recipes": ("strong-brief", "strong-recipes", "strong", "strong-plain"),
     "strong-size": ("strong",),
     "detector-dense": ("detector",),
     "detector-conditions": ("detector",),
