@@ -249,7 +249,7 @@ def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch
 def test_headline_has_ten_lines_from_stored_runs(tmp_path, monkeypatch):
     which = Profile("full", tmp_path / "runs", tmp_path / "scratch", tmp_path / "images")
     names = ("mnist-width", "best-mlp", "mnist-cnn", "mnist-depth", "convnet-depth")
-    names += ("resnet-depth", "schedule", "side-by-side", "strong", "strong-plain")
+    names += ("resnet-depth", "schedule", "side-by-side-sgd", "strong", "strong-plain")
     for number, name in enumerate(names, 1):
         for config in experiments.configs(name, which):
             # a share of its own for each experiment, kind, view of the images, and for CNNs
