@@ -112,8 +112,9 @@ def stages(
     """What is missing of some runs and of those that they start from, in groups to train in turn.
 
     Args:
-        keep: Which weights of `wanted` to store; by default what `KEEP` says. Runs that others
-            start from keep theirs whatever is asked for.
+        keep: Which weights of `wanted` to store; by default what `KEEP` says, but in the full
+            profile a stored run of `UNSHIPPED` is not missing for want of weights. Runs that
+            others start from keep theirs whatever is asked for.
 
     Returns:
         For each group which weights to store, and its configurations.
@@ -124,6 +125,9 @@ def stages(
     store = Store.of(which)
     known = {config.id: config for grid in EXPERIMENTS.values() for config in grid(which)}
     kept = {config.id: form for name, form in KEEP.items() for config in configs(name, which)}
+    for config in (c for name in UNSHIPPED if not which.quick for c in configs(name, which)):
+        if store.find(config) is not None:
+            del kept[config.id]
     groups: list[dict[Keep, dict[str, Config]]] = []
     level = [(keep or kept.get(config.id, "none"), config) for config in wanted]
     while level := [(form, config) for form, config in level if store.missing([config], form)]:
@@ -147,7 +151,8 @@ def stages(
 def _load(name: str, wanted: list[Config], which: Profile, train_missing: bool) -> list[Run]:
     """Some runs of an experiment; those that they start from are trained before them.
 
-    Weights are asked for only where the experiment itself is one of `KEEP`, and git holds them.
+    Weights are asked for only where the experiment itself is one of `KEEP`, and in the full profile
+    only where git holds them.
     """
     store = Store.of(which)
     shipped = which.quick or name not in UNSHIPPED

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import torch
@@ -132,7 +133,8 @@ def deletion_curves(
 
     Args:
         score: gives the accuracy, in [0, 1], of the network as it is.
-        orders: in how many random orders the blocks are deleted.
+        orders: in how many random orders the blocks are deleted; where there are no more orders
+            than that, in each of them once.
         seed: draws the orders; two networks with as many blocks get the same ones.
 
     Returns:
@@ -140,10 +142,14 @@ def deletion_curves(
     """
     names = list(removable_blocks(model))
     generator = torch.Generator().manual_seed(seed)
+    if math.factorial(len(names)) <= orders:
+        drawn = [list(order) for order in permutations(names)]
+    else:
+        shuffles = (torch.randperm(len(names), generator=generator) for _ in range(orders))
+        drawn = [[names[i] for i in shuffle] for shuffle in shuffles]
     curves = []
     whole = score(model)
-    for _ in range(orders):
-        order = [names[i] for i in torch.randperm(len(names), generator=generator)]
+    for order in drawn:
         curve = [whole]
         for count in range(1, len(order) + 1):
             with deleted(model, order[:count]):

@@ -32,7 +32,8 @@ def answers_on_test(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the run keeps no weights.
     """
-    return load_or_measure(run, "test-answers", {"mistakes": MISTAKES}, lambda: _measure(run))
+    arguments = {"mistakes": MISTAKES, "pixels": True}
+    return load_or_measure(run, "test-answers", arguments, lambda: _measure(run))
 
 
 def mistaken_images(found: Mapping[str, Any]) -> UInt8[np.ndarray, "n height width channels"]:

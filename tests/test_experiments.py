@@ -88,19 +88,23 @@ def test_full_loads_what_is_stored_in_the_order_of_the_grid(tmp_path):
     assert [run.config for run in load("convnet-head", which)] == wanted
 
 
-def test_weights_that_git_does_not_hold_are_not_asked_for_in_full_but_kept_by_training(tmp_path):
-    which = private(tmp_path, "full")
-    for name in experiments.UNSHIPPED:
-        assert experiments.KEEP[name] != "none"
-        wanted = configs(name, which)
-        for config in wanted:
-            Store.of(which).save(config, fake_outcome(config))
-        assert [run.config for run in load(name, which)] == wanted
-        assert experiments.stages(wanted, which) == [(experiments.KEEP[name], wanted)]
-    quick = private(tmp_path / "q", "quick")
-    (config,) = configs("strong-plain", quick)
-    Store.of(quick).save(config, fake_outcome(config))
-    assert Store.of(quick).missing([config], experiments.KEEP["strong-plain"]) == [config]
+@pytest.mark.parametrize("name", experiments.UNSHIPPED)
+def test_weights_that_git_does_not_hold_are_kept_by_training_but_not_asked_for_in_full(
+    tmp_path, monkeypatch, name
+):
+    full, quick = private(tmp_path, "full"), private(tmp_path, "quick")
+    form = experiments.KEEP[name]
+    wanted = configs(name, full)
+    assert experiments.stages(wanted, full) == [(form, wanted)] and form != "none"
+    for config in wanted:
+        Store.of(full).save(config, fake_outcome(config))
+    assert [run.config for run in load(name, full)] == wanted
+    assert experiments.stages(wanted, full) == []
+    assert experiments.stages(wanted, full, form) == [(form, wanted)], "asked for by name"
+    small = configs(name, quick)
+    for config in small:
+        Store.of(quick).save(config, fake_outcome(config))
+    assert experiments.stages(small, quick) == [(form, small)], "quick measures them"
 
 
 @pytest.mark.parametrize("which, asked", [("quick", False), ("full", True)])

@@ -348,6 +348,8 @@ def test_lesions_show_each_block_order_and_stage():
             assert (*key, round((near + near_too) / 2, 6), far) in shown(swaps)
             assert (*key, stage) in shown(swaps)
     assert [text.get_text() for text in swaps.texts] == ["blocks 1 to 3", "blocks 4 to 5"]
+    alone = {line.get_marker() for line in lines(swaps) if len(line.get_ydata()) == 1}
+    assert alone == {"o", "_"}, "a line of one point is seen by its marker alone"
 
 
 def test_views_of_explorers(grid):

@@ -181,3 +181,12 @@ def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path,
     monkeypatch.setattr(lesions, "_measure", None)
     monkeypatch.setattr(lesions, "_measure_own", None)
     assert lesions.lesions_of(run) == found
+
+
+def test_few_blocks_are_deleted_in_every_order_once(batch):
+    model, score = build("strong"), accuracy_on(batch)
+    curves = deletion_curves(model, score, orders=8)
+    assert len(curves) == 6, "three blocks"
+    firsts = list(single_deletions(model, score).values())
+    assert sorted(curve[1] for curve in curves) == sorted(2 * firsts)
+    assert len(deletion_curves(model, score, orders=5)) == 5

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
 TABLES = re.findall(r'tables\.report\("([\w-]+)"\)', README)
 # accuracies of report-d (the first three, and the last two in validation) and of report-b
 NOT_OURS = {"69.92", "92.75", "97.35", "43.02", "70.28", "75.37", "82.21", "75.65", "79.18"}
-SETTINGS = {"0.001", "0.1", "3.11"}  # learning rates, Python
+SETTINGS = {"0.001", "0.1", "0.05", "0.0005", "3.11"}  # learning rates, weight decay, Python
 # detectors: scales, weight of the background, overlaps, step of the pyramid, threshold, aim
 SETTINGS |= {"0.7", "1.5", "0.8", "1.2", "0.3", "0.5", "0.95", "1.4", "99.75", "0.25", "99.5"}
 

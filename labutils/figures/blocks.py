@@ -21,8 +21,8 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
 
     Left, one block deleted, first to last of those that can be; in the middle, more and more
     blocks in random orders (thin) and their mean; right, two blocks of a stage swapped, the mean
-    at each distance between them. Dotted, the accuracy of the whole networks. Dashed, batch norm
-    uses the images' own statistics in the cut network.
+    at each distance between them. Dotted, the accuracy of the whole networks. Dashed (a dash
+    where there is one pair alone), batch norm uses the images' own statistics in the cut network.
 
     Args:
         panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
@@ -68,10 +68,8 @@ def _plot_swaps(
         at = np.array([pair["distance"] for pair in pairs])
         accuracy = np.array([pair["accuracy"] for pair in pairs])
         means = [accuracy[at == distance].mean() for distance in np.unique(at)]
-        single = "_" if style == "--" and len(means) == 1 else None  # a line of one point is none
-        ax.plot(np.unique(at), means, style, ms=8 if single else 3, lw=1, color=color)
-        if single:
-            ax.lines[-1].set_marker(single)
+        marker = {"marker": "_", "ms": 8} if style == "--" and len(means) == 1 else {"ms": 3}
+        ax.plot(np.unique(at), means, style, lw=1, color=color, **marker)
         if named:
             text, place = f"blocks {first} to {last}", (at.max(), means[-1])
             ax.annotate(text, place, (5, 0), textcoords="offset points", va="center", size=8)

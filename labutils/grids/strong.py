@@ -43,7 +43,7 @@ def strong_plain(which: Profile) -> list[RunConfig]:
 
 
 def strong_recipes(which: Profile) -> list[RunConfig]:
-    """Section 1.5: both with half the learning rate and smaller holes, and for fewer epochs."""
+    """Section 1.5: both with half the rate and smaller holes, the first for fewer epochs, too."""
     longer = [
         replace(config, learning_rate=0.12, cutout=12)
         for config in strong_grid(which) + strong_plain(which)
