@@ -31,7 +31,7 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         padding_mode="reflect",
         cutout=16,
         batch_size=100 if which.quick else 1000,
-        epochs=2 if which.quick else 64,
+        epochs=1 if which.quick else 64,
         precision="bf16",
     )
     return [replace(base, seed=seed) for seed in seeds_of(which)]
@@ -48,8 +48,8 @@ def strong_recipes(which: Profile) -> list[RunConfig]:
         replace(config, learning_rate=0.12, cutout=12)
         for config in strong_grid(which) + strong_plain(which)
     ]
-    shorter = [replace(c, epochs=1 if which.quick else 16) for c in longer if c.residual]
-    return shorter + longer
+    shorter = [replace(config, epochs=16) for config in longer if config.residual]
+    return longer if which.quick else shorter + longer
 
 
 def strong_brief(which: Profile) -> list[RunConfig]:
