@@ -203,10 +203,10 @@ def test_recipe_table_has_a_row_a_recipe_and_kind_in_the_order_of_the_runs(tmp_p
     for run in runs[-2:]:
         run.metrics["hardware"]["threads"] = 2
     frame = tables.recipe_table(runs)
-    columns = ["learning rate", "hole", "epochs", "network"]
+    columns = ["rate", "hole, px", "epochs", "network"]
     assert frame[columns].to_numpy().tolist() == [
-        ["0.1", "12 px", 20, "residual"],
-        ["0.1", "12 px", 20, "plain twin"],
+        ["0.1", 12, 20, "residual"],
+        ["0.1", 12, 20, "plain"],
         ["0.1", "none", 30, "residual"],
     ]
     assert list(frame["computed on"]) == ["a GPU", "1 CPU core, AVX512", "2 CPU cores, AVX512"]

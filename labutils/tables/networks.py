@@ -142,10 +142,10 @@ def recipe_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.5: a row a way to train the strong network or its twin, means over seeds."""
     return pd.DataFrame(
         {
-            "learning rate": f"{chosen[0].config.learning_rate:g}",
-            "hole": f"{chosen[0].config.cutout} px" if chosen[0].config.cutout else "none",
+            "rate": f"{chosen[0].config.learning_rate:g}",
+            "hole, px": chosen[0].config.cutout or "none",
             "epochs": chosen[0].config.epochs,
-            "network": "residual" if chosen[0].config.residual else "plain twin",
+            "network": "residual" if chosen[0].config.residual else "plain",
             "computed on": " / ".join(sorted({_processor(run) for run in chosen})),
             "seconds": f"{np.mean([run.metrics['seconds'] for run in chosen]):,.0f}",
             "train loss": f"{np.mean([run.history['train_loss'][-1] for run in chosen]):.4f}",
