@@ -124,10 +124,7 @@ def stages(
     """
     store = Store.of(which)
     known = {config.id: config for grid in EXPERIMENTS.values() for config in grid(which)}
-    kept = {config.id: form for name, form in KEEP.items() for config in configs(name, which)}
-    for config in (c for name in UNSHIPPED if not which.quick for c in configs(name, which)):
-        if store.find(config) is not None:
-            del kept[config.id]
+    kept = {c.id: _weights(name, c, store, which) for name in KEEP for c in configs(name, which)}
     groups: list[dict[Keep, dict[str, Config]]] = []
     level = [(keep or kept.get(config.id, "none"), config) for config in wanted]
     while level := [(form, config) for form, config in level if store.missing([config], form)]:
@@ -148,15 +145,22 @@ def stages(
     return [(form, group) for form, group in found if group]
 
 
+def _weights(name: str, config: Config, store: Store, which: Profile) -> Keep:
+    """Which weights a run of an experiment must have: those of `KEEP`, where git holds them.
+
+    A run that is still to be trained keeps its weights all the same, and so does the quick profile.
+    """
+    without = name in UNSHIPPED and not which.quick and store.find(config) is not None
+    return "none" if without else KEEP.get(name, "none")
+
+
 def _load(name: str, wanted: list[Config], which: Profile, train_missing: bool) -> list[Run]:
     """Some runs of an experiment; those that they start from are trained before them.
 
-    Weights are asked for only where the experiment itself is one of `KEEP`, and in the full profile
-    only where git holds them.
+    Weights are asked for only where the experiment itself is one of `KEEP`.
     """
     store = Store.of(which)
-    shipped = which.quick or name not in UNSHIPPED
-    missing = store.missing(wanted, KEEP.get(name, "none") if shipped else "none")
+    missing = [c for c in wanted if store.missing([c], _weights(name, c, store, which))]
     if not missing:
         return [store.load(config) for config in wanted]
     todo = stages(missing, which)

@@ -175,6 +175,15 @@ def test_pixel_statistics_are_those_in_double_precision(shape):
     assert mean.dtype == std.dtype == torch.float32
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pixel_statistics_of_images_on_a_gpu_are_the_same():
+    images = torch.randint(256, (20, 3, 4, 5), dtype=torch.uint8)
+    for found, expected in zip(
+        pixel_statistics(images.cuda()), pixel_statistics(images), strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
 def test_statistics_see_no_validation_and_no_test_image(monkeypatch, tmp_path):
     spec = TINY._replace(image_shape=(4, 4, 3))
     monkeypatch.setitem(data.SPECS, "cifar10", spec)

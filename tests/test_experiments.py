@@ -90,7 +90,7 @@ def test_full_loads_what_is_stored_in_the_order_of_the_grid(tmp_path):
 
 @pytest.mark.parametrize("name", experiments.UNSHIPPED)
 def test_weights_that_git_does_not_hold_are_kept_by_training_but_not_asked_for_in_full(
-    tmp_path, monkeypatch, name
+    tmp_path, name
 ):
     full, quick = private(tmp_path, "full"), private(tmp_path, "quick")
     form = experiments.KEEP[name]
