@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.timing import compare
-from labutils.augmentation import Augmenter
+from labutils.data.augmentation import Augmenter
 
 IMAGES = torch.randint(0, 256, (4096, 3, 32, 32), dtype=torch.uint8)
 BATCH = 128

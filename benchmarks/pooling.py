@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.timing import compare
-from labutils.config import RunConfig
-from labutils.evaluation import execution_for
-from labutils.models import build_model
+from labutils.config.classifier import RunConfig
+from labutils.models.networks import build_model
+from labutils.training.execution import execution_for
 
 BATCH = 500
 

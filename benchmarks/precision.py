@@ -4,13 +4,13 @@ import copy
 
 import torch
 import torch.nn.functional as F
+from labutils.bfloat16 import has_bf16_products
 
 from benchmarks.timing import compare
-from labutils.bfloat16 import has_bf16_products
-from labutils.config import RunConfig
-from labutils.evaluation import Execution, execution_for
-from labutils.models import build_model
-from labutils.optimizers import make_optimizer
+from labutils.config.classifier import RunConfig
+from labutils.models.networks import build_model
+from labutils.training.execution import Execution, execution_for
+from labutils.training.optimizers import make_optimizer
 
 STEPS, BATCH = 2, 128
 

@@ -5,9 +5,10 @@ import multiprocessing
 import torch
 
 from benchmarks.timing import compare
-from labutils.config import FitConfig, RunConfig
-from labutils.models import build_model
-from labutils.training import fit
+from labutils.config.classifier import RunConfig
+from labutils.config.fit import FitConfig
+from labutils.models.networks import build_model
+from labutils.training.classifiers import fit
 
 IMAGES = torch.randint(0, 256, (6000, 1, 28, 28), dtype=torch.uint8)
 LABELS = torch.arange(6000) % 10

@@ -3,11 +3,11 @@
 import torch
 
 from benchmarks.timing import compare
-from labutils.config import FCNConfig
+from labutils.config.fcn import FCNConfig
 from labutils.fcn.conversion import convolutionalize, dilate
 from labutils.fcn.networks import classifier_config
 from labutils.fcn.windows import slide_classifier
-from labutils.models import build_model
+from labutils.models.networks import build_model
 
 SIDE = 28
 BATCH = 32

@@ -1,1 +1,1 @@
-"""Models, training, measures and figures of the lab report on convolutional networks."""
+"""Depth, residual connections and class activation maps: a course report that can be run."""

@@ -55,9 +55,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def detector(tmp_path_factory: pytest.TempPathFactory) -> object:
     """A stored detector of the quick profile, trained in seconds: it reads most digits."""
     from labutils import grids
-    from labutils.profiles import profile
-    from labutils.recipes import train_run
-    from labutils.runs import Store, load_or_train
+    from labutils.config.profiles import profile
+    from labutils.report.recipes import train_run
+    from labutils.runs.load import load_or_train
+    from labutils.runs.store import Store
 
     folder = tmp_path_factory.mktemp("detector")
     store = Store(folder / "runs", folder / "scratch")

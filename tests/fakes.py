@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from labutils.config import RunConfig
-from labutils.gradients import STATISTICS
-from labutils.runs import Run, Store
-from labutils.training import Outcome
+from labutils.config.classifier import RunConfig
+from labutils.runs.store import Run, Store
+from labutils.training.classifiers import Outcome
+from labutils.training.statistics import STATISTICS
 
 
 def fake_outcome(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labutils.config import RunConfig
+from labutils.config.classifier import RunConfig
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 

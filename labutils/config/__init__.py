@@ -1,7 +1,8 @@
 """Frozen dataclasses that say everything that decides a result, and the ids made from them."""
 
-from labutils.config.base import Config, ConfigError, DataName
+from labutils.config.base import Config, ConfigError
 from labutils.config.classifier import FAMILIES, ModelName, RunConfig
+from labutils.config.data_sets import DATA_SETS, DataName, DataSpec
 from labutils.config.fcn import FCNConfig
 from labutils.config.fit import FitConfig
 
@@ -9,7 +10,9 @@ __all__ = [
     "FAMILIES",
     "Config",
     "ConfigError",
+    "DATA_SETS",
     "DataName",
+    "DataSpec",
     "FCNConfig",
     "FitConfig",
     "ModelName",

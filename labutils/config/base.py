@@ -6,9 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, Self
-
-DataName = Literal["mnist", "cifar10", "cifar100", "digits", "shapes10", "shapes20"]
+from typing import Any, ClassVar, Self
 
 
 class ConfigError(ValueError):

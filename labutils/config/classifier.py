@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, NamedTuple
 
-from labutils.config.base import ConfigError, DataName, at_least, below_one, choice
+from labutils.config.base import ConfigError, at_least, below_one, choice
+from labutils.config.data_sets import DataName
 from labutils.config.fit import FitConfig
 
 ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
 
 
 class Family(NamedTuple):
-    """What a model family takes where the configuration leaves a field open, and what it knows."""
+    """A model family: its title, what it takes where a field is left open, and its options."""
 
+    title: str
     depth: int
     width: int
     norm: str
@@ -23,18 +25,28 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
-    "mlp": Family(4, 128, "none", 0.0, frozenset({"residual", "norm", "init", "dropout"})),
+    "mlp": Family("MLP", 4, 128, "none", 0.0, frozenset({"residual", "norm", "init", "dropout"})),
     "convnet": Family(
-        10, 32, "none", 0.0, frozenset({"residual", "norm", "init", "head", "stem_stride"})
+        "ConvNet",
+        10,
+        32,
+        "none",
+        0.0,
+        frozenset({"residual", "norm", "init", "head", "stem_stride"}),
     ),
     "small-cnn": Family(
-        4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "unpadded"}), True
+        "SmallCNN", 4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "unpadded"}), True
     ),
-    "cnn": Family(8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
+    "cnn": Family("CNN", 8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
     "resnet": Family(
-        20, 16, "batch", 0.0, frozenset({"residual", "norm", "init", "stem_stride", "stages"})
+        "ResNet",
+        20,
+        16,
+        "batch",
+        0.0,
+        frozenset({"residual", "norm", "init", "stem_stride", "stages"}),
     ),
-    "strong": Family(9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
+    "strong": Family("strong network", 9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
 }
 
 # What only some families take.

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from labutils.data import Split
+from labutils.data.sets import Split
 from labutils.fcn.clutter import KINDS, draw_clutter
 
 BACKGROUND = 10

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labutils.layers import Block, GlobalAveragePool, Images
-from labutils.models import Classifier, eval_mode
-
-Pair = tuple[int, int]
+from labutils.models.blocks import GlobalAveragePool, Images
+from labutils.models.modes import eval_mode
+from labutils.models.networks import Classifier
+from labutils.models.receptive_field import Pair, as_pair, sliding_layers
 
 
 class FullyConvolutional(nn.Module):
@@ -125,7 +123,7 @@ def dilate(network: FullyConvolutional, stride: int = 1) -> FullyConvolutional:
     """
     network, kept, dilation = copy.deepcopy(network), 1, 1
     for layer in sliding_layers(network):
-        step = _pair(layer.stride)[0]
+        step = as_pair(layer.stride)[0]
         if kept * step <= stride and dilation == 1:
             kept *= step
             continue
@@ -135,7 +133,7 @@ def dilate(network: FullyConvolutional, stride: int = 1) -> FullyConvolutional:
             continue
         layer.dilation = (dilation, dilation)
         # keeps the map's size where it was kept before; strided layers lose their last pixels
-        layer.padding = tuple(dilation * side for side in _pair(layer.padding))
+        layer.padding = tuple(dilation * side for side in as_pair(layer.padding))
         if isinstance(layer, nn.MaxPool2d):
             layer.stride, layer.ceil_mode = (1, 1), False
         else:
@@ -144,61 +142,3 @@ def dilate(network: FullyConvolutional, stride: int = 1) -> FullyConvolutional:
     if kept != stride:
         raise ValueError(f"no layers stride by {stride} together: after some of them it is {kept}")
     return network
-
-
-class Geometry(NamedTuple):
-    """Where the cells of a map look, in pixels, the same in both directions.
-
-    Attributes:
-        size: side of the receptive field.
-        stride: between neighbouring cells.
-        offset: centre of the first cell; that of the first pixel is 0.
-    """
-
-    size: int
-    stride: int
-    offset: float
-
-    def box(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Receptive field of a cell: left, top, right, bottom edges, a pixel being 1 wide.
-
-        Where the network pads, it may reach beyond the image.
-        """
-        top, left = (self.offset + self.stride * at - (self.size - 1) / 2 for at in (row, column))
-        return left, top, left + self.size, top + self.size
-
-
-def receptive_field(network: nn.Module) -> Geometry:
-    """Size, stride and offset of the cells of a network of convolutions and poolings.
-
-    In a block with a skip the longer path counts.
-
-    Source: Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural
-    Networks", Distill.
-    """
-    size, stride, offset = 1, 1, 0.0
-    for layer in sliding_layers(network):
-        dilation = _pair(getattr(layer, "dilation", 1))[0]
-        reach = dilation * (_pair(layer.kernel_size)[0] - 1)
-        size += reach * stride
-        offset += (reach / 2 - _pair(layer.padding)[0]) * stride
-        stride *= _pair(layer.stride)[0]
-    return Geometry(size, stride, offset)
-
-
-def sliding_layers(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d]:
-    """Convolutions and poolings in the order of the forward pass, without shortcuts."""
-    shortcuts = {
-        id(inner)
-        for module in network.modules()
-        if isinstance(module, Block)
-        for inner in module.shortcut.modules()
-    }
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            if id(module) not in shortcuts:
-                yield module
-
-
-def _pair(value: int | Pair) -> Pair:
-    return (value, value) if isinstance(value, int) else tuple(value)

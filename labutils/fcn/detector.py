@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from labutils.evaluation import Execution, predict
 from labutils.fcn.canvases import BACKGROUND
 from labutils.fcn.networks import DenseNetwork
+from labutils.training.evaluation import predict
+from labutils.training.execution import Execution
 
 BATCH = 50  # canvases at a time
 

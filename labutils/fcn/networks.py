@@ -10,18 +10,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labutils import data
-from labutils.config import FCNConfig, RunConfig
-from labutils.config.fcn import DIGIT_SIDE
-from labutils.fcn.conversion import (
-    FullyConvolutional,
-    convolutionalize,
-    dilate,
-    receptive_field,
-)
-from labutils.layers import Images
-from labutils.models import Classifier, build_model, eval_mode
-from labutils.runs import Run
+from labutils.config.classifier import RunConfig
+from labutils.config.data_sets import DATA_SETS
+from labutils.config.fcn import DIGIT_SIDE, FCNConfig
+from labutils.fcn.conversion import FullyConvolutional, convolutionalize, dilate
+from labutils.models.blocks import Images
+from labutils.models.modes import eval_mode
+from labutils.models.networks import Classifier, build_model
+from labutils.models.receptive_field import receptive_field
+from labutils.runs.store import Run
 
 
 class DenseNetwork(nn.Module):
@@ -165,8 +162,8 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
     Args:
         classifier: where its weights are taken from; by default they are drawn from the seed.
     """
-    spec = data.SPECS[config.data]
-    height, width, channels = spec.image_shape
+    spec = DATA_SETS[config.data]
+    channels, height, width = spec.image_shape
     if classifier is None:
         classifier = build_model(classifier_config(config), (channels, height, width), spec.classes)
     network = convolutionalize(classifier, (channels, height, width))

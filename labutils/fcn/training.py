@@ -17,18 +17,21 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from labutils import data
-from labutils.checkpoints import restore_checkpoint, save_checkpoint
-from labutils.config import FCNConfig
-from labutils.costs import multiply_adds
-from labutils.data import Split
-from labutils.evaluation import TrainingError, execution_for, surroundings
+from labutils.config.fcn import FCNConfig
+from labutils.data.sets import Split
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_accuracy, pixel_confusion
 from labutils.fcn.networks import build_detector, classifier_config
-from labutils.models import Classifier, eval_mode
-from labutils.optimizers import learning_rate_at, make_optimizer, set_learning_rate
-from labutils.runs import Store, default_store
-from labutils.training import OnEpoch, Outcome, batch_bar, tell_divergence
+from labutils.models.costs import multiply_adds
+from labutils.models.modes import eval_mode
+from labutils.models.networks import Classifier
+from labutils.runs.load import default_store
+from labutils.runs.store import Store
+from labutils.training.checkpoints import restore_checkpoint, save_checkpoint
+from labutils.training.classifiers import OnEpoch, Outcome, batch_bar, tell_divergence
+from labutils.training.evaluation import TrainingError
+from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1_000_001, 1_000_002, 1_000_003  # no epoch's seed
@@ -111,7 +114,7 @@ def train_detector(
         "test_mean_iou": test.mean_iou,
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **surroundings(),
+        **software_and_hardware(),
     }
     return Outcome(network, asdict(history), metrics)
 

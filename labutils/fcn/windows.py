@@ -8,10 +8,11 @@ from typing import NamedTuple
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from labutils.evaluation import EVALUATION_BATCH, predict
-from labutils.fcn.conversion import FullyConvolutional, receptive_field
+from labutils.fcn.conversion import FullyConvolutional
 from labutils.fcn.detector import Detections
-from labutils.models import Classifier
+from labutils.models.networks import Classifier
+from labutils.models.receptive_field import receptive_field
+from labutils.training.evaluation import EVALUATION_BATCH, predict
 
 
 class Agreement(NamedTuple):

@@ -151,7 +151,7 @@ def changed(page, explorer, before, action) -> tuple[str, str]:
 def expected(depth: int, residual: bool) -> str:
     """The accuracy of the stored quick runs of a position, as the explorer words it."""
     code = (
-        "from labutils import experiments, summaries; from labutils.profiles import profile; "
+        "from labutils import experiments, summaries; from labutils.config.profiles import profile; "
         "runs = experiments.load('mnist-depth', profile('quick')); "
         f"print(summaries.accuracy(experiments.select(runs, depth={depth}, residual={residual})))"
     )

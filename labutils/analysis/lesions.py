@@ -1,0 +1,240 @@
+"""Lesions of trained networks: blocks deleted or swapped, without training again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import combinations, permutations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from labutils import data
+from labutils.models.blocks import Block
+from labutils.models.modes import probing
+from labutils.runs.load import load_or_measure
+from labutils.runs.store import Run
+from labutils.training.evaluation import evaluate
+from labutils.training.execution import Execution, execution_for
+
+Score = Callable[[nn.Module], float]  # accuracy in [0, 1] of a network as it is
+IMAGES = 1_000  # of the validation split
+ORDERS, ORDERS_SEED = 8, 0  # random orders in which blocks are deleted
+
+
+def lesions_of(run: Run) -> dict[str, Any]:
+    """Accuracies, in [0, 1], of a stored network with blocks deleted or swapped.
+
+    They are those on the first `IMAGES` validation images.
+
+    Returns:
+        `deletions`: what `deletion_curves` returns for `ORDERS` orders. `single`: what
+        `single_deletions` returns. `swaps`: what `swaps` returns for all pairs.
+        `own_statistics`: the same three where batch norm uses the mean and deviation of these
+        images in the network as it is cut, not what it kept from training the whole.
+
+    Raises:
+        RunError: the run keeps no weights.
+    """
+    arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
+    found = load_or_measure(run, "lesions", arguments, lambda: _measure(run))
+    own = load_or_measure(run, "lesions-own", arguments, lambda: _measure_own(run))
+    return found | {"own_statistics": own}
+
+
+def _measure(run: Run) -> dict[str, Any]:
+    model, images, labels, execution = _stored(run)
+
+    def score(model: nn.Module) -> float:
+        return evaluate(model, images, labels, execution=execution).accuracy
+
+    return _scores(model, score)
+
+
+def _measure_own(run: Run) -> dict[str, Any]:
+    model, images, labels, execution = _stored(run)
+
+    @torch.no_grad()
+    def score(model: nn.Module) -> float:
+        with probing(model), execution.autocast():
+            answers = model(execution.place(images)).argmax(1).cpu()
+        return (answers == labels).sum().item() / len(labels)
+
+    return _scores(model, score)
+
+
+def _scores(model: nn.Module, score: Score) -> dict[str, Any]:
+    return {
+        "deletions": deletion_curves(model, score, orders=ORDERS, seed=ORDERS_SEED),
+        "single": single_deletions(model, score),
+        "swaps": swaps(model, score),
+    }
+
+
+def _stored(run: Run) -> tuple[nn.Module, Tensor, Tensor, Execution]:
+    """The network where it is computed, the images and labels that it is scored on, and how."""
+    val, model = data.load(run.config.data).val, run.model()
+    execution = execution_for(model, run.config.precision)
+    return model.to(execution.device), val.images[:IMAGES], val.labels[:IMAGES], execution
+
+
+def removable_blocks(model: nn.Module) -> dict[str, Block]:
+    """The blocks whose output has the shape of their input, by name, first to last.
+
+    These can be deleted without touching any other layer.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, Block) and isinstance(module.shortcut, nn.Identity)
+    }
+
+
+@contextmanager
+def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+    """Inside the context these blocks lose their weight layers; afterwards all is as it was.
+
+    Of a residual block the skip stays, and the activation behind the sum. A plain one hands on
+    its input.
+
+    Raises:
+        ValueError: one of them is no block that can be deleted; the message lists those that can.
+    """
+    removable = _checked(model, names)
+    rests = {
+        name: block.activation2 if block.residual else nn.Identity()
+        for name, block in removable.items()
+    }
+    with _replaced(model, rests):
+        yield
+
+
+@contextmanager
+def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
+    """Inside the context two blocks of one shape have changed places.
+
+    Raises:
+        ValueError: one is no block that can be moved, or their shapes differ.
+    """
+    blocks = _checked(model, (first, second))
+    if _shapes(blocks[first]) != _shapes(blocks[second]):
+        raise ValueError(f"{first} and {second} have different shapes: swap blocks of one stage")
+    with _replaced(model, {first: blocks[second], second: blocks[first]}):
+        yield
+
+
+def deletion_curves(
+    model: nn.Module, score: Score, *, orders: int, seed: int = 0
+) -> list[list[float]]:
+    """Accuracy after 0, 1, 2, ... deleted blocks, until none is left to delete.
+
+    Source: Veit, Wilber and Belongie 2016, "Residual Networks Behave Like Ensembles of
+    Relatively Shallow Networks", section 4.2.
+
+    Args:
+        score: gives the accuracy, in [0, 1], of the network as it is.
+        orders: in how many random orders the blocks are deleted; where there are no more orders
+            than that, in each of them once.
+        seed: draws the orders; two networks with as many blocks get the same ones.
+
+    Returns:
+        One list an order, of one accuracy more than there are removable blocks.
+    """
+    names = list(removable_blocks(model))
+    generator = torch.Generator().manual_seed(seed)
+    if math.factorial(len(names)) <= orders:
+        drawn = [list(order) for order in permutations(names)]
+    else:
+        shuffles = (torch.randperm(len(names), generator=generator) for _ in range(orders))
+        drawn = [[names[i] for i in shuffle] for shuffle in shuffles]
+    curves = []
+    whole = score(model)
+    for order in drawn:
+        curve = [whole]
+        for count in range(1, len(order) + 1):
+            with deleted(model, order[:count]):
+                curve.append(score(model))
+        curves.append(curve)
+    return curves
+
+
+def single_deletions(model: nn.Module, score: Score) -> dict[str, float]:
+    """Accuracy, in [0, 1], with one block deleted, for each that can be."""
+    found = {}
+    for name in removable_blocks(model):
+        with deleted(model, [name]):
+            found[name] = score(model)
+    return found
+
+
+def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
+    """Accuracy with two blocks of one shape swapped, for each pair.
+
+    Returns:
+        A dictionary a pair: `first` and `second`, `distance` in blocks, and `accuracy` in [0, 1].
+    """
+    blocks = removable_blocks(model)
+    names = list(blocks)
+    found: list[dict[str, object]] = []
+    for first, second in combinations(names, 2):
+        if _shapes(blocks[first]) != _shapes(blocks[second]):
+            continue
+        with swapped(model, first, second):
+            accuracy = score(model)
+        distance = names.index(second) - names.index(first)
+        found.append({"first": first, "second": second, "distance": distance, "accuracy": accuracy})
+    return found
+
+
+def swap_groups(
+    found: Mapping[str, Any],
+) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """Pairs of swapped blocks by the stage that they belong to: blocks of one shape.
+
+    Args:
+        found: `single` and `swaps` of one network, as `lesions_of` returns them.
+
+    Returns:
+        The pairs, by the numbers of the stage's first and last block among all that can be
+        deleted, from 1.
+    """
+    numbers = {name: number for number, name in enumerate(found["single"], 1)}
+    first_of: dict[str, str] = {}  # of each block's stage
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for pair in found["swaps"]:  # those of a stage's first block come before its others
+        first = first_of.setdefault(pair["first"], pair["first"])
+        first_of[pair["second"]] = first
+        groups.setdefault(first, []).append(pair)
+    return {
+        (numbers[first], max(numbers[pair["second"]] for pair in pairs)): pairs
+        for first, pairs in groups.items()
+    }
+
+
+def _shapes(block: Block) -> list[torch.Size]:
+    return [parameter.shape for parameter in block.parameters()]
+
+
+def _checked(model: nn.Module, names: Sequence[str]) -> dict[str, Block]:
+    removable = removable_blocks(model)
+    unknown = [name for name in names if name not in removable]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(unknown)} cannot be deleted or moved: take some of "
+            f"{', '.join(removable) or 'none, this network has no such block'}"
+        )
+    return {name: removable[name] for name in names}
+
+
+@contextmanager
+def _replaced(model: nn.Module, replacements: dict[str, nn.Module]) -> Iterator[None]:
+    originals = {name: model.get_submodule(name) for name in replacements}
+    try:
+        for name, module in replacements.items():
+            model.set_submodule(name, module)
+        yield
+    finally:
+        for name, module in originals.items():
+            model.set_submodule(name, module)

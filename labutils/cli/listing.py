@@ -1,0 +1,126 @@
+"""What the command line prints: runs, plans, aligned tables, times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labutils.config.base import Config
+
+if TYPE_CHECKING:
+    from labutils.runs.store import Run, Store
+
+
+def print_plan(configs: Iterable[Config], missing: Mapping[str, Config], store: Store) -> None:
+    """Every run, stored or missing, with the time that it will take."""
+    from labutils.report.recipes import estimate_seconds
+
+    rows = []
+    for config in configs:
+        state, time = "stored", "-"
+        if config.id in missing:
+            begun = (store.scratch / config.id / "checkpoint.pt").exists()
+            state, time = "begun" if begun else "missing", _duration(estimate_seconds([config]))
+        rows.append((config.name, state, time))
+    print(table(("run", "state", "estimated time"), rows, left=2))
+
+
+def print_estimate(
+    total: int, missing: Sequence[Config], jobs: int | None, cluster: str | None
+) -> None:
+    """How many runs are stored, how many are missing, and how long these will take."""
+    line = f"{total - len(missing)} of {total} runs stored, {len(missing)} missing"
+    if missing:
+        from joblib import cpu_count
+
+        from labutils.report.recipes import estimate_seconds
+
+        times = [estimate_seconds([config]) for config in missing]
+        if cluster:
+            line += f": about {_duration(sum(times))} of one core, shared by the cluster"
+        else:
+            side = jobs or cpu_count()
+            longest = max(sum(times) / side, *times)
+            line += f": about {_duration(longest)} with {side} side by side"
+    print(f"{line}.", flush=True)
+
+
+def print_runs(found: Iterable[Run]) -> None:
+    """A line a run: how it ended, accuracies, time and size of the weights."""
+    head = ("run", "status", "epochs", "val %", "test %", "time", "weights")
+    rows = [
+        (
+            run.folder.name,
+            run.metrics["status"],
+            str(run.metrics["epochs"]),
+            _percent(run.metrics["val_accuracy"]).removesuffix(" %"),
+            _percent(run.metrics["test_accuracy"]).removesuffix(" %"),
+            _duration(run.metrics["seconds"]),
+            _weights_size(run),
+        )
+        for run in found
+    ]
+    print(table(head, rows, left=2))
+
+
+def result(run: Run) -> str:
+    """Status, epochs, losses and accuracies of a run in one line."""
+    metrics = run.metrics
+    epochs = f"{metrics['epochs']} epoch{'s' if metrics['epochs'] > 1 else ''}"
+    status = {
+        "finished": f"finished after {epochs}",
+        "stopped_early": f"stopped early after {epochs}, the best is {metrics['best_epoch']}",
+        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch "
+        f"{metrics['best_epoch']}",
+    }[metrics["status"]]
+    parts = [
+        f"{name} loss {metrics[f'{key}_loss']:.4f}, accuracy {_percent(metrics[f'{key}_accuracy'])}"
+        for name, key in (("validation", "val"), ("test", "test"))
+    ]
+    return "; ".join((status, *parts))
+
+
+def _weights_size(run: Run) -> str:
+    path = run.folder / "weights.safetensors"
+    return f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "-"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f} %"
+
+
+def _duration(seconds: float) -> str:
+    """For example `8 s`, `12 min` or `1 h 05 min`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def dimensions(shape: Iterable[int]) -> str:
+    """For example `3 x 32 x 32`."""
+    return " x ".join(map(str, shape))
+
+
+def shortened(names: Sequence[str], most: int = 10) -> str:
+    """The first names, and dots where there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def shown(path: Path) -> Path:
+    """The path as one would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Aligned columns, the first `left` of them to the left."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (head, *rows)
+    )

@@ -1,0 +1,135 @@
+"""Data sets as in-memory uint8 tensors: download, cache, split, statistics."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from labutils.config.data_sets import DATA_SETS, DataName
+from labutils.config.profiles import ROOT
+from labutils.data.builtin import make
+from labutils.data.downloads import download
+from labutils.data.files import DataError, read_file
+from labutils.data.splits import stratified_split
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels of one part of a data set.
+
+    Attributes:
+        images: uint8, 0 to 255, batch x channels x height x width, in channels-last memory.
+        labels: class indices from 0.
+        coarse_labels: CIFAR-100's twenty superclasses, else None.
+        masks: where the object is (shapes10 and shapes20), else None.
+    """
+
+    images: UInt8[Tensor, "n channels height width"]
+    labels: Int64[Tensor, " n"]
+    coarse_labels: Int64[Tensor, " n"] | None = None
+    masks: UInt8[Tensor, "n height width"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Int64[Tensor, " k"] | slice) -> Split:
+        """The images at `indices`, with all that belongs to them."""
+        extras = (self.coarse_labels, self.masks)
+        return Split(
+            self.images[indices],
+            self.labels[indices],
+            *(None if extra is None else extra[indices] for extra in extras),
+        )
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set in memory, split once and for all.
+
+    Attributes:
+        mean, std: of the training split's pixels, a channel, in units where white is 1.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    mean: Float[Tensor, " channels"]
+    std: Float[Tensor, " channels"]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return tuple(self.train.images.shape[1:])
+
+
+def data_root() -> Path:
+    """Folder of the data files: the variable LAB_DATA, or data/ beside the notebooks."""
+    return Path(os.environ.get("LAB_DATA") or ROOT / "data").expanduser()
+
+
+def load(name: DataName, root: Path | None = None) -> DataSet:
+    """Load a data set, downloading it on first use; later calls share one copy in memory.
+
+    Raises:
+        DataError: the name is unknown, or the file is missing and cannot be downloaded,
+            damaged, or of the wrong shape. Nothing that is there is overwritten.
+    """
+    if name not in DATA_SETS:
+        raise DataError(f"no data set {name!r}: choose one of {', '.join(DATA_SETS)}")
+    return _load(name, Path(root or data_root()))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str, root: Path) -> DataSet:
+    if DATA_SETS[name].built_in:
+        arrays, class_names = make(name)
+    else:
+        path = root / f"{name}.safetensors"
+        if not path.exists():
+            download(name, root, path)
+        arrays, class_names = read_file(path, DATA_SETS[name])
+    everything, test = (_as_split(arrays, part) for part in ("train", "test"))
+    train_indices, val_indices = stratified_split(everything.labels)
+    train = everything.take(train_indices)
+    mean, std = pixel_statistics(train.images)
+    val = everything.take(val_indices)
+    return DataSet(name, tuple(class_names), train, val, test, mean, std)
+
+
+def pixel_statistics(
+    images: UInt8[Tensor, "n channels height width"],
+) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+    """Mean and standard deviation of each channel, in units where 255 is 1.
+
+    Counts grey values first: exact, and without a float copy of the whole set.
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    channels = images.cpu().unbind(1)
+    counts = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in channels])
+    shares = counts.double() / counts.sum(1, keepdim=True)
+    mean = shares @ values
+    variance = shares @ values.square() - mean.square()
+    return mean.float(), variance.clamp_min(1e-8).sqrt().float()
+
+
+def _as_split(arrays: dict[str, np.ndarray], part: str) -> Split:
+    def labels(key: str) -> Tensor | None:
+        found = arrays.get(f"{part}_{key}")
+        return None if found is None else torch.from_numpy(found.astype(np.int64))
+
+    masks = arrays.get(f"{part}_masks")
+    return Split(
+        torch.from_numpy(arrays[f"{part}_images"]).permute(0, 3, 1, 2),
+        labels("labels"),
+        labels("coarse_labels"),
+        None if masks is None else torch.from_numpy(masks.astype(np.uint8)),
+    )

@@ -1,0 +1,325 @@
+"""What the report measures of a stored detector: one condition, one kind of canvas, a number each.
+
+Canvases are drawn from seeds of their own: with validation digits for thresholds, with training
+digits for what a network has learnt to answer, else with test digits. Results are stored beside the
+run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from labutils import data
+from labutils.config.data_sets import DATA_SETS
+from labutils.fcn.canvases import BACKGROUND, Canvases
+from labutils.fcn.clutter import KINDS, draw_clutter
+from labutils.fcn.conditions import Condition, canvas_count, canvases_of
+from labutils.fcn.detector import detect, find_digits, pixel_probabilities
+from labutils.fcn.measures import (
+    accuracy_by_distance,
+    all_right,
+    average_precision,
+    background_accuracy,
+    best_threshold,
+    box_scores,
+    canvas_confusion,
+    false_alarms,
+    mean_iou,
+    pixel_accuracy,
+    pointing,
+)
+from labutils.fcn.networks import DenseNetwork, dilated, load_detector
+from labutils.fcn.pictures import read_digits
+from labutils.fcn.training import draw_for
+from labutils.runs.json_files import with_nan
+from labutils.runs.load import load_or_measure
+from labutils.runs.store import Run
+from labutils.training.execution import Execution, execution_for
+
+PART = 250  # canvases whose probabilities are held at a time
+PYRAMID_COUNT = 300  # canvases, each looked at in many sizes
+PICTURE_PRECISION = "fp32"  # that of `pictures.read_digits`
+FAILURES = 18  # kept of each condition
+FEWEST = 100  # pixels at a distance: a share of fewer is left to chance
+SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
+# no seed of a training's canvases
+VALIDATION_SEED, CLUTTER_SEED, TRAINING_SEED = 4_000_001, 4_000_002, 4_000_003
+CLUTTER_SIZE = (64, 64)
+MOST_ALARMS = 0.0025  # share of validation canvases without digit: half of what is aimed at
+
+
+def validation_threshold(run: Run, *, dilate: bool = False) -> float:
+    """The score from which on a detection counts: the best F1 on canvases of validation digits.
+
+    Of the thresholds at which no kind of clutter, drawn from a seed of its own, has a detection
+    on more than `MOST_ALARMS` of its canvases, or on more than one.
+
+    Args:
+        dilate: for the dilated network, which has a cell for each pixel.
+    """
+    arguments = {
+        "count": _count(run, "val"),
+        "seed": VALIDATION_SEED,
+        "dilated": dilate,
+        "most_alarms": MOST_ALARMS,
+        "size": list(CLUTTER_SIZE),
+    }
+    return load_or_measure(run, "threshold", arguments, lambda: _threshold(run, dilate))
+
+
+def _threshold(run: Run, dilate: bool) -> float:
+    digits, count = data.load(run.config.data).val, _count(run, "val")
+    canvases = draw_for(run.config, digits, count, VALIDATION_SEED)
+    network, execution = _ready(run, dilate)
+    digit_free = [
+        detect(network, draw_clutter(kind, count, CLUTTER_SIZE, seed=VALIDATION_SEED), execution)
+        for kind in KINDS
+    ]
+    found = detect(network, canvases.images, execution)
+    return best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
+
+
+def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str, float]:
+    """Pixels, boxes and pointing under one condition, on test digits, all in [0, 1].
+
+    Args:
+        dilate: with the dilated network, and its own threshold, instead of the coarse map.
+
+    Returns:
+        `pixel_accuracy`, `background_accuracy` (of calling every pixel background), `mean_iou`,
+        `ap_half` (average precision at IoU 0.5), `ap_mean` (over 0.5:0.95), `precision` (nan
+        where nothing is detected), `recall`, and for canvases of one digit `pointing`.
+    """
+    threshold = validation_threshold(run, dilate=dilate)
+    arguments = _drawn(run, condition) | {"dilated": dilate, "threshold": threshold}
+    stored = load_or_measure(
+        run, "detection", arguments, lambda: _scores(run, condition, dilate, threshold)
+    )
+    return with_nan(stored)
+
+
+def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> dict[str, float]:
+    network, execution = _ready(run, dilate)
+    canvases = _test_canvases(run, condition)
+    found, pointed, confusion = [], 0.0, torch.zeros(11, 11, dtype=torch.int64)
+    for part in canvases.parts(PART):  # the probabilities of all at once may take gigabytes
+        probability = pixel_probabilities(network, part.images, execution)
+        found += [find_digits(one) for one in probability]
+        confusion += canvas_confusion(probability, part)
+        pointed += pointing(probability, part).right * len(part)
+    boxes = box_scores(found, canvases, threshold)
+    precision = average_precision(found, canvases)
+    result = {
+        "pixel_accuracy": pixel_accuracy(confusion),
+        "background_accuracy": background_accuracy(canvases),
+        "mean_iou": mean_iou(confusion),
+        "ap_half": precision.at_half,
+        "ap_mean": precision.mean,
+        "precision": boxes.precision,
+        "recall": boxes.recall,
+    }
+    if canvases.labels.shape[1] == 1:
+        result["pointing"] = pointed / len(canvases)
+    return result
+
+
+def in_box(run: Run, condition: Condition) -> float:
+    """On which share of canvases of one digit `pointing` points into its box, whatever it names.
+
+    Raises:
+        ValueError: canvases of the condition may have several digits.
+    """
+    _needs_one_digit(condition)
+    arguments = _drawn(run, condition)
+    return load_or_measure(run, "in-box", arguments, lambda: _in_box(run, condition))["share"]
+
+
+def _in_box(run: Run, condition: Condition) -> dict[str, float]:
+    network, execution = _ready(run, dilate=False)
+    canvases = _test_canvases(run, condition)
+    share = 0.0
+    for part in canvases.parts(PART):
+        found = pointing(pixel_probabilities(network, part.images, execution), part)
+        share += found.in_box * len(part) / len(canvases)
+    return {"share": share}
+
+
+def _needs_one_digit(condition: Condition) -> None:
+    if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
+        raise ValueError(f"{condition.name!r} may have several digits: take one with one")
+
+
+def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]]:
+    """Precision and recall with the picture seen once, and at many sizes (`pictures.read_digits`).
+
+    Both in fp32, in which pictures are read, whatever the network was trained in.
+
+    Returns:
+        For `once` and `pyramid` the `precision` (nan where nothing is detected) and `recall`.
+    """
+    threshold = validation_threshold(run)
+    # a third: of a small set all would take longer than the rest of the report
+    count = min(_count(run, "test") // 3, PYRAMID_COUNT)
+    arguments = {"options": condition.options, "count": count, "threshold": threshold}
+    arguments["precision"] = PICTURE_PRECISION
+    stored = load_or_measure(
+        run, "pyramid", arguments, lambda: _pyramid_scores(run, condition, count, threshold)
+    )
+    return {way: with_nan(found) for way, found in stored.items()}
+
+
+def _pyramid_scores(
+    run: Run, condition: Condition, count: int, threshold: float
+) -> dict[str, dict[str, float]]:
+    network, execution = _ready(run, dilate=False, precision=PICTURE_PRECISION)
+    canvases = canvases_of(condition, data.load(run.config.data).test, count)
+    ways = {
+        "once": detect(network, canvases.images, execution),
+        "pyramid": [
+            read_digits(network, picture, threshold=threshold, scales=run.config.scale)
+            for picture in canvases.images[:, 0].numpy()
+        ],
+    }
+    scored = {way: box_scores(found, canvases, threshold) for way, found in ways.items()}
+    return {way: {"precision": s.precision, "recall": s.recall} for way, s in scored.items()}
+
+
+def failures(run: Run, condition: Condition) -> dict[str, Any]:
+    """Canvases of a condition on which some digit is missed or some detection is wrong.
+
+    Returns:
+        `share` of canvases, in [0, 1], and of the first `FAILURES` of them a list `examples`, each
+        with the `index` of the canvas among those of `canvases_of`, and the `boxes`, `labels` and
+        `scores` found on it.
+    """
+    threshold = validation_threshold(run)
+    arguments = _drawn(run, condition) | {"threshold": threshold, "most": FAILURES}
+    return load_or_measure(run, "failures", arguments, lambda: _failures(run, condition, threshold))
+
+
+def _failures(run: Run, condition: Condition, threshold: float) -> dict[str, Any]:
+    network, execution = _ready(run, dilate=False)
+    canvases = _test_canvases(run, condition)
+    found = [one.above(threshold) for one in detect(network, canvases.images, execution)]
+    wrong = [index for index, one in enumerate(found) if not all_right(one, canvases, index)]
+    examples = [
+        {
+            "index": index,
+            "boxes": found[index].boxes.tolist(),
+            "labels": found[index].labels.tolist(),
+            "scores": [round(score, 4) for score in found[index].scores.tolist()],
+        }
+        for index in wrong[:FAILURES]
+    ]
+    return {"share": len(wrong) / len(canvases), "examples": examples}
+
+
+def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list[float]]:
+    """Distances from the centre of the one digit, and the share of pixels there that name it.
+
+    Returns:
+        Distances in pixels with at least `FEWEST` pixels of digits, and shares in [0, 1].
+
+    Raises:
+        ValueError: canvases of the condition may have several digits.
+    """
+    _needs_one_digit(condition)
+    arguments = _drawn(run, condition) | {"fewest": FEWEST}
+    stored = load_or_measure(run, "distance", arguments, lambda: _by_distance(run, condition))
+    return stored["distances"], stored["shares"]
+
+
+def _by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
+    network, execution = _ready(run, dilate=False)
+    canvases = _test_canvases(run, condition)
+    probability = pixel_probabilities(network, canvases.images, execution)
+    distances, shares = accuracy_by_distance(probability, canvases, fewest=FEWEST)
+    return {"distances": distances, "shares": shares}
+
+
+def answers_on_black(run: Run) -> dict[str, Any]:
+    """What a network without a background class answers where it sees nothing, and why.
+
+    A pixel is blind if the digit on its canvas changes none of its probabilities by `SAME` or
+    more: they are those of a canvas without digit. Canvases are drawn as in training, with
+    training digits.
+
+    Returns:
+        `blind`: share of pixels that are. Of the ten classes: `probability`, the mean over blind
+        pixels of what the network answers; `digits`, their shares among the training digits; and
+        `labels`, their shares among the labels of blind pixels (nan where none is blind).
+
+    Raises:
+        ValueError: the run has a background class.
+    """
+    if run.config.background:
+        raise ValueError(f"{run.config.name} has a background class: ask one without about black")
+    arguments = {"count": _count(run, "train"), "seed": TRAINING_SEED, "same": SAME}
+    return with_nan(load_or_measure(run, "black", arguments, lambda: _on_black(run)))
+
+
+def _on_black(run: Run) -> dict[str, Any]:
+    # fp32: a rounding of bf16 could pass for an effect of the digit
+    network, execution = _ready(run, dilate=False, precision="fp32")
+    digits = data.load(run.config.data).train
+    canvases = draw_for(run.config, digits, _count(run, "train"), TRAINING_SEED)
+    empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
+    probability = pixel_probabilities(network, canvases.images, execution)
+    blind = ((probability - empty).abs() < SAME).all(1)
+    by_canvas = blind.flatten(1).sum(1).double()
+    labels = torch.zeros(BACKGROUND, dtype=torch.double)
+    labels.index_add_(0, canvases.labels[:, 0], by_canvas)
+    answers = (empty[0] * blind.sum(0)).flatten(1).sum(1) / by_canvas.sum()
+    counts = torch.bincount(digits.labels, minlength=BACKGROUND).double()
+    return {
+        "blind": blind.float().mean().item(),
+        "probability": answers.tolist(),
+        "digits": (counts / counts.sum()).tolist(),
+        "labels": (labels / labels.sum()).tolist(),
+    }
+
+
+def alarms(run: Run) -> dict[str, float]:
+    """Share of digit-free canvases of each kind of clutter with a detection, in [0, 1]."""
+    threshold = validation_threshold(run)
+    arguments = {
+        "count": _count(run, "test"),  # as of a condition
+        "seed": CLUTTER_SEED,
+        "size": list(CLUTTER_SIZE),
+        "threshold": threshold,
+    }
+    return load_or_measure(run, "alarms", arguments, lambda: _alarms(run, threshold))
+
+
+def _alarms(run: Run, threshold: float) -> dict[str, float]:
+    network, execution = _ready(run, dilate=False)
+    shares = {}
+    for kind in KINDS:
+        images = draw_clutter(kind, _count(run, "test"), CLUTTER_SIZE, seed=CLUTTER_SEED)
+        shares[kind] = false_alarms(detect(network, images, execution), threshold)
+    return shares
+
+
+def _count(run: Run, split: str) -> int:
+    """How many canvases are drawn with the digits of a split: known without loading them."""
+    spec = DATA_SETS[run.config.data]
+    return canvas_count({"train": spec.train - spec.val, "val": spec.val, "test": spec.test}[split])
+
+
+def _drawn(run: Run, condition: Condition) -> dict[str, Any]:
+    """All that decides which canvases of a condition are measured."""
+    return {"options": condition.options, "count": _count(run, "test")}
+
+
+def _test_canvases(run: Run, condition: Condition) -> Canvases:
+    return canvases_of(condition, data.load(run.config.data).test)
+
+
+def _ready(run: Run, dilate: bool, precision: str | None = None) -> tuple[DenseNetwork, Execution]:
+    """The network where it is computed, and how."""
+    network = load_detector(run)
+    network = dilated(network) if dilate else network
+    execution = execution_for(network, precision or run.config.precision)
+    return network.to(execution.device, memory_format=execution.memory_format), execution

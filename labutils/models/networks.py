@@ -1,0 +1,248 @@
+"""The networks of the report: depth, width, residual, norm and init as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from labutils.config.classifier import RunConfig
+from labutils.models.blocks import (
+    Block,
+    GlobalAveragePool,
+    Images,
+    Normalize,
+    Shortcut,
+    Whitening,
+)
+from labutils.models.initialization import initialize
+
+Logits = Float[Tensor, "batch classes"]
+
+
+class Classifier(nn.Sequential):
+    """Normalize, stem, blocks, head: images (uint8, or floats from 0 to 1) in, logits out."""
+
+    def __init__(
+        self,
+        statistics: tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]],
+        stem: nn.Module,
+        blocks: nn.Module,
+        head: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.normalize = Normalize(*statistics)
+        self.stem, self.blocks, self.head = stem, blocks, head
+
+    def forward(self, images: Images) -> Logits:
+        return super().forward(images)
+
+
+def build_model(
+    config: RunConfig,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    statistics: tuple[Tensor, Tensor] | None = None,
+) -> Classifier:
+    """The network that `config` describes, its initial weights drawn on the CPU from its seed.
+
+    Args:
+        image_shape: channels, height, width.
+        statistics: mean and deviation of each channel where white is 1; by default 0 and 1.
+    """
+    channels = image_shape[0]
+    statistics = statistics or (torch.zeros(channels), torch.ones(channels))
+    builders: dict[str, Callable] = {
+        "mlp": _mlp,
+        "convnet": _convnet,
+        "small-cnn": _small_cnn,
+        "cnn": _cnn,
+        "resnet": _resnet,
+        "strong": _strong,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Classifier(statistics, *builders[config.model](config, image_shape, classes))
+        initialize(model, config.init)
+    return model
+
+
+def _mlp(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    width, inputs = config.width, image_shape[0] * image_shape[1] * image_shape[2]
+    norm = _norm_maker(config.norm, nn.BatchNorm1d)
+    bias = config.norm == "none"
+    stem = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width, bias), norm(width), nn.ReLU())
+    blocks = [
+        Block(
+            (nn.Linear(width, width, bias), nn.Linear(width, width, bias)),
+            (norm(width), norm(width)),
+            residual=config.residual,
+        )
+        for _ in range((config.depth - 2) // 2)
+    ]
+    head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, classes))
+    return stem, nn.Sequential(*blocks), head
+
+
+def _convnet(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Blocks of one width and one resolution, in the manner of report-a."""
+    channels, height, width_px = image_shape
+    width, stride = config.width, config.stem_stride
+    norm = _norm_maker(config.norm, nn.BatchNorm2d)
+    stem = _conv_stem(channels, width, config.norm, stride)
+    blocks = [_conv_block(width, width, 1, norm, config) for _ in range((config.depth - 2) // 2)]
+    if config.head == "fully-convolutional":
+        head = nn.Sequential(nn.Conv2d(width, classes, 1), GlobalAveragePool())
+    else:
+        cells = -(-height // stride) * -(-width_px // stride)
+        head = nn.Sequential(nn.Flatten(), nn.Linear(width * cells, classes))
+    return stem, nn.Sequential(*blocks), head
+
+
+def _resnet(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
+    norm = _norm_maker(config.norm, nn.BatchNorm2d)
+    stem = _conv_stem(image_shape[0], config.width, config.norm, config.stem_stride)
+    blocks, width = [], config.width
+    for stage in range(config.stages):
+        for block in range((config.depth - 2) // (2 * config.stages)):
+            grow = stage > 0 and block == 0
+            new = 2 * width if grow else width
+            blocks.append(_conv_block(width, new, 2 if grow else 1, norm, config))
+            width = new
+    head = nn.Sequential(GlobalAveragePool(), nn.Linear(width, classes))
+    return stem, nn.Sequential(*blocks), head
+
+
+def _strong(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Three stages after a fixed whitening stem: conv and pool, then residual blocks.
+
+    In the manner of Page's ResNet-9 (2019) and Jordan's airbench networks (2024): GELU, batch
+    norm without scale, pooling before norm and activation, where these are cheap.
+    """
+    width = config.width
+    whitening = Whitening(image_shape[0])
+    stem = nn.Sequential(whitening, *_conv_pool(whitening.outputs, width))
+    blocks = nn.Sequential(
+        _strong_block(width, config),
+        nn.Sequential(*_conv_pool(width, 4 * width)),
+        _strong_block(4 * width, config),
+        _strong_block(4 * width, config),
+    )
+    head = nn.Sequential(GlobalAveragePool(), nn.Linear(4 * width, classes))
+    return stem, blocks, head
+
+
+def _conv_pool(inputs: int, outputs: int) -> list[nn.Module]:
+    # whitened images of 32 pixels are 31 wide: rounding up, pooled maps have 16, 8 pixels
+    pool = nn.MaxPool2d(2, ceil_mode=True)
+    return [_conv3x3(inputs, outputs, "batch"), pool, _shift_norm(outputs), nn.GELU()]
+
+
+def _strong_block(width: int, config: RunConfig) -> Block:
+    layers = _conv3x3(width, width, "batch"), _conv3x3(width, width, "batch")
+    norms = _shift_norm(width), _shift_norm(width)
+    return Block(layers, norms, residual=config.residual, activation=nn.GELU)
+
+
+def _shift_norm(width: int) -> nn.BatchNorm2d:
+    """Batch norm whose scale stays 1: the weights of the next layer can scale as well.
+
+    Its averages follow fast: in a training of few steps the network moves far in each.
+    """
+    norm = nn.BatchNorm2d(width, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def _small_cnn(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Two convolutions with max pooling, two linear layers."""
+    channels, height, width_px = image_shape
+    width, padding = config.width, 0 if config.unpadded else 1
+    stem, blocks = (
+        nn.Sequential(
+            *_conv_norm_relu(inputs, outputs, config.norm, padding=padding), nn.MaxPool2d(2)
+        )
+        for inputs, outputs in ((channels, width), (width, 2 * width))
+    )
+    for _ in range(2):
+        height, width_px = ((side - 2 + 2 * padding) // 2 for side in (height, width_px))
+    return stem, blocks, _hidden_head(2 * width * height * width_px, classes, config.dropout)
+
+
+def _cnn(
+    config: RunConfig, image_shape: tuple[int, int, int], classes: int
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Three stages of two convolutions and max pooling, two linear layers with dropout."""
+    channels, height, width_px = image_shape
+    width = config.width
+    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm))
+    layers: list[nn.Module] = []
+    for stage in range(3):
+        new = width * 2**stage
+        if stage:
+            layers += _conv_norm_relu(new // 2, new, config.norm)
+        layers += [*_conv_norm_relu(new, new, config.norm), nn.MaxPool2d(2)]
+    inputs = 4 * width * (height // 8) * (width_px // 8)
+    return stem, nn.Sequential(*layers), _hidden_head(inputs, classes, config.dropout)
+
+
+def _hidden_head(inputs: int, classes: int, dropout: float) -> nn.Module:
+    # 128 units: as a convolution (Exercise 2) this layer is paid for at every position
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(inputs, 128),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(128, classes),
+    )
+
+
+def _norm_maker(norm: str, batch_norm: type[nn.Module]) -> Callable[[int], nn.Module]:
+    return batch_norm if norm == "batch" else lambda width: nn.Identity()
+
+
+def _conv3x3(inputs: int, outputs: int, norm: str, stride: int = 1, padding: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, padding, bias=norm == "none")
+
+
+def _conv_norm_relu(
+    inputs: int, outputs: int, norm: str, stride: int = 1, padding: int = 1
+) -> list[nn.Module]:
+    norm_maker = _norm_maker(norm, nn.BatchNorm2d)
+    return [_conv3x3(inputs, outputs, norm, stride, padding), norm_maker(outputs), nn.ReLU()]
+
+
+def _conv_stem(inputs: int, outputs: int, norm: str, stride: int) -> nn.Module:
+    return nn.Sequential(*_conv_norm_relu(inputs, outputs, norm, stride))
+
+
+def _conv_block(inputs: int, outputs: int, stride: int, norm: Callable, config: RunConfig) -> Block:
+    layers = (
+        _conv3x3(inputs, outputs, config.norm, stride),
+        _conv3x3(outputs, outputs, config.norm),
+    )
+    shortcut = Shortcut(stride, outputs - inputs) if (stride, inputs) != (1, outputs) else None
+    return Block(
+        layers, (norm(outputs), norm(outputs)), residual=config.residual, shortcut=shortcut
+    )
+
+
+@torch.no_grad()
+def whiten(model: Classifier, images: Images) -> None:
+    """Fit the whitening of the networks that have one to training images; others are unchanged."""
+    for module in model.modules():
+        if isinstance(module, Whitening):
+            module.adapt(model.normalize(images))

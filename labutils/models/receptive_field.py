@@ -1,0 +1,70 @@
+"""Where in the image each cell of a feature map looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import nn
+
+from labutils.models.blocks import Block
+
+Pair = tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """Where the cells of a map look, in pixels, the same in both directions.
+
+    Attributes:
+        size: side of the receptive field.
+        stride: between neighbouring cells.
+        offset: centre of the first cell; that of the first pixel is 0.
+    """
+
+    size: int
+    stride: int
+    offset: float
+
+    def box(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Receptive field of a cell: left, top, right, bottom edges, a pixel being 1 wide.
+
+        Where the network pads, it may reach beyond the image.
+        """
+        top, left = (self.offset + self.stride * at - (self.size - 1) / 2 for at in (row, column))
+        return left, top, left + self.size, top + self.size
+
+
+def receptive_field(network: nn.Module) -> Geometry:
+    """Size, stride and offset of the cells of a network of convolutions and poolings.
+
+    In a block with a skip the longer path counts.
+
+    Source: Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural
+    Networks", Distill.
+    """
+    size, stride, offset = 1, 1, 0.0
+    for layer in sliding_layers(network):
+        dilation = as_pair(getattr(layer, "dilation", 1))[0]
+        reach = dilation * (as_pair(layer.kernel_size)[0] - 1)
+        size += reach * stride
+        offset += (reach / 2 - as_pair(layer.padding)[0]) * stride
+        stride *= as_pair(layer.stride)[0]
+    return Geometry(size, stride, offset)
+
+
+def sliding_layers(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d]:
+    """Convolutions and poolings in the order of the forward pass, without shortcuts."""
+    shortcuts = {
+        id(inner)
+        for module in network.modules()
+        if isinstance(module, Block)
+        for inner in module.shortcut.modules()
+    }
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+            if id(module) not in shortcuts:
+                yield module
+
+
+def as_pair(value: int | Pair) -> Pair:
+    return (value, value) if isinstance(value, int) else tuple(value)

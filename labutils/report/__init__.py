@@ -1,0 +1,1 @@
+"""What this report trains, tabulates, draws and says: a chapter a folder."""

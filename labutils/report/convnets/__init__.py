@@ -1,0 +1,1 @@
+"""Section 1.3: depth again, with convolutions."""

@@ -1,0 +1,280 @@
+"""Exercise 2: what a detector sees, where it draws boxes, and how good these are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.fcn.detector import Detections
+from labutils.report.statistics import percent
+from labutils.report.style import (
+    OTHERS,
+    STYLE,
+    draw_line,
+    legend,
+    log_axis,
+    make_axes,
+    percent_axis,
+)
+from labutils.runs.store import Run
+
+DIGIT_COLORS = np.array(sns.color_palette("tab10", 10))
+IMAGE_STYLE = STYLE | {"axes.grid": False}
+
+
+def decision_map(classes: np.ndarray) -> np.ndarray:
+    """A colour for each pixel's class, black for the background.
+
+    Args:
+        classes: class indices, height x width.
+
+    Returns:
+        Height x width x 3, in [0, 1].
+    """
+    return np.vstack([DIGIT_COLORS, np.zeros(3)])[np.minimum(classes, BACKGROUND)]
+
+
+@plt.rc_context(IMAGE_STYLE)
+def dense_map(
+    image: np.ndarray,
+    probability: np.ndarray,
+    found: Detections | None = None,
+    true_boxes: np.ndarray | None = None,
+) -> Figure:
+    """A canvas with its boxes, the decision map, and the probability of each class a pixel.
+
+    Args:
+        image: height x width, uint8.
+        probability: classes x height x width, in [0, 1].
+        true_boxes: drawn in white, dashed.
+    """
+    classes = len(probability)
+    fig, axes = plt.subplots(2, 7, figsize=(10, 3.1), layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    _draw_canvas(axes[0, 0], image, found, true_boxes)
+    axes[0, 0].set_title("canvas, boxes" if found is not None else "canvas", fontsize=8)
+    decided = probability.argmax(0)
+    axes[1, 0].imshow(decision_map(decided), interpolation="nearest")
+    axes[1, 0].set_title("decision", fontsize=8)
+    shown = [label for label in range(10) if (decided == label).any()]
+    handles = [Patch(color=DIGIT_COLORS[label], label=str(label)) for label in shown]
+    if handles:  # in the last place, which no class has: on the map it would hide answers
+        axes[1, -1].legend(
+            handles=handles, loc="center", title="decision", title_fontsize=8, fontsize=8,
+            handlelength=0.8, frameon=False, ncols=2 if len(shown) > 5 else 1,
+        )  # fmt: skip
+    for label in range(classes):
+        ax = axes[label // 6, 1 + label % 6]
+        drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
+        ax.set_title("background" if label == BACKGROUND else str(label), fontsize=8)
+    fig.colorbar(drawn, ax=axes[:, -1], shrink=0.8, label="probability")
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def detections_sheet(
+    images: Sequence[np.ndarray],
+    found: Sequence[Detections],
+    titles: Sequence[str],
+    true_boxes: Sequence[np.ndarray] | None = None,
+    columns: int = 6,
+) -> Figure:
+    """Canvases with what was found on them, a title each; true boxes in white, dashed."""
+    rows = -(-len(images) // columns)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(10, 1.9 * rows), layout="constrained", squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    boxes = true_boxes if true_boxes is not None else [None] * len(images)
+    for ax, image, detections, title, true in zip(
+        axes.flat, images, found, titles, boxes, strict=False
+    ):
+        _draw_canvas(ax, image, detections, true)
+        ax.set_title(title, fontsize=8)
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
+    """Two canvases of each kind with their true boxes, a title a kind."""
+    columns = 5
+    fig = plt.figure(figsize=(10, 2.5 * -(-len(kinds) // columns)), layout="constrained")
+    panels = fig.subfigures(-(-len(kinds) // columns), columns, squeeze=False).flat
+    for panel, (title, canvases) in zip(panels, kinds.items(), strict=False):
+        panel.suptitle(title, fontsize=8)
+        for index, ax in enumerate(panel.subplots(2, 1)):
+            ax.axis("off")
+            there = canvases.labels[index] != NO_DIGIT
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.boxes[index][there])
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def failure_sheet(
+    kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]], columns: int = 6
+) -> Figure:
+    """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
+
+    Args:
+        kinds: by title, what `conditions.canvases_of` and `fcn.report.failures` return.
+    """
+    fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
+    for panel, (title, (canvases, failures)) in zip(
+        fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
+    ):
+        panel.suptitle(f"{title}: {percent(failures['share'])} of canvases", fontsize=9)
+        examples = failures["examples"][:columns]
+        axes = panel.subplots(1, columns, squeeze=False)[0]
+        for ax in axes:
+            ax.axis("off")
+        for ax, example in zip(axes, examples, strict=False):
+            index = example["index"]
+            there = canvases.labels[index] != NO_DIGIT
+            found = Detections.of(example["boxes"], example["labels"], example["scores"])
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, canvases.boxes[index][there])
+            truth = "".join(str(label) for label in canvases.labels[index][there].tolist())
+            ax.set_title(f"{truth or 'none'}, read {found.text or 'nothing'}", fontsize=8)
+    return fig
+
+
+@plt.rc_context(IMAGE_STYLE)
+def detector_view(
+    image: np.ndarray, probability: np.ndarray, found: Detections, digit: int
+) -> Figure:
+    """What the detector explorer shows: boxes, decision map, probability of one digit.
+
+    Args:
+        image: height x width, uint8.
+        probability: classes x height x width, in [0, 1].
+    """
+    fig, axes = plt.subplots(1, 3, figsize=(10, 3.2))
+    fig.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.9, wspace=0.05)
+    for ax in axes:
+        ax.axis("off")
+    _draw_canvas(axes[0], image, found, None)
+    axes[1].imshow(decision_map(probability.argmax(0)), interpolation="nearest")
+    axes[2].imshow(probability[digit], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
+    titles = ("canvas, boxes", "decision", f"probability of {digit}, 0 to 1")
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def detector_curves(runs: Sequence[Run]) -> Figure:
+    """Loss, pixel accuracy and mean IoU through training: a colour a head, a line a seed.
+
+    Solid on canvases of validation digits, dotted on canvases of training digits.
+    """
+    heads = list(dict.fromkeys(run.config.head for run in runs))
+    colors = dict(zip(heads, OTHERS, strict=False))
+    fig, axes = make_axes(1, 3, (10, 3))
+    panels = (
+        (("val_loss", "train_loss"), "loss"),
+        (("val_accuracy", "train_accuracy"), "pixels right"),
+        (("val_mean_iou",), "mean IoU"),
+    )
+    for ax, (quantities, label) in zip(axes, panels, strict=True):
+        for run in runs:
+            for quantity, style in zip(quantities, ("-", ":"), strict=False):
+                draw_line(ax, run, quantity, colors[run.config.head], style)
+        ax.set_ylabel(label)
+    log_axis(axes[0], "loss")
+    percent_axis(axes[1], "pixels right")
+    splits = [("gray", "-", "validation"), ("gray", ":", "training")]
+    legend(axes[2], [(colors[head], "-", head) for head in heads] + splits, outside=True)
+    return fig
+
+
+@plt.rc_context(STYLE)
+def condition_scores(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """A score in [0, 1] under several conditions: a row each, a point a seed.
+
+    Args:
+        label: what is scored, for the axis.
+    """
+    fig, ax = plt.subplots(figsize=(7, 0.6 + 0.28 * len(scores)), layout="constrained")
+    for row, values in enumerate(scores.values()):
+        ax.plot(values, [row] * len(values), "o", color="black", alpha=0.6, ms=4)
+        ax.plot(np.mean(values), row, "|", color="black", ms=14, mew=2)
+    ax.set(yticks=range(len(scores)), yticklabels=list(scores))
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return fig
+
+
+@plt.rc_context(STYLE)
+def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+    """Share of a digit's pixels that name it against their distance from the middle of its box.
+
+    Args:
+        curves: by name, distances and shares.
+    """
+    fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    for (name, (distances, shares)), color in zip(curves.items(), OTHERS, strict=False):
+        ax.plot(distances, shares, ".-", color=color, label=name)
+    ax.set_xlabel("distance from the middle of the digit in pixels")
+    percent_axis(ax, "the digit's pixels that name it")
+    ax.set_ylim(0, 1.02)
+    ax.legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
+    """Where a network without a background class sees nothing: its answers, and the labels there.
+
+    Args:
+        found: what `fcn.report.answers_on_black` returns.
+    """
+    fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    classes = np.arange(len(found["digits"]))
+    bars = (("probability", "answered"), ("labels", "labels of such pixels"))
+    for (name, label), side, color in zip(bars, (-0.2, 0.2), OTHERS, strict=False):
+        ax.bar(classes + side, found[name], 0.38, color=color, label=label)
+    for label, share in zip(classes, found["digits"], strict=True):
+        name = "share of the digits" if label == 0 else None
+        ax.plot([label - 0.42, label + 0.42], [share, share], color="black", lw=1.2, label=name)
+    ax.set(xticks=classes, xlabel="class")
+    percent_axis(ax, "share")
+    ax.yaxis.set_major_locator(MultipleLocator(0.05))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    return fig
+
+
+def _draw_canvas(
+    ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
+) -> None:
+    ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for left, top, right, bottom in () if true_boxes is None else np.asarray(true_boxes):
+        _draw_box(ax, (left, top, right, bottom), "white", "--")
+    if found is None:
+        return
+    for box, label, score in zip(
+        found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
+    ):
+        _draw_box(ax, box, DIGIT_COLORS[label], "-")
+        ax.text(
+            box[0], box[1] - 1, f"{label} {score:.2f}", color=DIGIT_COLORS[label], fontsize=7,
+            va="bottom", clip_on=True,
+        )  # fmt: skip
+
+
+def _draw_box(ax: Axes, box: Sequence[float], color: object, style: str) -> None:
+    left, top, right, bottom = box
+    # edges lie between pixels, whose centres imshow puts at whole numbers
+    corner = (left - 0.5, top - 0.5)
+    ax.add_patch(
+        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=style, lw=1.2)
+    )

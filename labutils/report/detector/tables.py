@@ -1,0 +1,176 @@
+"""Exercise 2: what detectors find, under which conditions, and at what price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from jaxtyping import Shaped
+from torch import Tensor
+
+from labutils.fcn.conditions import CONDITIONS, SIZES
+from labutils.fcn.conversion import FullyConvolutional
+from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, scores
+from labutils.fcn.windows import compare_with_windows
+from labutils.models.networks import Classifier
+from labutils.models.receptive_field import receptive_field
+from labutils.report.experiments import select
+from labutils.report.statistics import accuracy, spread
+from labutils.runs.store import Run
+
+POINTED = CONDITIONS[:4]  # one digit on 64x64 pixels
+SCORES = {
+    "mean IoU (%)": "mean_iou",
+    "AP at 0.5 (%)": "ap_half",
+    "AP, 0.5 to 0.95 (%)": "ap_mean",
+    "precision (%)": "precision",
+    "recall (%)": "recall",
+    "pointing (%)": "pointing",
+}
+
+
+def conversion_table(
+    classifier: Classifier,
+    network: FullyConvolutional,
+    *batches: Shaped[Tensor, "_ channels _ _"],
+) -> pd.DataFrame:
+    """A row a size of image: the map, and how far its cells are from the classifier's answers.
+
+    Args:
+        network: the classifier, made fully convolutional.
+        batches: images of one size each; those of the first are as large as the classifier wants.
+    """
+    side, geometry = batches[0].shape[2], receptive_field(network)
+    rows = []
+    for images in batches:
+        cells, difference = compare_with_windows(classifier, network, images, side)
+        rows.append(
+            {
+                "image (width x height)": f"{images.shape[3]} x {images.shape[2]}",
+                "map": f"{cells[1]} x {cells[0]}",
+                "receptive field of a cell": f"{geometry.size} px",
+                "between cells": f"{geometry.stride} px",
+                "largest difference in probability": f"{difference:.0e}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a head: size, time, and pixels of the canvases it was tested on."""
+    rows = []
+    for head in dict.fromkeys(run.config.head for run in runs):
+        chosen = select(runs, head=head)
+        metrics = [run.metrics for run in chosen]
+        rows.append(
+            {
+                "head": head,
+                "parameters": f"{metrics[0]['parameters']:,}",
+                "canvases": f"{chosen[0].config.epochs * chosen[0].config.canvases:,}",
+                "minutes": spread([one["seconds"] / 60 for one in metrics], 1),
+                "test loss": spread([one["test_loss"] for one in metrics], 3),
+                "pixels right": accuracy(chosen),
+                "mean IoU": accuracy(chosen, "test_mean_iou"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of canvas: pixels, boxes and pointing of the detectors with one head."""
+    rows = []
+    for condition in CONDITIONS:
+        found = [scores(run, condition) for run in runs]
+        rows.append({"canvases": condition.name, **_percentages(found)})
+    return pd.DataFrame(rows)
+
+
+def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Four ways to an answer for each pixel, on canvases of one digit."""
+    sliding, deconvolution, skip = (
+        select(runs, head=head) for head in ("sliding", "deconvolution", "skip")
+    )
+    ways = {
+        "coarse map, upsampled": (sliding, False),
+        "dilated, same weights": (sliding, True),
+        "deconvolution": (deconvolution, False),
+        "scores of finer maps added": (skip, False),
+    }
+    rows = []
+    for way, (chosen, dilate) in ways.items():
+        found = [scores(run, CONDITIONS[0], dilate=dilate) for run in chosen]
+        rows.append({"dense map": way, **_percentages(found)})
+    return pd.DataFrame(rows)
+
+
+def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a size of digit that was not trained on: seen once, and through an image pyramid."""
+    rows = []
+    for condition in SIZES:
+        found = [pyramid_scores(run, condition) for run in runs]
+        row = {"canvases": condition.name}
+        for way in ("once", "pyramid"):
+            for name in ("precision", "recall"):
+                row[f"{name}, {way}"] = f"{spread([100 * one[way][name] for one in found])} %"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of canvas of 64x64 pixels with one digit: where its most probable pixel lies."""
+    rows = []
+    for condition in POINTED:
+        inside = spread([100 * in_box(run, condition) for run in runs])
+        right = spread([100 * scores(run, condition)["pointing"] for run in runs])
+        rows.append(
+            {
+                "canvases": condition.name,
+                "in the box": f"{inside} %",
+                "in the box, and names the digit": f"{right} %",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of digit-free canvas: on which share of them something is found."""
+    found = [alarms(run) for run in runs]
+    return pd.DataFrame(
+        {
+            "canvases": kind,
+            "with a detection": f"{spread([100 * one[kind] for one in found])} %",
+        }
+        for kind in found[0]
+    )
+
+
+def black_table(run: Run) -> pd.DataFrame:
+    """A row a class: what is answered at pixels that see nothing, and two explanations."""
+    found = answers_on_black(run)
+    columns = {
+        "answered": "probability",
+        "labels of such pixels": "labels",
+        "digits": "digits",
+    }
+    return pd.DataFrame(
+        {
+            "class": label,
+            **{title: f"{100 * found[name][label]:.1f} %" for title, name in columns.items()},
+        }
+        for label in range(len(found["digits"]))
+    )
+
+
+def _percentages(found: Sequence[dict[str, float]]) -> dict[str, str]:
+    """Mean and deviation over seeds of each score, in percent; `-` where it has no meaning.
+
+    Pixels that are right stand beside those that would be if all were called background.
+    """
+    right, background = (
+        100 * sum(one[name] for one in found) / len(found)
+        for name in ("pixel_accuracy", "background_accuracy")
+    )
+    return {"pixels right, all background (%)": f"{right:.2f}, {background:.2f}"} | {
+        title: spread([100 * one[name] for one in found], 1) if name in found[0] else "-"
+        for title, name in SCORES.items()
+    }

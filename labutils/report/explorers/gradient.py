@@ -1,0 +1,131 @@
+"""Gradients and activations, layer by layer, of networks that are built on the spot."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import ipywidgets
+from IPython.display import HTML, Image, clear_output, display
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from labutils import summaries
+from labutils.config.base import ConfigError
+from labutils.config.classifier import RunConfig
+from labutils.report.explorers.drawing import WIDE, draw
+from labutils.report.explorers.figures import gradient_view
+from labutils.training.statistics import untrained_statistics
+
+
+class GradientExplorer(ipywidgets.VBox):
+    """Gradients and activations by layer of a network that is built and never trained.
+
+    Each move draws new initial weights, sends one batch forward and back, and shows what each
+    layer gets and hands on: in 0.14 s for MLPs and 0.18 s for ConvNets of depth 40, on two cores.
+
+    Args:
+        images: uint8 images of one batch; those of ConvNets are the first of them.
+        labels: their class indices.
+    """
+
+    # convolutions cost more: with more of either a move takes visibly longer
+    WIDTHS: ClassVar = {"mlp": (4, 8, 16, 32, 64, 128), "convnet": (4, 8, 16)}
+    CONVNET_IMAGES = 16
+
+    def __init__(
+        self,
+        images: UInt8[Tensor, "batch channels height width"],
+        labels: Int64[Tensor, " batch"],
+    ) -> None:
+        self.images, self.labels = images, labels
+        self.model = ipywidgets.Dropdown(
+            options=[("MLP", "mlp"), ("ConvNet", "convnet")], description="Network"
+        )
+        slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "22em"}}
+        self.depth = ipywidgets.IntSlider(
+            value=20, min=4, max=40, step=2, description="Depth (weight layers)", **slider
+        )
+        self.width = ipywidgets.SelectionSlider(
+            options=self.WIDTHS["mlp"], value=64, description="Width", **slider
+        )
+        self.residual = ipywidgets.Checkbox(
+            value=False, description="Residual (skip connections)", indent=False
+        )
+        self.norm = ipywidgets.Checkbox(value=False, description="Batch norm", indent=False)
+        self.init = ipywidgets.Dropdown(
+            options=[
+                ("PyTorch's default", "default"),
+                ("He's normal", "he"),
+                ("He's, last of each block zero", "zero-residual"),
+            ],
+            description="Initial weights",
+            style=WIDE,
+        )
+        self.output = ipywidgets.Output()
+        controls = (self.model, self.depth, self.width, self.residual, self.norm, self.init)
+        self.model.observe(self._new_model, "value")
+        for control in controls[1:]:
+            control.observe(self._update, "value")
+        rows = [ipywidgets.HBox(controls[:3]), ipywidgets.HBox(controls[3:])]
+        super().__init__([*rows, self.output])
+        self._update()
+
+    def config(self) -> RunConfig:
+        """The network that the controls describe.
+
+        Raises:
+            ConfigError: there is none; the message says what to change.
+        """
+        convnet = self.model.value == "convnet"
+        return RunConfig(
+            model=self.model.value,
+            depth=self.depth.value,
+            width=self.width.value,
+            residual=self.residual.value,
+            norm="batch" if self.norm.value else "none",
+            init=self.init.value,
+            stem_stride=2 if convnet else 1,
+        )
+
+    def _new_model(self, change: object) -> None:
+        """Offer the widths of the chosen kind of network, stay at the nearest one, draw once."""
+        before, widths = self.width.value, self.WIDTHS[self.model.value]
+        self.width.unobserve(self._update, "value")
+        self.width.options = widths
+        self.width.value = min(before, max(widths))
+        self.width.observe(self._update, "value")
+        self._update()
+
+    def _update(self, change: object = None) -> None:
+        with self.output:
+            clear_output(wait=True)
+            self._show()
+
+    def _show(self) -> None:
+        try:
+            config = self.config()
+        except ConfigError as error:
+            display(HTML(f"<p>There is no such network: {html.escape(str(error))}.</p>"))
+            return
+        count = self.CONVNET_IMAGES if config.model == "convnet" else None
+        found = untrained_statistics(config, self.images, self.labels, count)
+        text = _gradient_sentence(config, found, count or len(self.images))
+        display(HTML(f"<p>{text}</p>"))
+        display(Image(data=draw(gradient_view, found, config.residual), alt=text))
+
+
+def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]], images: int) -> str:
+    """What the first layer gets and what the last hidden layer still tells apart."""
+    gradient = found["activation_gradient_norm"]
+    share = gradient[0] / gradient[-1] if gradient[-1] else math.nan
+    spread, mean = found["activation_image_std"][-2], abs(found["activation_mean"][-2])
+    dead = summaries.percent(max(found["dead_units"][:-1]))
+    return (
+        f"{summaries.network_name(config)}, width {config.width}, not trained, on {images} "
+        f"images: the gradient at the first layer is {share:.1e} times that at the logits; a "
+        f"unit of the last hidden layer deviates by {spread:.1e} across images around {mean:.1e}; "
+        f"at most {dead} of a layer's units are dead."
+    )

@@ -1,0 +1,1 @@
+"""Sections 1.1 and 1.2: width, depth, learning rate and early stopping of MLPs."""

@@ -1,0 +1,153 @@
+"""Width, depth, learning rate and early stopping: sections 1.1 to 1.3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from labutils.config.data_sets import DATA_SETS
+from labutils.report.experiments import select
+from labutils.report.names import family_name, network_name
+from labutils.report.statistics import (
+    accuracy,
+    by_network,
+    learned,
+    paired,
+    paired_difference,
+    percent,
+    spread,
+)
+from labutils.runs.store import Run
+
+
+def width_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.1: a row a width, without and with shifts: test loss, accuracy, epochs."""
+    rows = []
+    for width in sorted({run.config.width for run in runs}):
+        for shift in sorted({run.config.crop_padding for run in runs}):
+            chosen = select(runs, width=width, crop_padding=shift)
+            rows.append(
+                {
+                    "width": width,
+                    "shifts": f"{shift} px" if shift else "none",
+                    **_early_stopped(chosen),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
+    rows = []
+    for depth in sorted({run.config.depth for run in runs}):
+        plain, residual = (select(runs, depth=depth, residual=r) for r in (False, True))
+        row = {"depth": depth, "plain": accuracy(plain), "residual": accuracy(residual)}
+        row["residual - plain"] = paired_difference(plain, residual)
+        for kind, chosen in (("plain", plain), ("residual", residual)):
+            row[f"train loss, {kind}"] = spread([r.history["train_loss"][-1] for r in chosen], 3)
+        row["test loss, residual"] = spread([r.metrics["test_loss"] for r in residual], 2)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: plain networks at the stalling depth under several learning rates."""
+    order = list(dict.fromkeys(run.config.data for run in runs))
+    ordered = sorted(runs, key=lambda r: (order.index(r.config.data), r.config.learning_rate))
+    return pd.DataFrame(
+        {
+            "data": DATA_SETS[run.config.data].title,
+            "depth": run.config.depth,
+            "learning rate": f"{run.config.learning_rate:g}",
+            "train loss": f"{run.history['train_loss'][-1]:.3f}",
+            "test accuracy": percent(run.metrics["test_accuracy"]),
+        }
+        for run in ordered
+    )
+
+
+def block_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: report-d's table with the plain network of equal depth beside it.
+
+    The last columns pair each network's epochs with those of the same seed without blocks, and
+    without skips.
+    """
+    rows = []
+    names = {(2, False): "no block", (8, False): "3 plain blocks", (8, True): "3 residual blocks"}
+    for width in sorted({run.config.width for run in runs}):
+        shallow, plain = (select(runs, width=width, depth=d, residual=False) for d in (2, 8))
+        for (depth, residual), network in names.items():
+            chosen = select(runs, width=width, depth=depth, residual=residual)
+            row = {"width": width, "network": network, **_early_stopped(chosen)}
+            row["epochs - no block"] = "-" if depth == 2 else _more_epochs(shallow, chosen)
+            row["epochs - plain"] = _more_epochs(plain, chosen) if residual else "-"
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def dead_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a depth at which plain networks stay at chance: in how many of them a layer has died.
+
+    A layer is dead when all its units are zero for every image: the gradient of every layer
+    below it is exactly zero from then on.
+    """
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in select(runs, residual=False):
+        networks = f"{family_name(run.config)}, {DATA_SETS[run.config.data].title}"
+        groups.setdefault((networks, run.config.depth), []).append(run)
+    rows = []
+    for (networks, depth), chosen in groups.items():
+        stayed = [run for run in chosen if not learned(run)]
+        deaths = [death for run in stayed if (death := _death(run))]
+        if stayed:
+            rows.append(
+                {
+                    "plain networks": networks,
+                    "depth": depth,
+                    "at chance": f"{len(stayed)} of {len(chosen)}",
+                    "with a dead layer": len(deaths),
+                    "which layer": ", ".join(str(layer) for layer, _ in deaths) or "-",
+                    "since epoch": ", ".join(str(epoch) for _, epoch in deaths) or "-",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def model_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a network and data set: parameters, test loss and accuracy over the seeds."""
+    return pd.DataFrame(
+        {
+            "network": f"{network_name(chosen[0].config)}, width {chosen[0].config.width}",
+            "data": DATA_SETS[chosen[0].config.data].title,
+            "parameters": f"{chosen[0].metrics['parameters']:,}",
+            "epochs": chosen[0].config.epochs,
+            "seeds": len(chosen),
+            "test loss": spread([r.metrics["test_loss"] for r in chosen], 3),
+            "test accuracy": accuracy(chosen),
+        }
+        for chosen in by_network(runs)
+    )
+
+
+def _death(run: Run) -> tuple[int, int] | None:
+    """The last layer (from 1) that is dead in the end, and since which epoch; None if all live."""
+    dead = np.array(run.history["layers"]["dead_units"], dtype=float) == 1
+    if not dead[-1].any():
+        return None
+    layer = np.flatnonzero(dead[-1])[-1]
+    alive = np.flatnonzero(~dead[:, layer])
+    return int(layer) + 1, int(alive[-1]) + 1 if len(alive) else 0
+
+
+def _more_epochs(first: Sequence[Run], second: Sequence[Run]) -> str:
+    return paired(first, second, lambda run: run.metrics["epochs"], 1)
+
+
+def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:
+    return {
+        "epochs to stop": spread([run.metrics["epochs"] for run in runs], 1),
+        "test loss": spread([run.metrics["test_loss"] for run in runs], 4),
+        "test accuracy": accuracy(runs),
+    }

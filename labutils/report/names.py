@@ -1,0 +1,45 @@
+"""What the report calls data sets, networks and groups of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labutils.config.classifier import FAMILIES, RunConfig
+from labutils.runs.store import Run
+
+
+def network_name(config: RunConfig) -> str:
+    """What the report calls a network.
+
+    Those of blocks [2, 2, 2, 2] have the names that report-b gave them, after their 16
+    convolutions in blocks; with stem and head they have 18 weight layers.
+    """
+    kind = "residual" if config.residual else "plain"
+    if config.model == "resnet" and config.stages == 4:
+        return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
+    if config.model in ("small-cnn", "cnn"):
+        return FAMILIES[config.model].title
+    averaging = ", averaging head" if config.head == "fully-convolutional" else ""
+    return f"{FAMILIES[config.model].title} {config.depth}, {kind}{averaging}"
+
+
+def family_name(config: RunConfig) -> str:
+    """The family, and its head where that is not the one of the report's first networks."""
+    averaging = " with averaging head" if config.head == "fully-convolutional" else ""
+    return FAMILIES[config.model].title + averaging
+
+
+def cell(run: Run) -> tuple[str, str, str]:
+    """Skip, normalisation and initialisation of a run, in words."""
+    config = run.config
+    inits = {"default": "default", "he": "He", "zero-residual": "He, last zero"}
+    return (
+        "residual" if config.residual else "plain",
+        "batch norm" if config.norm == "batch" else "no norm",
+        inits[config.init],
+    )
+
+
+def count_of(runs: Sequence[Run]) -> str:
+    """How many seeds these runs are, in words."""
+    return f"{len(runs)} seed{'' if len(runs) == 1 else 's'}"

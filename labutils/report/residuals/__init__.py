@@ -1,0 +1,1 @@
+"""Why residual connections work: gradients, skip x normalisation x initialisation, lesions."""

@@ -1,0 +1,126 @@
+"""Skip, normalisation and initialisation in every combination, and lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from labutils.analysis.lesions import lesions_of, swap_groups
+from labutils.report.experiments import select
+from labutils.report.names import cell, network_name
+from labutils.report.statistics import accuracy, learned, percent, scale, spread
+from labutils.runs.store import Run
+
+CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
+
+
+def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a cell of skip x norm x initialisation.
+
+    A run trains if in the end it gets more than twice as many training images right as chance.
+    At initialisation, geometric means over seeds: the gradient at the first layer's output
+    relative to that at the logits, the deviation of the last hidden layer's activations, and
+    that of its units across images as a share of it: what tells images apart.
+    """
+    rows = []
+    for names in dict.fromkeys(cell(run) for run in runs):
+        chosen = [run for run in runs if cell(run) == names]
+        first = [run.history["layers"] for run in chosen]
+        gradients = [layers["activation_gradient_norm"][0] for layers in first]
+        rows.append(
+            {
+                "skip, norm, initialisation": ", ".join(names),
+                "trains": f"{sum(map(learned, chosen))} of {len(chosen)}",
+                "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                "test accuracy": accuracy(chosen),
+                "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
+                "activations": scale([layers["activation_std"][0][-2] for layers in first]),
+                "share across images": percent(
+                    np.prod([_share(layers) for layers in first]) ** (1 / len(first))
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _share(layers: Mapping[str, Sequence[Sequence[float]]]) -> float:
+    """Of the last hidden layer's deviation before training, the share across images.
+
+    Zero where there is no deviation: in narrow networks all units may be dead from the start.
+    """
+    deviation = layers["activation_std"][0][-2]
+    return layers["activation_image_std"][0][-2] / deviation if deviation else 0.0
+
+
+def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a depth and kind: do gradients vanish, and for how long?
+
+    The gradient at the first layer's output relative to that at the logits, geometric means over
+    seeds; `0` where it is exactly zero.
+    """
+    rows = []
+    for depth in sorted({run.config.depth for run in runs}):
+        for residual, kind in ((False, "plain"), (True, "residual")):
+            chosen = select(runs, depth=depth, residual=residual)
+            measured = [run.history["layers"]["activation_gradient_norm"] for run in chosen]
+            row: dict[str, object] = {"depth": depth, "network": kind, "seeds": len(chosen)}
+            for name, epoch in (("untrained", 0), ("after one epoch", 1), ("trained", -1)):
+                values = [layers[epoch] for layers in measured]
+                row[f"first / logits, {name}"] = scale([_relative(v) for v in values])
+            row["train loss"] = spread([run.history["train_loss"][-1] for run in chosen], 3)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _relative(gradients: Sequence[float]) -> float:
+    """The first of some gradient norms relative to the last; zero where the first is."""
+    return gradients[0] / gradients[-1] if gradients[0] else 0.0
+
+
+def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a kind of network and learning rate, the highest rate first."""
+    rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
+    rows = []
+    for names in sorted({cell(run) for run in runs}):
+        for rate in rates:
+            chosen = [run for run in select(runs, learning_rate=rate) if cell(run) == names]
+            rows.append(
+                {
+                    "skip, norm, initialisation": ", ".join(names),
+                    "learning rate": f"{rate:g}",
+                    "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                    "test accuracy": accuracy(chosen),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: accuracies of trained networks that are cut, not trained again.
+
+    A row a network and the statistics that its batch norm uses. Whole; with one block deleted,
+    the mean, the worst and the best of all; with two, four and eight, means of random orders;
+    with two neighbours swapped, the mean of all pairs, and with the first and the last block of
+    each stage swapped, in the order of stages.
+    """
+    rows = []
+    for run in runs:
+        found = lesions_of(run)
+        for way, cut in (("of the training", found), ("its own", found["own_statistics"])):
+            single, curve = list(cut["single"].values()), np.mean(cut["deletions"], 0)
+            row = {"whole": curve[0], "one deleted": np.mean(single)}
+            row |= {"worst": min(single), "best": max(single)}
+            row |= {f"{count} deleted": curve[count] for count in CUTS if count < len(curve)}
+            neighbours = [pair["accuracy"] for pair in cut["swaps"] if pair["distance"] == 1]
+            row["neighbours swapped"] = np.mean(neighbours)
+            ends = [
+                max(pairs, key=lambda pair: pair["distance"])["accuracy"]
+                for pairs in swap_groups(cut).values()
+            ]
+            names = {"network": network_name(run.config), "batch norm": way}
+            row = names | {name: f"{100 * value:.1f} %" for name, value in row.items()}
+            row["ends of each stage swapped"] = ", ".join(f"{100 * end:.1f}" for end in ends) + " %"
+            rows.append(row)
+    return pd.DataFrame(rows).fillna("-")  # a network has no more blocks to delete

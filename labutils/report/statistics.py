@@ -1,0 +1,93 @@
+"""How the report names networks and sums up their seeds: means, deviations, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from labutils.config.classifier import RunConfig
+from labutils.runs.store import Run
+from labutils.training.classifiers import STATISTICS_IMAGES
+
+CHANCE = 0.1  # every set on which depth is compared has ten classes
+
+
+def by_network(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in the seed alone, in order of first appearance."""
+    groups: dict[RunConfig, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(replace(run.config, seed=0), []).append(run)
+    return list(groups.values())
+
+
+def learned(run: Run) -> bool:
+    """Whether in the end more than twice as many training images are right as by chance."""
+    return run.history["train_accuracy"][-1] > 2 * CHANCE
+
+
+def squared_errors(run: Run) -> list[float]:
+    """Squared error of the class probabilities, before training and after each epoch.
+
+    A mean over the images that gradients are measured on, with batch norm by the statistics of
+    these images themselves. Of n images the mean cross-entropy has the gradient (p - y) / n at
+    the logits, so n times its squared norm is the error (Brier 1950).
+
+    Returns:
+        Numbers from 0 to 2; 0.9 for one tenth on each of ten classes.
+    """
+    at_logits = [norms[-1] for norms in run.history["layers"]["activation_gradient_norm"]]
+    return [STATISTICS_IMAGES * norm**2 for norm in at_logits]
+
+
+def percent(share: float) -> str:
+    """For example `97.35 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation, for example `0.086 ± 0.002`; `-` for no value."""
+    if len(values) == 0:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def scale(values: Sequence[float]) -> str:
+    """Geometric mean as a power of ten, for example `2.1e-07`; `0` where a value is zero."""
+    if not all(value > 0 for value in values):
+        return "0" if all(np.isfinite(values)) else "not finite"
+    return f"{np.exp(np.mean(np.log(values))):.1e}"
+
+
+def accuracy(runs: Sequence[Run], key: str = "test_accuracy") -> str:
+    """Mean and standard deviation of an accuracy, for example `97.35 ± 0.10 %`."""
+    values = spread([100 * run.metrics[key] for run in runs])
+    return values if values == "-" else f"{values} %"
+
+
+def millions(count: float) -> str:
+    """For example `221.2 M`."""
+    return f"{count / 1e6:,.1f} M"
+
+
+def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
+    """Mean and deviation over seeds of the difference in test accuracy, in points."""
+    return paired(plain, residual, lambda run: 100 * run.metrics["test_accuracy"], 2)
+
+
+def paired(
+    first: Sequence[Run], second: Sequence[Run], value: Callable[[Run], float], digits: int
+) -> str:
+    """Second minus first, seed by seed."""
+    before = {run.config.seed: value(run) for run in first}
+    after = {run.config.seed: value(run) for run in second}
+    return spread([after[seed] - before[seed] for seed in sorted(before.keys() & after)], digits)
+
+
+def fit_and_accuracy(name: str, runs: Sequence[Run]) -> dict[str, str]:
+    """Two columns of a group of runs: how they fit in the end, and how they answer."""
+    losses = [run.history["train_loss"][-1] for run in runs]
+    return {f"train loss, {name}": spread(losses, 3), f"test accuracy, {name}": accuracy(runs)}

@@ -1,0 +1,1 @@
+"""Section 1.5: one strong network, its plain twin, and what accuracy costs."""

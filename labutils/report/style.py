@@ -1,0 +1,144 @@
+"""Colours, axes, labels and lines that all figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+
+from labutils.config.data_sets import DATA_SETS
+from labutils.report.experiments import select
+from labutils.report.names import family_name
+from labutils.runs.store import Run
+
+PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
+# of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
+OTHERS = [sns.color_palette("colorblind")[number] for number in (2, 3, 4, 5, 7, 9, 6)]
+LABELS = {
+    "train_loss": "training loss",
+    "train_accuracy": "training accuracy",
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+}
+KINDS = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "font.size": 9,
+    "axes.titlesize": 10,
+}
+
+
+def make_axes(
+    rows: int, columns: int, size: tuple[float, float], **kwargs: object
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes: an array of rows and columns, or of columns for a single row."""
+    kwargs = {"layout": "constrained", "squeeze": False, **kwargs}
+    fig, axes = plt.subplots(rows, columns, figsize=size, **kwargs)
+    return fig, axes if rows > 1 else axes[0]
+
+
+def by_depth(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[int, list[float]]:
+    """A value of every run, in lists by the run's depth."""
+    values: dict[int, list[float]] = {}
+    for run in sorted(runs, key=lambda run: run.config.depth):
+        values.setdefault(run.config.depth, []).append(value(run))
+    return values
+
+
+def draw_points(
+    ax: Axes, values: dict[int, list[float]], color: object, shift: float, label: str | None
+) -> None:
+    """Every value at its depth, and a line through the means with their deviations."""
+    for depth, several in values.items():
+        ax.plot([depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6)
+    means = [np.mean(several) for several in values.values()]
+    stds = [np.std(several, ddof=len(several) > 1) for several in values.values()]
+    at = np.add(list(values), shift)
+    ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=label)
+
+
+def kinds_of(
+    runs: Iterable[Run], depth: int
+) -> Iterable[tuple[bool, str, tuple[float, float, float], Run]]:
+    """Plain, then residual runs of a depth, each with its kind in words and its colour."""
+    for residual, kind, color in KINDS:
+        for run in select(runs, depth=depth, residual=residual):
+            yield residual, kind, color, run
+
+
+def draw_line(ax: Axes, run: Run, quantity: str, color: object, style: object = "-") -> None:
+    """One run's value after each epoch, from 1 on."""
+    values = run.history[quantity]
+    ax.plot(range(1, len(values) + 1), values, ls=style, color=color, lw=1, alpha=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if ax.get_subplotspec().is_last_row():
+        ax.set_xlabel("epoch")
+
+
+def draw_gradient_by_layer(ax: Axes, run: Run, color: object) -> None:
+    """Gradient at what each layer hands on, relative to that at the logits: before and after."""
+    for epoch, style in ((0, ":"), (-1, "-")):
+        norms = no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
+        ax.plot(range(1, len(norms) + 1), norms / norms[-1], style, color=color, lw=1, alpha=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def no_zeros(values: Sequence[float]) -> np.ndarray:
+    """The values with nan for zero, where a line on a logarithmic axis ends."""
+    array = np.array(values, dtype=float)
+    return np.where(array == 0, np.nan, array)
+
+
+def log_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None) -> None:
+    """A logarithmic axis for losses, its ticks plain numbers; linear where little is spanned."""
+    ax.set_ylabel(label)
+    if limits:
+        ax.set_ylim(limits)
+    low, high = limits or ax.dataLim.intervaly
+    if not high > 3 * low > 0:
+        return
+    ax.set_yscale("log")
+    subs = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def powers_axis(ax: Axes, label: str, limits: tuple[float, float]) -> None:
+    """A logarithmic axis over many powers of ten, for what is drawn while somebody waits.
+
+    Its ticks are plain text: setting powers as formulas takes a third of the drawing.
+    """
+    ax.set(ylabel=label, yscale="log", ylim=limits)
+    ax.yaxis.set_major_locator(LogLocator(numticks=8))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{round(np.log10(value))}"))
+
+
+def percent_axis(ax: Axes, label: str) -> None:
+    """An axis for shares, its ticks in percent."""
+    ax.set_ylabel(label)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def legend(ax: Axes, entries: Iterable[tuple[object, str, str]], *, outside: bool = False) -> None:
+    """A legend of colours, line styles and names that need not be drawn."""
+    handles = [plt.Line2D([], [], color=c, ls=style, label=label) for c, style, label in entries]
+    where = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if outside else {}
+    ax.legend(handles=handles, **where)
+
+
+def title_of(runs: Sequence[Run]) -> str:
+    """The data set, and the family where it is not the MLP, with which the report begins."""
+    config = runs[0].config
+    data = DATA_SETS[config.data].title
+    return data if config.model == "mlp" else f"{family_name(config)}, {data}"

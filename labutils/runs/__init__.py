@@ -1,0 +1,1 @@
+"""The doors to stored results: load_or_train, load_or_measure, sweeps."""

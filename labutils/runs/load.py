@@ -1,0 +1,90 @@
+"""load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from filelock import FileLock
+
+from labutils.cli.main import Keep
+from labutils.config.base import Config
+from labutils.config.profiles import profile
+from labutils.runs.json_files import finite, fsync, write_json
+from labutils.runs.store import Recipe, Run, Store, damaged, read_json
+from labutils.training.classifiers import OnEpoch, train
+
+
+def default_store() -> Store:
+    """The store of the profile that LAB_PROFILE names."""
+    return Store.of(profile())
+
+
+def load_or_train(
+    config: Config,
+    recipe: Recipe = train,
+    *,
+    store: Store | None = None,
+    keep: Keep = "none",
+    on_epoch: OnEpoch | None = None,
+    progress: bool = True,
+) -> Run:
+    """A finished run from the store, or else the recipe run, resumed where it was killed.
+
+    Two processes that ask for one run train it once: the second waits, then loads it.
+
+    Args:
+        recipe: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
+        keep: also store the weights, in full or half precision. A stored run without weights is
+            then trained again.
+    """
+    store = store or default_store()
+    store.scratch.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.scratch / f"{config.id}.lock"):
+        if store.find(config) is not None:
+            run = store.load(config)
+            if keep == "none" or run.has_weights:
+                return run
+        checkpoint = store.scratch / config.id / "checkpoint.pt"
+        outcome = recipe(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+        run = store.save(config, outcome, keep)
+        shutil.rmtree(checkpoint.parent, ignore_errors=True)
+        return run
+
+
+def load_or_measure(
+    run: Run,
+    name: str,
+    arguments: Mapping[str, Any],
+    function: Callable[[], Any],
+) -> Any:
+    """A stored measure of a run, or else `function()`, stored beside the run.
+
+    Args:
+        name: what is measured, a word for the file name.
+        arguments: all that decides the result but the weights, JSON values; they and the digest
+            of the run's weights are the measure's key.
+        function: returns a JSON value.
+
+    Raises:
+        RunError: the stored measure is damaged.
+    """
+    key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+    path = run.folder / "measures" / f"{name}-{digest}.json"
+    if path.exists():
+        stored = read_json(path)
+        if "result" not in stored:
+            raise damaged(path, "it holds no result")
+        return stored["result"]
+    result = json.loads(json.dumps(finite(function())))
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(f".{path.name}.part{os.getpid()}")
+    write_json(part, key | {"result": result})
+    fsync(part)
+    os.replace(part, path)
+    return result

@@ -1,0 +1,71 @@
+"""The two profiles: where results go, and which data sets stand in for the real ones."""
+
+from pathlib import Path
+
+import pytest
+
+from labutils import data
+from labutils.config.data_sets import DataName
+from labutils.config.profiles import ProfileError, profile
+ROOT = Path(__file__).parents[2]
+REAL = ("mnist", "cifar10", "cifar100")
+
+
+def test_full_is_the_default_and_writes_into_the_report(monkeypatch):
+    monkeypatch.delenv("LAB_PROFILE", raising=False)
+    full = profile()
+    assert full.name == "full" and not full.quick
+    assert full.runs == ROOT / "trained_models"
+    assert full.images == ROOT / "images"
+    assert full.scratch == ROOT / "build" / "runs"
+
+
+def test_quick_keeps_everything_under_build(monkeypatch):
+    monkeypatch.setenv("LAB_PROFILE", "quick")
+    quick = profile()
+    assert quick.name == "quick" and quick.quick
+    folders = (quick.runs, quick.scratch, quick.images)
+    assert len(set(folders)) == 3
+    assert all(folder.is_relative_to(ROOT / "build" / "quick") for folder in folders)
+
+
+def test_an_argument_comes_before_the_variable(monkeypatch):
+    monkeypatch.setenv("LAB_PROFILE", "quick")
+    assert not profile("full").quick
+    monkeypatch.setenv("LAB_PROFILE", "")  # as a shell leaves it that was to unset it
+    assert not profile().quick
+    assert profile("quick").quick
+
+
+def test_paths_do_not_follow_the_working_directory(monkeypatch, tmp_path):
+    before = profile()
+    monkeypatch.chdir(tmp_path)
+    assert profile() == before and before.runs.is_absolute()
+
+
+def test_looking_makes_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr("labutils.config.profiles.ROOT", tmp_path)
+    assert profile("quick").runs == tmp_path / "build" / "quick" / "trained_models"
+    assert profile("full").runs == tmp_path / "trained_models"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["fast", "Quick", "full "])
+def test_unknown_profile_is_never_taken_for_another(monkeypatch, name):
+    monkeypatch.setenv("LAB_PROFILE", name)
+    with pytest.raises(ProfileError, match=f"LAB_PROFILE is '{name}'.*full.*quick"):
+        profile()
+
+
+def test_full_means_the_sets_that_it_names():
+    assert [profile("full").data(name) for name in DataName.__args__] == list(DataName.__args__)
+
+
+def test_quick_needs_no_download():
+    meant = {name: profile("quick").data(name) for name in DataName.__args__}
+    assert set(meant.values()) == set(data.BUILT_IN)
+    assert {name: meant[name] for name in REAL} == STAND_INS
+    for name in REAL:
+        real, stand_in = data.SPECS[name], data.SPECS[meant[name]]
+        assert real.image_shape == stand_in.image_shape, "the same networks fit"
+        assert stand_in.train < real.train and stand_in.classes <= real.classes

@@ -1,0 +1,270 @@
+import json
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from labutils import data
+from labutils.cli.detect import detect_in_files
+from labutils.config.fcn import FCNConfig
+from labutils.fcn import pictures
+from labutils.fcn.canvases import INK, place_digit
+from labutils.fcn.detector import Detections
+from labutils.fcn.measures import matches
+from labutils.fcn.networks import build_detector, load_detector
+from labutils.fcn.pictures import PictureError, annotate, as_json, read_digits, read_picture
+
+
+@pytest.fixture
+def drawing():
+    """A light bar on black, 40 x 60."""
+    picture = np.zeros((40, 60), np.uint8)
+    picture[10:30, 20:26] = 200
+    return picture
+
+
+@pytest.fixture
+def network():
+    return build_detector(FCNConfig(width=4)).eval()
+
+
+def saved(folder, image, name="a.png", **options):
+    image.save(folder / name, **options)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    "mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I", "F", "I;16", "CMYK", "YCbCr"]
+)
+@pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
+def test_digits_are_light_on_black_whatever_the_mode(mode, light, drawing, tmp_path):
+    values = drawing if light else 255 - drawing
+    if mode == "I;16":
+        image = PIL.Image.fromarray(values.astype(np.uint16) * 200)
+    else:
+        image = PIL.Image.fromarray(values).convert(mode)
+    ending = "tif" if mode in ("I", "F", "CMYK", "YCbCr") else "png"
+    found = read_picture(saved(tmp_path, image, f"a.{ending}"))
+    assert found.dtype == np.uint8 and found.shape == (40, 60)
+    if mode == "1":  # dithered
+        assert found[10:30, 20:26].mean() > 150 > 60 > found[:, :15].mean()
+        return
+    assert (found[10:30, 20:26] >= 250).all() and found[:, :19].max() <= 5
+
+
+def test_a_transparent_ground_does_not_hide_the_digit(tmp_path):
+    for ink in (0, 255):  # black or white on nothing
+        pixels = np.zeros((30, 30, 4), np.uint8)
+        pixels[5:25, 10:14] = (ink, ink, ink, 255)
+        found = read_picture(saved(tmp_path, PIL.Image.fromarray(pixels)))
+        assert found[5:25, 10:14].min() == 255 and found[:, :9].max() == 0
+
+
+@pytest.mark.parametrize("level", [0, 7, 255])
+def test_a_picture_without_contrast_is_black(level, tmp_path):
+    values = np.full((20, 20), level, np.uint8)
+    values[3, 3] = min(level + 10, 255)
+    assert not read_picture(saved(tmp_path, PIL.Image.fromarray(values))).any()
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_contrast_counts_whatever_the_scale_of_the_values(mode, tmp_path):
+    values = np.zeros((20, 20), np.int32 if mode == "I" else np.float32)
+    values[5:15, 8:11] = 1  # black is 0, white is 1
+    image = PIL.Image.fromarray(values, mode)
+    assert read_picture(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
+    noise = np.full((20, 20), 30_000, np.uint16)
+    noise[3, 3] += 2
+    assert not read_picture(saved(tmp_path, PIL.Image.fromarray(noise))).any()
+
+
+def test_a_picture_is_turned_as_its_camera_says(drawing, tmp_path):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    path = saved(tmp_path, PIL.Image.fromarray(drawing), "a.jpg", exif=exif)
+    assert read_picture(path).shape == (60, 40)
+
+
+def test_of_an_animation_the_first_frame_counts(drawing, tmp_path):
+    frames = [PIL.Image.fromarray(drawing), PIL.Image.fromarray(np.zeros_like(drawing))]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert read_picture(path)[15, 22] > 240
+
+
+def test_bad_files_are_named_with_what_to_do(tmp_path, monkeypatch):
+    with pytest.raises(PictureError, match="gone.png: there is no such file"):
+        read_picture(tmp_path / "gone.png")
+    for content in (b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(30)):
+        path = tmp_path / "bad.png"
+        path.write_bytes(content)
+        with pytest.raises(PictureError, match="bad.png cannot be read as a picture"):
+            read_picture(path)
+    path = saved(tmp_path, PIL.Image.new("L", (60, 40)))
+    path.write_bytes(path.read_bytes()[:-20])  # the rest of it is missing
+    with pytest.raises(PictureError, match="cannot be read"):
+        read_picture(path)
+    with pytest.raises(PictureError, match="cannot be read"):
+        read_picture(tmp_path)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 2_000)
+    big = saved(tmp_path, PIL.Image.new("L", (60, 40)), "big.png")
+    with pytest.raises(PictureError, match="60 x 40 pixels are too many: .* to 2,000 pixels"):
+        read_picture(big)
+
+
+def test_a_pyramid_looks_at_every_size_of_digit(network, monkeypatch):
+    seen = []
+
+    def fake(network, images, execution=None):
+        seen.append(tuple(images.shape[2:]))
+        height = 20.0
+        return [
+            Detections(
+                torch.tensor([[1.0, 2, 13, 2 + height]]), torch.tensor([4]), torch.tensor([0.8])
+            )
+        ]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    found = read_digits(network, np.zeros((120, 200), np.uint8), threshold=0.5)
+    heights = [size[0] / 120 for size in seen]
+    # a digit of 8 pixels is enlarged to at least the smallest trained; 120 pixels fit into one
+    assert max(heights) * 8 >= 0.7 * 20 and min(heights) * 200 <= 1.5 * 20
+    ratios = [before / after for before, after in zip(heights, heights[1:], strict=False)]
+    assert all(ratio < 1.5 / 0.7 for ratio in ratios), "no size falls between two"
+    boxes = found.boxes
+    assert (boxes[:, 3] - boxes[:, 1]).max() > 60 and (boxes[:, 3] - boxes[:, 1]).min() < 10
+
+
+def test_a_large_picture_is_not_enlarged_beyond_the_limit(network, monkeypatch):
+    seen = []
+
+    def fake(network, images, execution=None):
+        seen.append(images.shape[2] * images.shape[3])
+        return [Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 10_000)
+    read_digits(network, np.zeros((90, 100), np.uint8), threshold=0.5)
+    assert 9_000 < max(seen) <= 10_100
+
+
+def test_a_part_of_a_digit_is_not_a_digit_of_its_own(network, monkeypatch):
+    def fake(network, images, execution=None):
+        boxes = torch.tensor([[10.0, 5, 30, 29], [12, 6, 26, 22], [40, 5, 56, 29]])
+        return [Detections(boxes, torch.tensor([8, 0, 1]), torch.tensor([0.9, 0.8, 0.7]))]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    monkeypatch.setattr(pictures, "_factors", lambda shape, scales: [1.0])
+    found = read_digits(network, np.zeros((60, 60), np.uint8), threshold=0.5)
+    assert found.text == "81"
+
+
+def test_what_is_seen_at_a_size_that_was_not_trained_does_not_count(network, monkeypatch):
+    def fake(network, images, execution=None):
+        boxes = torch.tensor([[0.0, 0, 9, 8], [0, 0, 60, 70], [0, 0, 12, 20]])
+        return [Detections(boxes, torch.tensor([1, 2, 3]), torch.tensor([0.99, 0.99, 0.4]))]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    picture = np.zeros((60, 60), np.uint8)
+    assert set(read_digits(network, picture, threshold=0.3).labels.tolist()) == {3}
+    assert len(read_digits(network, picture, threshold=0.5)) == 0
+
+
+def test_an_annotated_picture_is_in_colour_and_readable(drawing):
+    found = Detections(torch.tensor([[20.0, 10, 26, 30]]), torch.tensor([1]), torch.tensor([0.876]))
+    drawn = annotate(drawing, found)
+    assert drawn.shape == (40 * 7, 60 * 7, 3), "small pictures are enlarged"
+    assert (drawn[10 * 7, 20 * 7 : 26 * 7] == pictures.COLOR).all()
+    large = annotate(np.zeros((500, 800), np.uint8), found)
+    assert large.shape == (500, 800, 3)
+    assert as_json(found) == [{"digit": 1, "score": 0.876, "box": [20.0, 10.0, 26.0, 30.0]}]
+
+
+def test_files_give_pictures_and_lists_and_bad_ones_are_named(detector, tmp_path, capsys):
+    digit = data.load("digits").test.images[0, 0].numpy()
+    page = np.zeros((90, 140), np.uint8)
+    page[20:48, 40:68] = digit
+    good = saved(tmp_path, PIL.Image.fromarray(255 - page), "page.png")
+    (tmp_path / "other").mkdir()
+    twin = saved(tmp_path / "other", PIL.Image.fromarray(page), "page.png")
+    output = tmp_path / "found" / "here"
+    assert detect_in_files(detector, [good, tmp_path / "gone.png", twin], output) == 1
+    said = capsys.readouterr()
+    assert "gone.png: there is no such file" in said.err and said.err.count("\n") == 1
+    assert sorted(path.name for path in output.iterdir()) == [
+        "page-2-digits.json", "page-2-digits.png", "page-digits.json", "page-digits.png"
+    ]  # fmt: skip
+    listed = json.loads((output / "page-digits.json").read_text())
+    assert listed["picture"] == str(good)
+    # dark on light or light on dark: the same digits
+    assert listed["digits"] == json.loads((output / "page-2-digits.json").read_text())["digits"]
+    assert cv2.imread(str(output / "page-digits.png")).shape[2] == 3
+    assert said.out.count("\n") == 2 and "page-digits.json" in said.out
+    before = good.read_bytes()
+    assert detect_in_files(detector, [good], good.parent) == 0
+    assert good.read_bytes() == before, "beside the picture, not over it"
+
+
+def test_an_empty_picture_has_no_digit(detector, tmp_path, capsys):
+    path = saved(tmp_path, PIL.Image.new("L", (100, 50), 255))
+    assert detect_in_files(detector, [path], tmp_path / "out") == 0
+    assert "no digit" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "a-digits.json").read_text())["digits"] == []
+
+
+def test_an_image_smaller_than_any_digit_is_looked_at_too(network, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        pictures,
+        "detect",
+        lambda network, images: [seen.append(images) or Detections.of([], [], [])],
+    )
+    for shape in ((1, 1), (3, 200), (9, 7)):
+        seen.clear()
+        assert len(read_digits(network, np.zeros(shape, np.uint8), threshold=0.5)) == 0
+        assert seen and all(min(images.shape[2:]) >= 1 for images in seen)
+
+
+def test_a_detector_reads_a_digit_where_it_is(detector):
+    """Of twelve digits of another size than it was trained on, most are read in the right box."""
+    network, test, read = load_detector(detector), data.load("digits").test, 0
+    for image, label in zip(test.images[:12, 0].numpy(), test.labels[:12].tolist(), strict=True):
+        page = place_digit(image, (100, 140), (80, 50), 2.0)
+        rows, columns = (page >= INK).nonzero()
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        truth = Detections.of([[float(edge) for edge in box]], [label], [1.0])
+        found = read_digits(network, page, threshold=0.5, scales=detector.config.scale)
+        read += bool(matches(found, truth).any())
+    assert read >= 8
+
+
+def test_values_that_use_little_of_their_range_are_seen(tmp_path):
+    values = np.full((20, 20), 400, np.uint16)  # twelve bits in a file of sixteen
+    values[5:15, 8:11] = 4_095
+    found = read_picture(saved(tmp_path, PIL.Image.fromarray(values)))
+    assert found[5:15, 8:11].min() == 255 and found[:, :7].max() == 0
+
+
+def test_values_that_are_no_numbers_are_ground(tmp_path):
+    values = np.zeros((20, 20), np.float32)
+    values[5:15, 8:11] = 1
+    values[0, :3] = (np.nan, np.inf, -np.inf)
+    found = read_picture(saved(tmp_path, PIL.Image.fromarray(values), "a.tif"))
+    assert found[5:15, 8:11].min() == 255 and found[0].max() == 0
+    values[:] = np.nan
+    assert not read_picture(saved(tmp_path, PIL.Image.fromarray(values), "a.tif")).any()
+
+
+def test_lightness_is_what_counts_of_lab(tmp_path):
+    values = np.zeros((20, 20, 3), np.uint8)
+    values[5:15, 8:11, 0] = 200
+    image = PIL.Image.fromarray(values, "LAB")
+    assert read_picture(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
+
+
+def test_a_strip_is_too_long_before_it_has_too_many_pixels(tmp_path):
+    path = saved(tmp_path, PIL.Image.new("L", (10_001, 1)))
+    with pytest.raises(PictureError, match="10001 x 1 pixels are too many.*10,000 a side"):
+        read_picture(path)

@@ -1,0 +1,207 @@
+import json
+import math
+
+import pytest
+import torch
+
+from labutils import data
+from labutils.config.fcn import FCNConfig
+from labutils.fcn import conditions
+from labutils.fcn.conditions import CONDITIONS
+from labutils.fcn.detector import Detections, detect, pixel_probabilities
+from labutils.fcn.measures import all_right, pointing
+from labutils.fcn.networks import load_detector
+from labutils.fcn.scores import alarms, scores
+from labutils.fcn.training import draw_for, train_detector
+from labutils.report.images import report
+from labutils.runs.load import load_or_train
+from labutils.runs.store import Store
+
+SHARES = (
+    "pixel_accuracy", "background_accuracy", "mean_iou", "ap_half", "ap_mean", "recall", "precision"
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(detector):
+    return detector
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(conditions, "COUNT", 12)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=[one.name for one in CONDITIONS])
+def test_every_condition_is_measured_and_stored(condition, run):
+    found = scores(run, condition)
+    for name in SHARES:
+        assert 0 <= found[name] <= 1, name
+    assert ("pointing" in found) == condition.name.startswith("one digit")
+    assert found["ap_mean"] <= found["ap_half"]
+    stored = [
+        json.loads(path.read_text()) for path in (run.folder / "measures").glob("detection-*.json")
+    ]
+    assert found in [one["result"] for one in stored]
+    assert condition.options in [one["arguments"]["options"] for one in stored] or (
+        json.loads(json.dumps(condition.options)) in [one["arguments"]["options"] for one in stored]
+    )
+
+
+def test_points_lie_in_boxes_as_often_in_parts_as_at_once(run, monkeypatch):
+    monkeypatch.setattr(report, "PART", 5)
+    canvases = conditions.canvases_of(CONDITIONS[0], data.load(run.config.data).test, 12)
+    at_once = pointing(pixel_probabilities(load_detector(run), canvases.images), canvases)
+    assert report.in_box(run, CONDITIONS[0]) == pytest.approx(at_once.in_box)
+    assert scores(run, CONDITIONS[0])["pointing"] == pytest.approx(at_once.right)
+    with pytest.raises(ValueError, match="may have several digits"):
+        report.in_box(run, CONDITIONS[7])
+
+
+def test_what_is_stored_is_not_measured_again(run, monkeypatch):
+    before = scores(run, CONDITIONS[0])
+    monkeypatch.setattr(report, "_scores", None)
+    assert scores(run, CONDITIONS[0]) == before
+    monkeypatch.setattr(conditions, "COUNT", 13)  # another measure
+    with pytest.raises(TypeError):
+        scores(run, CONDITIONS[0])
+
+
+@pytest.fixture
+def sliding(tmp_path):
+    config = FCNConfig(data="digits", width=4, canvases=20, epochs=1, batch_size=10, size=40)
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
+
+
+def test_the_dilated_network_is_measured_apart(sliding, monkeypatch):
+    used = []
+
+    def spy(network):
+        used.append(network)
+        return report_dilated(network)
+
+    report_dilated = report.dilated
+    monkeypatch.setattr(report, "dilated", spy)
+    scores(sliding, CONDITIONS[1])
+    assert not used
+    scores(sliding, CONDITIONS[1], dilate=True)
+    assert len(used) == 2, "for its own threshold, and for the scores"
+
+
+def test_false_alarms_are_told_by_kind_of_clutter(run):
+    found = alarms(run)
+    assert set(found) == {"blank", "noise", "strokes", "letters"}
+    assert all(0 <= share <= 1 for share in found.values())
+
+
+def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, monkeypatch):
+    digits = data.load("digits")
+    seen = []
+    for name in ("draw_for", "canvases_of"):
+        original = getattr(report, name)
+
+        def spy(*args, original=original, **options):
+            seen.extend(one for one in args if isinstance(one, data.Split))
+            return original(*args, **options)
+
+        monkeypatch.setattr(report, name, spy)
+    assert 0 < report._threshold(run, dilate=False) < 1
+    assert [split is digits.val for split in seen] == [True]
+    seen.clear()
+    report._test_canvases(run, CONDITIONS[3])
+    assert [split is digits.test for split in seen] == [True]
+
+
+def test_failures_are_the_canvases_that_are_not_read_right(run, monkeypatch):
+    monkeypatch.setattr(report, "FAILURES", 3)
+    condition = CONDITIONS[0]
+    found = report.failures(run, condition)
+    canvases = conditions.canvases_of(condition, data.load("digits").test)
+    threshold = report.validation_threshold(run)
+    read = [one.above(threshold) for one in detect(load_detector(run), canvases.images)]
+    wrong = [i for i, one in enumerate(read) if not all_right(one, canvases, i)]
+    assert found["share"] == pytest.approx(len(wrong) / len(canvases)) and len(wrong) > 3
+    assert [example["index"] for example in found["examples"]] == wrong[:3]
+    for example in found["examples"]:
+        one = Detections.of(example["boxes"], example["labels"], example["scores"])
+        assert torch.equal(one.boxes, read[example["index"]].boxes)
+        assert one.text == read[example["index"]].text
+
+
+def test_all_right_means_each_digit_and_nothing_else():
+    canvases = conditions.canvases_of(CONDITIONS[7], data.load("digits").test, 1)
+    there = canvases.labels[0] >= 0
+    boxes, labels = canvases.boxes[0][there].tolist(), canvases.labels[0][there].tolist()
+    scores = [0.9] * len(labels)
+    assert all_right(Detections.of(boxes, labels, scores), canvases, 0)
+    assert not all_right(Detections.of(boxes[1:], labels[1:], scores[1:]), canvases, 0)
+    more = Detections.of([*boxes, [0, 0, 4, 4]], [*labels, 1], [*scores, 0.9])
+    assert not all_right(more, canvases, 0)
+
+
+def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run, monkeypatch):
+    monkeypatch.setattr(report, "FEWEST", 1)
+    distances, shares = report.named_by_distance(run, CONDITIONS[4])
+    assert distances == sorted(distances) and distances[0] == 1.0
+    assert distances[-1] <= 20, "a digit of 28 pixels reaches no farther"
+    assert max(shares) > 0.5 and all(0 <= share <= 1 for share in shares)
+    with pytest.raises(ValueError, match="several digits"):
+        report.named_by_distance(run, CONDITIONS[7])
+
+
+def test_the_pyramid_finds_sizes_that_the_network_was_not_trained_on(run, monkeypatch):
+    monkeypatch.setattr(conditions, "COUNT", 60)  # a third of it are looked at
+    for condition in conditions.SIZES:
+        found = report.pyramid_scores(run, condition)
+        assert found["pyramid"]["recall"] > found["once"]["recall"], condition.name
+        assert found["pyramid"]["recall"] > 0.1
+
+
+@pytest.fixture(scope="module")
+def without_background(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("no-background")
+    config = FCNConfig(
+        data="digits", width=4, canvases=200, epochs=2, learning_rate=5e-3, batch_size=20, size=80,
+        background=False,
+    )  # fmt: skip
+    store = Store(folder / "runs", folder / "scratch")
+    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
+
+
+def test_blind_pixels_are_those_that_no_digit_reaches(without_background):
+    """All blind pixels answer as an empty canvas does, and none lies near the digit."""
+    digits, size = data.load("digits").train, 80
+    found = report.answers_on_black(without_background)
+    counts = torch.bincount(digits.labels)
+    assert found["digits"] == pytest.approx((counts / counts.sum()).tolist(), abs=1e-6)
+
+    network = load_detector(without_background)
+    canvases = draw_for(without_background.config, digits, 12, report.TRAINING_SEED)
+    empty = pixel_probabilities(network, torch.zeros(1, 1, size, size, dtype=torch.uint8))
+    given = pixel_probabilities(network, canvases.images)
+    blind = ((given - empty).abs() < report.SAME).all(1)
+    reach = network.geometry.size / 2 + network.geometry.stride  # interpolated cells included
+    pixels = torch.arange(size) + 0.5
+    left, top, right, bottom = (edge[:, None] for edge in canvases.boxes[:, 0].unbind(1))
+    across = torch.maximum(left - pixels, pixels - right).clamp(min=0)
+    down = torch.maximum(top - pixels, pixels - bottom).clamp(min=0)
+    far = torch.maximum(across[:, None, :], down[:, :, None]) > reach + 2  # faint ink has no box
+    assert far.any() and blind[far].all()
+    inside = torch.maximum(across[:, None, :], down[:, :, None]) == 0
+    assert not blind[inside].all()
+    assert found["blind"] == pytest.approx(blind.float().mean().item(), abs=1e-6)
+    weights = blind.flatten(1).sum(1).double()
+    labels = torch.zeros(10, dtype=torch.double)
+    labels.index_add_(0, canvases.labels[:, 0], weights)
+    assert found["labels"] == pytest.approx((labels / labels.sum()).tolist(), abs=1e-6)
+    mean = given.permute(0, 2, 3, 1)[blind].mean(0)
+    assert found["probability"] == pytest.approx(mean.tolist(), abs=report.SAME)
+
+
+def test_without_a_blind_pixel_there_is_no_answer(without_background, run, monkeypatch):
+    monkeypatch.setattr(report, "SAME", 0.0)
+    found = report.answers_on_black(without_background)
+    assert found["blind"] == 0 and all(math.isnan(share) for share in found["labels"])
+    with pytest.raises(ValueError, match="has a background class"):
+        report.answers_on_black(run)

@@ -1,0 +1,121 @@
+import pytest
+from fakes import fake_runs
+
+from labutils.config.classifier import RunConfig
+from labutils.report.explorers.depth import DepthExplorer
+
+
+@pytest.fixture
+def grids(tmp_path):
+    def grid(data, depths):
+        return [
+            RunConfig(data=data, depth=depth, residual=residual, seed=seed)
+            for depth in depths
+            for residual in ((False,) if depth == 2 else (False, True))
+            for seed in (0, 1)
+        ]
+
+    return [
+        fake_runs(tmp_path, grid("mnist", (2, 4, 10)), test_accuracy=0.9),
+        fake_runs(tmp_path, grid("cifar10", (4, 16)), test_accuracy=0.5),
+    ]
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the explorer displays, newest last, without a notebook."""
+    seen = []
+    monkeypatch.setattr("labutils.report.explorers.depth.display", seen.append)
+    return seen
+
+
+def text(shown) -> str:
+    return " ".join(item.data for item in shown if isinstance(item.data, str))
+
+
+def test_each_position_shows_the_runs_of_that_position(grids, shown):
+    explorer = DepthExplorer(*grids)
+    for grid, percent in (("MLP, MNIST", "90.00"), ("MLP, CIFAR-10", "50.00")):
+        explorer.grid.value = grid
+        for depth in explorer.depth.options:
+            for residual in (False, True):
+                shown.clear()
+                explorer._show(grid, depth, residual)
+                if depth == 2 and residual:
+                    assert "no block" in text(shown)
+                    continue
+                assert f"{percent} ± 0.00 %" in text(shown) and "2 seeds" in text(shown)
+                picture = shown[-1].data
+                assert picture.startswith(b"\x89PNG")
+
+
+def test_moving_a_control_shows_the_new_position(grids, shown):
+    explorer = DepthExplorer(*grids)
+    shown.clear()
+    explorer.depth.value = 10
+    assert len(shown) == 2
+    explorer.residual.value = True
+    assert len(shown) == 4
+    assert shown[1].data != shown[3].data  # another picture
+
+
+def test_a_new_data_set_offers_its_depths_and_stays_near(grids, shown):
+    explorer = DepthExplorer(*grids)
+    explorer.depth.value = 10
+    shown.clear()
+    explorer.grid.value = "MLP, CIFAR-10"
+    assert len(shown) == 2  # a sentence and one picture, however many controls change
+    assert explorer.depth.options == (4, 16)
+    assert explorer.depth.value == 4
+    assert "50.00" in text(shown[-2:])
+
+
+def test_missing_runs_are_named_with_the_command(grids, shown):
+    grids[0] = [run for run in grids[0] if not run.config.residual]
+    explorer = DepthExplorer(*grids)
+    shown.clear()
+    explorer._show("MLP, MNIST", 10, True)
+    assert "No residual run of depth 10" in text(shown)
+    assert "python -m labutils sweep mnist-depth" in text(shown)
+
+
+def test_in_quick_the_command_is_that_of_the_stand_in(tmp_path, shown):
+    explorer = DepthExplorer(fake_runs(tmp_path, [RunConfig(data="digits", depth=4)]))
+    shown.clear()
+    explorer.residual.value = True
+    assert "LAB_PROFILE=quick python -m labutils sweep mnist-depth" in text(shown)
+
+
+@pytest.mark.parametrize(
+    "model, depth, title", [("convnet", 4, "ConvNet"), ("resnet", 8, "ResNet, batch norm")]
+)
+def test_each_family_is_named_and_knows_its_experiment(model, depth, title, tmp_path, shown):
+    runs = fake_runs(tmp_path, [RunConfig(data="cifar10", model=model, depth=depth)])
+    explorer = DepthExplorer(runs)
+    assert explorer.grid.options == (f"{title}, CIFAR-10",)
+    shown.clear()
+    explorer.residual.value = True
+    assert f"No residual run of depth {depth} of {title}, CIFAR-10" in text(shown)
+    assert f"python -m labutils sweep {model}-depth" in text(shown)
+
+
+def test_another_head_has_an_experiment_of_its_own(tmp_path, shown):
+    config = RunConfig(data="cifar10", model="convnet", depth=4, head="fully-convolutional")
+    explorer = DepthExplorer(fake_runs(tmp_path, [config]))
+    assert explorer.grid.options == ("ConvNet with averaging head, CIFAR-10",)
+    shown.clear()
+    explorer.residual.value = True
+    assert "python -m labutils sweep convnet-head" in text(shown)
+
+
+def test_labels_explain_themselves(grids, shown):
+    explorer = DepthExplorer(*grids)
+    assert explorer.depth.description == "Depth (weight layers)"
+    assert "skip" in explorer.residual.description
+    assert explorer.grid.description == "Networks"
+    assert not explorer.depth.continuous_update
+
+
+def test_nothing_to_explore_says_what_to_do():
+    with pytest.raises(ValueError, match="experiments.load"):
+        DepthExplorer([])

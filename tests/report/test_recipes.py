@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from labutils import data, recipes
+from labutils.config.classifier import RunConfig
+from labutils.config.fcn import FCNConfig
+from labutils.report.recipes import estimate_seconds, train_run
+from labutils.runs.store import Store
+
+
+def test_estimates_grow_with_the_work(monkeypatch):
+    base = RunConfig(data="cifar10", model="convnet", depth=10, width=16, epochs=5)
+    seconds = estimate_seconds([base])
+    assert seconds > 0
+    for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
+        assert estimate_seconds([replace(base, **larger)]) > seconds, larger
+    for capability, quicker in (("AVX512", True), ("AVX2", False)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        assert (estimate_seconds([replace(base, precision="bf16")]) < seconds) == quicker
+    assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
+    assert estimate_seconds([]) == 0
+
+
+def test_estimating_touches_neither_data_nor_random_numbers(monkeypatch):
+    monkeypatch.setattr(data, "load", None)
+    before = torch.get_rng_state()
+    estimate_seconds([RunConfig(data="cifar100", model="resnet", depth=20)])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_detector_is_estimated_too():
+    base = FCNConfig(width=4, canvases=100, epochs=2)
+    seconds = estimate_seconds([base])
+    assert seconds > 0
+    for larger in ({"width": 8}, {"canvases": 200}, {"epochs": 3}, {"size": 96}):
+        assert estimate_seconds([replace(base, **larger)]) > seconds, larger
+    assert estimate_seconds([base, RunConfig()]) > estimate_seconds([RunConfig()]) > 0
+
+
+def test_each_kind_is_trained_by_its_own_recipe(monkeypatch, tmp_path):
+    called, store = [], Store(tmp_path, tmp_path)
+    monkeypatch.setattr(recipes, "train", lambda config, **given: called.append((config, given)))
+    monkeypatch.setattr(
+        recipes, "train_detector", lambda config, **given: called.append((config, given))
+    )
+    train_run(RunConfig(), store=store, progress=False)
+    train_run(FCNConfig(), store=store, progress=False)
+    assert called == [
+        (RunConfig(), {"progress": False}),
+        (FCNConfig(), {"progress": False, "store": store}),
+    ]
