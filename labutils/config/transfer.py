@@ -1,0 +1,102 @@
+"""TransferConfig and DistillConfig: networks that learn with the help of a stored one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from labutils.config.base import ConfigError, at_least, choice
+from labutils.config.classifier import FAMILIES, RunConfig
+
+Trained = Literal["head", "last-block", "last-two", "everything"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig(RunConfig):
+    """A classifier that starts from the weights of a stored one, or from scratch as its control.
+
+    The layers before the head are those of `source`, its normalisation of pixels included, which
+    belongs to its weights; the head is new. From scratch all is as for a `RunConfig`.
+
+    Raises:
+        ConfigError: a value is out of range, or the family has no blocks to choose from.
+    """
+
+    kind: ClassVar[str] = "transfer"
+
+    source: str = ""
+    """Id of the stored classifier whose layers it takes. Default: none, all weights are drawn."""
+    trained: Trained = "everything"
+    """Which layers are trained: the new head, that and the last block or the last two, or all."""
+    labels_per_class: int | None = None
+    """Train on so many images of each class, validate on as large a share. Default: on all."""
+    draw: int = 0
+    """Which draw of those images; of one draw, fewer images are among more."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choice("trained", self.trained, Trained.__args__)
+        at_least("draw", self.draw, 0)
+        if self.labels_per_class is not None:
+            at_least("labels_per_class", self.labels_per_class, 1)
+        elif self.draw:
+            raise ConfigError("draw says which images are taken: give labels_per_class too")
+        if "residual" not in FAMILIES[self.model].options:
+            raise ConfigError(f"{self.model} has no blocks: transfer needs a model that has")
+        if not self.source and self.trained != "everything":
+            raise ConfigError(f"trained {self.trained!r} from scratch: give source, or train all")
+        if self.trained == "head" and self.optimizer == "muon":
+            raise ConfigError("muon trains filters, a head alone has none: take sgd or adam")
+
+    @property
+    def starts_from(self) -> str:
+        return self.source
+
+    @property
+    def label(self) -> str:
+        """For example `cifar100-strong9-last-two-s0` or `cifar100-strong9-scratch-22-s0`."""
+        budget = f"-{self.labels_per_class}" if self.labels_per_class else ""
+        what = self.trained if self.source else "scratch"
+        return f"{self.data}-{self.model}{self.depth}-{what}{budget}-s{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig(RunConfig):
+    """A classifier that also learns the probabilities of a stored one: the student of a teacher.
+
+    Source: Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network".
+
+    Raises:
+        ConfigError: a value is out of range, or a teacher is given that nothing is learned from.
+    """
+
+    kind: ClassVar[str] = "distill"
+
+    teacher: str = ""
+    """Id of the stored classifier that it learns from. Default: none, hard labels alone."""
+    temperature: float = 1.0
+    """Both networks' logits are divided by it before they are compared."""
+    soft_weight: float = 0.0
+    """Weight of the teacher's probabilities in the loss; the labels have the rest to 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("temperature", self.temperature, 0.0, strict=True)
+        at_least("soft_weight", self.soft_weight, 0.0)
+        if self.soft_weight > 1:
+            raise ConfigError(f"soft_weight is {self.soft_weight}: give at most 1")
+        if bool(self.teacher) != bool(self.soft_weight):
+            raise ConfigError("teacher and soft_weight go together: give both, or neither")
+        if self.temperature != 1 and not self.teacher:
+            raise ConfigError("temperature is for a teacher's logits: give teacher, or leave it")
+
+    @property
+    def starts_from(self) -> str:
+        return self.teacher
+
+    @property
+    def label(self) -> str:
+        """For example `cifar10-resnet20-soft-t4-s0`, or `-hard-` without a teacher."""
+        what = f"soft-t{self.temperature:g}" if self.teacher else "hard"
+        smoothed = "-smoothed" if self.label_smoothing else ""
+        return f"{self.data}-{self.model}{self.depth}-{what}{smoothed}-s{self.seed}"
