@@ -23,6 +23,7 @@ class TransferConfig(RunConfig):
     """
 
     kind: ClassVar[str] = "transfer"
+    source_field: ClassVar[str] = "source"
 
     source: str = ""
     """Id of the stored classifier whose layers it takes. Default: none, all weights are drawn."""
@@ -49,10 +50,6 @@ class TransferConfig(RunConfig):
             raise ConfigError("muon trains filters, a head alone has none: take sgd or adam")
 
     @property
-    def starts_from(self) -> str:
-        return self.source
-
-    @property
     def label(self) -> str:
         """For example `cifar100-strong9-last-two-s0` or `cifar100-strong9-scratch-22-s0`."""
         budget = f"-{self.labels_per_class}" if self.labels_per_class else ""
@@ -71,6 +68,7 @@ class DistillConfig(RunConfig):
     """
 
     kind: ClassVar[str] = "distill"
+    source_field: ClassVar[str] = "teacher"
 
     teacher: str = ""
     """Id of the stored classifier that it learns from. Default: none, hard labels alone."""
@@ -89,10 +87,6 @@ class DistillConfig(RunConfig):
             raise ConfigError("teacher and soft_weight go together: give both, or neither")
         if self.temperature != 1 and not self.teacher:
             raise ConfigError("temperature is for a teacher's logits: give teacher, or leave it")
-
-    @property
-    def starts_from(self) -> str:
-        return self.teacher
 
     @property
     def label(self) -> str:

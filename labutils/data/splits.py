@@ -32,7 +32,9 @@ def stratified_split(
     return tuple(torch.from_numpy(indices) for indices in shuffled)
 
 
-def nested_subset(labels: Int64[Tensor, " n"], per_class: int, draw: int = 0) -> Int64[Tensor, " k"]:
+def nested_subset(
+    labels: Int64[Tensor, " n"], per_class: int, draw: int = 0
+) -> Int64[Tensor, " k"]:
     """Indices of `per_class` images of each class, in the order in which they are given.
 
     Of one draw, a smaller subset is a part of a larger.

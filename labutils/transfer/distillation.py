@@ -10,16 +10,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from labutils import data
-from labutils.config.data_sets import DATA_SETS
+from labutils.config.classifier import RunConfig
 from labutils.config.transfer import DistillConfig
-from labutils.models.networks import Classifier, build_model, whiten
+from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Store
-from labutils.training.classifiers import (
-    WHITENING_IMAGES,
-    Classification,
-    train_and_test,
-)
+from labutils.training.classifiers import Classification, labelled, train_and_test, untrained
 from labutils.training.evaluation import TrainingError
 from labutils.training.history import Outcome
 from labutils.training.loop import OnEpoch
@@ -46,15 +42,12 @@ def distill(
         TrainingError: it has learned other classes, or looks at images of another shape.
     """
     images = data.load(config.data)
-    statistics = (images.mean, images.std)
-    student = build_model(config, images.image_shape, len(images.class_names), statistics)
-    whiten(student, images.train.images[:WHITENING_IMAGES])
-    splits = images.train.pair, images.val.pair
+    student = untrained(config, images)
     if config.teacher:
         teacher = _teacher(config, store or default_store())
-        task = Distillation(student, *splits, config, teacher)
+        task = Distillation(student, *labelled(images), config, teacher)
     else:
-        task = Classification(student, *splits, config)
+        task = Classification(student, *labelled(images), config)
     return train_and_test(
         task, images.test, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress
     )
@@ -117,9 +110,7 @@ def distillation_loss(
     hard = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
     if soft_weight == 0:
         return hard
-    student, teacher = (
-        (part / temperature).log_softmax(1) for part in (logits, teacher_logits)
-    )
+    student, teacher = ((part / temperature).log_softmax(1) for part in (logits, teacher_logits))
     soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
     return (1 - soft_weight) * hard + soft_weight * temperature**2 * soft
 
@@ -127,10 +118,9 @@ def distillation_loss(
 def _teacher(config: DistillConfig, store: Store) -> Classifier:
     """The stored network that `config` names, if it tells the same classes apart."""
     run = store.load_id(config.teacher)
-    if run.config.data != config.data:
-        names = DATA_SETS[run.config.data].title, DATA_SETS[config.data].title
+    if not isinstance(run.config, RunConfig) or run.config.data != config.data:
         raise TrainingError(
-            f"teacher {config.teacher} has learned {names[0]}, but its student learns {names[1]}: "
-            "give a teacher of the same data set"
+            f"teacher {config.teacher} is {run.config.label}, but its student learns "
+            f"{config.data}: give the id of a classifier of that data set"
         )
     return run.model()

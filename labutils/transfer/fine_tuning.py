@@ -9,14 +9,10 @@ from torch import nn
 from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.transfer import Trained, TransferConfig
-from labutils.models.networks import Classifier, build_model, whiten
+from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Run, Store
-from labutils.training.classifiers import (
-    WHITENING_IMAGES,
-    Classification,
-    train_and_test,
-)
+from labutils.training.classifiers import Classification, labelled, train_and_test, untrained
 from labutils.training.evaluation import TrainingError
 from labutils.training.history import Outcome
 from labutils.training.loop import OnEpoch
@@ -50,30 +46,34 @@ def fine_tune(
     images = data.load(config.data)
     if config.labels_per_class is not None:
         images = images.with_labels(config.labels_per_class, config.draw)
-    model = transferred(config, images, store)
-    task = Classification(model, images.train.pair, images.val.pair, config)
+    model = transferred(config, images, store or default_store())
+    kind = Classification if config.trained == "everything" else PartialTraining
+    task = kind(model, *labelled(images), config)
     return train_and_test(
         task, images.test, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress
     )
 
 
-def transferred(
-    config: TransferConfig, images: data.DataSet, store: Store | None = None
-) -> Classifier:
+class PartialTraining(Classification):
+    """Training of some layers; layer statistics are for networks whose layers are all trained."""
+
+    def measure_layers(self) -> None:
+        """Nothing is measured."""
+        self.history.layer_names = []
+
+
+def transferred(config: TransferConfig, images: data.DataSet, store: Store) -> Classifier:
     """The network of `config` before training: the source's layers, frozen or not, and a new head.
 
-    The head is drawn from the seed: it is that of the network from scratch. Pixels are normalised
+    The head is drawn from the seed, as that of the network from scratch is. Pixels are normalised
     as the source's were, because its first weights expect that; from scratch by the statistics of
     the images.
     """
-    statistics = (images.mean, images.std)
-    model = build_model(config, images.image_shape, len(images.class_names), statistics)
-    if not config.source:
-        whiten(model, images.train.images[:WHITENING_IMAGES])
-        return model
-    source = _matching(config, (store or default_store()).load_id(config.source)).model()
-    model.normalize, model.stem, model.blocks = source.normalize, source.stem, source.blocks
-    freeze_before(model, config.trained)
+    model = untrained(config, images)
+    if config.source:
+        source = _matching(config, store.load_id(config.source)).model()
+        model.normalize, model.stem, model.blocks = source.normalize, source.stem, source.blocks
+        freeze_before(model, config.trained)
     return model
 
 
@@ -118,13 +118,13 @@ FROZEN_NORMS = {nn.BatchNorm1d: FrozenBatchNorm1d, nn.BatchNorm2d: FrozenBatchNo
 
 def _matching(config: TransferConfig, source: Run) -> Run:
     """The source, if its network is of the build that `config` says."""
+    if not isinstance(source.config, RunConfig):
+        raise TrainingError(f"source {config.source} is no classifier: give the id of one")
     for name in NETWORK_FIELDS:
-        found, wanted = getattr(source.config, name, None), getattr(config, name)
+        found, wanted = getattr(source.config, name), getattr(config, name)
         if found != wanted:
             raise TrainingError(
                 f"source {config.source} has {name} {found!r}, but this configuration {wanted!r}: "
                 "give the source's own, or another source"
             )
-    if not isinstance(source.config, RunConfig):
-        raise TrainingError(f"source {config.source} is no classifier: give the id of one")
     return source

@@ -7,6 +7,7 @@ import pytest
 from labutils import data
 from labutils.config.data_sets import DataName
 from labutils.config.profiles import ProfileError, profile
+
 ROOT = Path(__file__).parents[2]
 REAL = ("mnist", "cifar10", "cifar100")
 
