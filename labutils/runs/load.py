@@ -11,11 +11,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from labutils.cli.main import Keep
 from labutils.config.base import Config
 from labutils.config.profiles import profile
 from labutils.runs.json_files import finite, fsync, write_json
-from labutils.runs.store import Recipe, Run, Store, damaged, read_json
+from labutils.runs.store import Keep, Recipe, Run, Store, damaged, read_json
 from labutils.training.classifiers import OnEpoch, train
 
 
