@@ -39,7 +39,7 @@ readme: $(VENV)/.test  ## write the tables of README.md anew from the stored run
 	@$(RUN) cogapp -r README.md
 
 bench: $(VENV)/.lab  ## measure the speed claims of README.md, as ratios
-	@for name in augmentation pooling precision rounding sweep windows winograd; do $(RUN) benchmarks.$$name || exit 1; done
+	@for name in augmentation pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
 
 clean:  ## remove .venv, build/quick/ and caches; data, stored and unfinished runs stay
 	@rm -rf $(VENV) build/quick *.egg-info .pytest_cache .ruff_cache .hypothesis
