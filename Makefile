@@ -14,10 +14,10 @@ help:  ## list what can be made (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
 
 lab: $(VENV)/.lab  ## set up, then run every notebook in the quick profile (results in build/quick/)
-	@$(RUN) labutils.notebooks --profile quick
+	@$(RUN) labutils.report.notebooks --profile quick
 
 full: $(VENV)/.lab  ## run every notebook in the full profile, in place
-	@$(RUN) labutils.notebooks --profile full
+	@$(RUN) labutils.report.notebooks --profile full
 
 jupyter: $(VENV)/.lab  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab
