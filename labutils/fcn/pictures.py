@@ -11,7 +11,7 @@ import PIL.ImageOps
 import torch
 from jaxtyping import UInt8
 
-from labutils.fcn.detector import Detections, detect, suppress
+from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
 MAX_PIXELS = 4_000_000  # of a picture, and of what the network sees of it at once

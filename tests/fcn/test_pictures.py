@@ -11,7 +11,7 @@ from labutils.cli.detect import detect_in_files
 from labutils.config.fcn import FCNConfig
 from labutils.fcn import pictures
 from labutils.fcn.canvases import INK, place_digit
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.fcn.measures import matches
 from labutils.fcn.networks import build_detector, load_detector
 from labutils.fcn.pictures import PictureError, annotate, as_json, read_digits, read_picture
