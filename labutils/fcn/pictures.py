@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 
 from labutils.data.pictures import MAX_PIXELS
-from labutils.fcn.detector import Detections, detect, suppress
+from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
 SMALLEST = 8  # pixels of height of the smallest digit looked for

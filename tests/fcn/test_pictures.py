@@ -8,7 +8,7 @@ from labutils.config.fcn import FCNConfig
 from labutils.data.pictures import read_picture
 from labutils.fcn import pictures
 from labutils.fcn.canvases import INK, place_digit
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.fcn.measures import matches
 from labutils.fcn.networks import build_detector, load_detector
 from labutils.fcn.pictures import annotate, as_json, light_on_black, read_digits
