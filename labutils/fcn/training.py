@@ -30,7 +30,7 @@ from labutils.runs.store import Store
 from labutils.training.checkpoints import restore_checkpoint, save_checkpoint
 from labutils.training.classifiers import OnEpoch, Outcome, batch_bar, tell_divergence
 from labutils.training.evaluation import TrainingError
-from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.execution import execution_for
 from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
@@ -114,7 +114,7 @@ def train_detector(
         "test_mean_iou": test.mean_iou,
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **software_and_hardware(),
+        **training.execution.record(),
     }
     return Outcome(network, asdict(history), metrics)
 

@@ -25,7 +25,7 @@ from labutils.models.modes import eval_mode
 from labutils.models.networks import build_model, whiten
 from labutils.training.checkpoints import restore_checkpoint, save_checkpoint
 from labutils.training.evaluation import TrainingError, check_classes, check_split, evaluate
-from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.execution import execution_for
 from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 from labutils.training.statistics import layer_statistics, weight_gradient
 
@@ -331,7 +331,7 @@ def train(
         "seconds": sum(history.seconds),
         "test_seconds": test_seconds,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **software_and_hardware(),
+        **execution.record(),
     }
     return Outcome(model, history.to_dict(), metrics)
 
