@@ -55,6 +55,14 @@ def _write(fig: Figure, path: Path, alt: str) -> None:
     picture.save(path, dpi=(DPI, DPI), pnginfo=text, optimize=True)
 
 
+def show_saved(name: str) -> None:
+    """Display a figure that was saved before, as `save_figure` displayed it."""
+    path = profile().images / f"{name}.png"
+    with PIL.Image.open(path) as image:
+        alt = image.info["Description"]
+    _show(path, alt, profile().notice)
+
+
 def _show(path: Path, alt: str, notice: str) -> None:
     """Display a picture where there is a notebook to display it in."""
     try:
