@@ -17,7 +17,7 @@ DPI = 110
 UNSEEN = 16  # of 255, the largest difference to a colour that a palette may make
 
 
-def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> Path:
+def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> None:
     """Write `images/NAME.png` with its alternative text inside, and show that file.
 
     Args:
@@ -35,7 +35,6 @@ def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = Non
     _write(fig, path, alt)
     plt.close(fig)
     _show(path, alt, (which or profile()).notice)
-    return path
 
 
 def _write(fig: Figure, path: Path, alt: str) -> None:
