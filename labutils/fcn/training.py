@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-import math
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
@@ -27,11 +23,10 @@ from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Store
-from labutils.training.checkpoints import restore_checkpoint, save_checkpoint
-from labutils.training.classifiers import OnEpoch, Outcome, batch_bar, tell_divergence
-from labutils.training.evaluation import TrainingError
 from labutils.training.execution import execution_for
-from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
+from labutils.training.history import History, Outcome
+from labutils.training.inputs import TrainingError
+from labutils.training.loop import OnEpoch, Task, run_epochs
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1_000_001, 1_000_002, 1_000_003  # no epoch's seed
@@ -39,7 +34,7 @@ BATCH = 100  # canvases evaluated at a time
 
 
 @dataclass
-class DetectorHistory:
+class DetectorHistory(History):
     """What was measured through a detector's training, a value an epoch.
 
     Attributes:
@@ -49,19 +44,7 @@ class DetectorHistory:
         seconds: evaluation and the drawing of canvases included.
     """
 
-    train_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    val_accuracy: list[float] = field(default_factory=list)
     val_mean_iou: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    status: str = "running"
-
-    @property
-    def epochs(self) -> int:
-        """Epochs run so far."""
-        return len(self.val_loss)
 
 
 class PixelScores(NamedTuple):
@@ -99,13 +82,13 @@ def train_detector(
         normalize = network.network.normalize
         normalize.mean.copy_(digits.mean.view(1, -1, 1, 1))
         normalize.std.copy_(digits.std.view(1, -1, 1, 1))
-    training = _Training(network, digits, config, checkpoint)
-    history = training.run(on_epoch, progress)
-    val, test = training.score(digits.val, VAL_SEED), training.score(digits.test, TEST_SEED)
+    task = Detection(network, digits, config)
+    history = run_epochs(task, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+    val, test = task.score(digits.val, VAL_SEED), task.score(digits.test, TEST_SEED)
     metrics = {
         "status": history.status,
         "epochs": history.epochs,
-        "best_epoch": history.epochs - (history.status == "diverged"),
+        "best_epoch": history.best_epoch,
         "val_loss": val.loss,
         "val_accuracy": val.accuracy,
         "val_mean_iou": val.mean_iou,
@@ -114,9 +97,9 @@ def train_detector(
         "test_mean_iou": test.mean_iou,
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **training.execution.record(),
+        **task.execution.record(),
     }
-    return Outcome(network, asdict(history), metrics)
+    return Outcome(network, history.to_dict(), metrics)
 
 
 def _starting_point(config: FCNConfig, store: Store) -> Classifier:
@@ -140,68 +123,33 @@ def detector_cost(config: FCNConfig) -> float:
     return 3.0 * multiply_adds(build_detector(config), shape) * canvases
 
 
-class _Training:
-    """State of one training."""
+class Detection(Task):
+    """Training of a detector: canvases drawn anew each epoch, a label a pixel."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        digits: data.DataSet,
-        config: FCNConfig,
-        checkpoint: Path | None,
-    ) -> None:
-        self.config, self.digits, self.checkpoint = config, digits, checkpoint
+    def __init__(self, network: nn.Module, digits: data.DataSet, config: FCNConfig) -> None:
+        self.config, self.digits, self.examples = config, digits, config.canvases
         self.execution = execution_for(network, config.precision)
-        self.network = network.to(self.execution.device, memory_format=self.execution.memory_format)
-        self.optimizer = make_optimizer(self.network, config)
-        self.steps = math.ceil(config.canvases / config.batch_size)
+        self.model = network.to(self.execution.device, memory_format=self.execution.memory_format)
+        self.data = [t for part in (digits.train, digits.val) for t in (part.images, part.labels)]
         self.history = DetectorHistory()
 
-    def run(self, on_epoch: OnEpoch | None, progress: bool) -> DetectorHistory:
-        config = self.config
-        self._restore()
-        with batch_bar(config, self.steps, self.history.epochs, progress) as bar:
-            while self.history.status == "running":
-                before = copy.deepcopy(self.network.state_dict())
-                started = time.perf_counter()
-                finite = self._train_epoch(bar)
-                self._measure(started, finite)
-                if self.history.status == "diverged":
-                    self.network.load_state_dict(before)
-                    tell_divergence(config, self.history.epochs, self.history.epochs - 1)
-                self._save()
-                if on_epoch:
-                    names = ("train_loss", "val_loss", "val_accuracy", "val_mean_iou")
-                    last = {name: getattr(self.history, name)[-1] for name in names}
-                    on_epoch(self.history.epochs, last)
-                bar.set_postfix(val_mean_iou=f"{self.history.val_mean_iou[-1]:.3f}")
-        self.network.eval()
-        return self.history
-
-    def _train_epoch(self, bar: tqdm) -> bool:
-        config, epoch = self.config, self.history.epochs
-        seed = config.seed * 1_009 + epoch
-        canvases = draw_for(
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
+        """Draw the epoch's canvases, by a seed of its own."""
+        config, seed = self.config, self.config.seed * 1_009 + epoch
+        self.canvases = None  # those of the epoch before make room
+        self.canvases = draw_for(
             config, self.digits.train, config.canvases, seed, rotation=config.rotation
         )
-        order = torch.randperm(len(canvases), generator=torch.Generator().manual_seed(seed))
-        self.network.train()
-        losses = torch.zeros((), device=self.execution.device)
-        for step, indices in enumerate(order.split(config.batch_size)):
-            rate = learning_rate_at(config, epoch * self.steps + step, config.epochs * self.steps)
-            set_learning_rate(self.optimizer, rate)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(canvases, indices)[0]
-            loss.backward()
-            self.optimizer.step()
-            losses += loss.detach()
-            bar.update()
-        return bool(losses.isfinite())
+        return torch.randperm(self.examples, generator=torch.Generator().manual_seed(seed))
 
-    def _loss(self, canvases: Canvases, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def loss(self, indices: Tensor) -> Tensor:
+        """Weighted cross-entropy of some of the epoch's canvases."""
+        return self._outputs(self.canvases, indices)[0]
+
+    def _outputs(self, canvases: Canvases, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, logits and labels of some canvases."""
         with self.execution.autocast():
-            logits = self.network(self.execution.place(canvases.images[indices]))
+            logits = self.model(self.execution.place(canvases.images[indices]))
         labels = pixel_labels(canvases, indices, self.config.background).to(logits.device)
         logits = logits.float()
         return weighted_cross_entropy(logits, labels, self._weights(logits)), logits, labels
@@ -219,49 +167,25 @@ class _Training:
         count = min(HELD_CANVASES, self.config.canvases)
         canvases = draw_for(self.config, digits, count, seed)
         total, weights, confusion = 0.0, 0.0, torch.zeros((), dtype=torch.int64)
-        with eval_mode(self.network):
+        with eval_mode(self.model):
             for indices in torch.arange(count).split(BATCH):
-                loss, logits, labels = self._loss(canvases, indices)
+                loss, logits, labels = self._outputs(canvases, indices)
                 weight = self._weights(logits)[labels].sum().item()
                 total, weights = total + weight * loss.item(), weights + weight
                 confusion = confusion + pixel_confusion(logits, labels).cpu()
         return PixelScores(total / weights, pixel_accuracy(confusion), mean_iou(confusion))
 
-    def _measure(self, started: float, finite: bool) -> None:
-        history = self.history
+    def measure(self) -> dict[str, float]:
+        """Scores on fixed canvases of training and of validation digits."""
         train = self.score(self.digits.train, TRAIN_SEED)
         val = self.score(self.digits.val, VAL_SEED)
-        history.train_loss.append(train.loss)
-        history.train_accuracy.append(train.accuracy)
-        history.val_loss.append(val.loss)
-        history.val_accuracy.append(val.accuracy)
-        history.val_mean_iou.append(val.mean_iou)
-        history.learning_rate.append(self.optimizer.param_groups[0]["lr"])
-        history.seconds.append(time.perf_counter() - started)
-        if not (finite and math.isfinite(train.loss) and math.isfinite(val.loss)):
-            history.status = "diverged"
-        elif history.epochs == self.config.epochs:
-            history.status = "finished"
-
-    def _save(self) -> None:
-        if self.checkpoint is not None:
-            save_checkpoint(
-                self.checkpoint, self.config, self.network, self.optimizer, asdict(self.history)
-            )
-
-    def _restore(self) -> None:
-        if self.checkpoint is None:
-            return
-        state = restore_checkpoint(
-            self.checkpoint,
-            self.config,
-            self.network,
-            self.optimizer,
-            DetectorHistory,
-            self.execution.device,
-        )
-        if state is not None:
-            self.history = state["history"]
+        return {
+            "train_loss": train.loss,
+            "train_accuracy": train.accuracy,
+            "val_loss": val.loss,
+            "val_accuracy": val.accuracy,
+            "val_mean_iou": val.mean_iou,
+        }
 
 
 def draw_for(

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -103,8 +104,23 @@ def load_or_measure(
         RunError: the stored measure is damaged, or a new one cannot be written.
     """
     key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
+    return _load_or_compute(run.folder / "measures", name, key, function)
+
+
+def load_or_compute(
+    store: Store, name: str, arguments: Mapping[str, Any], function: Callable[[], Any]
+) -> Any:
+    """As `load_or_measure`, of what belongs to no run: stored in the store's own `measures/`."""
+    return _load_or_compute(
+        store.folder / "measures", name, {"arguments": dict(arguments)}, function
+    )
+
+
+def _load_or_compute(
+    folder: Path, name: str, key: Mapping[str, Any], function: Callable[[], Any]
+) -> Any:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    path = run.folder / "measures" / f"{name}-{digest}.json"
+    path = folder / f"{name}-{digest}.json"
     if path.exists():
         stored = read_json(path)
         if "result" not in stored:
@@ -113,12 +129,10 @@ def load_or_measure(
     result = json.loads(json.dumps(finite(function())))
     part = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
-        path.parent.mkdir(exist_ok=True)
-        write_json(part, key | {"result": result})
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(part, dict(key) | {"result": result})
         fsync(part)
         os.replace(part, path)
     except OSError as error:
-        raise _unwritable(
-            f"the measure {name} of {run.config.name} is not stored", error
-        ) from error
+        raise _unwritable(f"what was measured is not stored as {path.name}", error) from error
     return result

@@ -166,7 +166,7 @@ class Store:
     def scan(self) -> tuple[list[Run], list[RunError]]:
         """All finished runs by name, and what is wrong with each folder that cannot be read."""
         found, unreadable = [], []
-        for folder in sorted(path for path in self.folder.glob("[!.]*") if path.is_dir()):
+        for folder in sorted(path for path in self.folder.glob("[!.]*-*") if path.is_dir()):
             try:
                 found.append(_read_run(folder))
             except RunError as error:

@@ -37,12 +37,12 @@ def run_sweep(
     configs: Sequence[Config],
     recipe: Recipe,
     *,
+    seconds: Callable[[Sequence[Config]], float] = lambda configs: 0.0,
     store: Store | None = None,
     keep: Keep = "none",
     n_jobs: int | None = None,
     cluster: str | None = None,
     progress: bool = True,
-    seconds: Callable[[Config], float] = lambda config: 0.0,
 ) -> list[Run]:
     """The runs of all configurations, in their order; what is stored is not trained again.
 
@@ -51,17 +51,17 @@ def run_sweep(
 
     Args:
         recipe: trains any of the configurations, as `load_or_train` asks for it.
+        seconds: about how long trainings take: the longest begin first.
         n_jobs: processes here; by default one a processor core. A cluster has its own number.
         cluster: address of a Dask scheduler whose workers share this file system; each worker
             process trains one network at a time, so give it one thread.
-        seconds: about how long a training takes: the longest begin first.
 
     Raises:
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
-    longest_first = sorted(store.missing(configs, keep), key=seconds, reverse=True)
-    missing = {config.id: config for config in longest_first}
+    todo = sorted(store.missing(configs, keep), key=lambda c: seconds([c]), reverse=True)
+    missing = {config.id: config for config in todo}
     if missing:
         owner = None if cluster else os.getpid()
         attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=owner)

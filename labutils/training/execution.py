@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from labutils.models.blocks import Normalize
+
 Arithmetic = Literal["bf16", "fp32"]
 
 
@@ -30,11 +32,17 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 class Execution(NamedTuple):
-    """How a network is computed: chosen here and nowhere else."""
+    """How a network is computed: chosen here and nowhere else.
+
+    Attributes:
+        takes_bytes: uint8 images go to the network as they are; to others as floats from 0 to 1.
+    """
 
     device: torch.device
     memory_format: torch.memory_format
     arithmetic: Arithmetic
+    dtype: torch.dtype = torch.float32
+    takes_bytes: bool = True
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """Context in which a forward pass runs."""
@@ -43,8 +51,12 @@ class Execution(NamedTuple):
         return torch.autocast(self.device.type, enabled=False)  # also within another's autocast
 
     def place(self, images: Tensor) -> Tensor:
-        """The images on the device, in the memory format of the network."""
-        return images.to(self.device).contiguous(memory_format=self.memory_format)
+        """The images on the device, in the memory format and the numbers of the network."""
+        if self.takes_bytes and images.dtype == torch.uint8:
+            return images.to(self.device).contiguous(memory_format=self.memory_format)
+        # a copy: a network may work on its input in place
+        floats = images.to(self.device, self.dtype, copy=True, memory_format=self.memory_format)
+        return floats.div_(255) if images.dtype == torch.uint8 else floats
 
     def record(self) -> dict[str, Any]:
         """Arithmetic, software and hardware of a result, for its metrics."""
@@ -56,8 +68,13 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are; the CPU for a model without."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def execution_for(
-    model: nn.Module, precision: str = "fp32", device: torch.device | None = None
+    model: nn.Module, precision: str = "fp32", device: torch.device | str | None = None
 ) -> Execution:
     """Channels-last memory for networks with convolutions, autocast where bf16 is asked for.
 
@@ -66,10 +83,16 @@ def execution_for(
     processor does not multiply bf16, the arithmetic is fp32 whatever is asked for.
     """
     convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    convolutional &= all(parameter.ndim < 5 for parameter in model.parameters())  # none in 3-D
     memory_format = torch.channels_last if convolutional else torch.contiguous_format
-    device = device or default_device()
+    device = torch.device(device or default_device())
     arithmetic = "bf16" if precision == "bf16" and multiplies_bf16(device) else "fp32"
-    return Execution(device, memory_format, arithmetic)
+    numbers = (parameter.dtype for parameter in model.parameters())
+    dtype = next((kind for kind in numbers if kind.is_floating_point), torch.float32)
+    # Normalize turns bytes into fp32
+    normalizes = any(isinstance(module, Normalize) for module in model.modules())
+    takes_bytes = normalizes and dtype == torch.float32
+    return Execution(device, memory_format, arithmetic, dtype, takes_bytes)
 
 
 def software_and_hardware(device: torch.device) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_detector_is_trained_stored_and_loaded(store):
     network = load_detector(run)
     assert not network.training
     digits = data.load("digits")
-    scored = training._Training(network, digits, TINY, None).score(digits.test, training.TEST_SEED)
+    scored = training.Detection(network, digits, TINY).score(digits.test, training.TEST_SEED)
     assert scored.mean_iou == pytest.approx(run.metrics["test_mean_iou"], rel=1e-6)
     assert store.load_id(TINY.id).config == TINY and store.scan()[0][0].config == TINY
 
@@ -182,12 +182,12 @@ def test_a_classifier_of_another_build_is_refused(store):
 
 def test_batch_norm_is_in_eval_mode_where_it_is_scored():
     config = replace(TINY, model="cnn", epochs=1)
-    trained = training._Training(training.build_detector(config), data.load("digits"), config, None)
-    trained.network.train()
-    before = {name: value.clone() for name, value in trained.network.state_dict().items()}
+    trained = training.Detection(training.build_detector(config), data.load("digits"), config)
+    trained.model.train()
+    before = {name: value.clone() for name, value in trained.model.state_dict().items()}
     trained.score(data.load("digits").val, 0)
-    assert trained.network.training
-    for name, value in trained.network.state_dict().items():
+    assert trained.model.training
+    for name, value in trained.model.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 

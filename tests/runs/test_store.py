@@ -421,7 +421,7 @@ def test_nothing_is_trained_that_could_not_be_stored(store, read_only):
 def test_a_measure_that_cannot_be_written_says_where(store, monkeypatch):
     run = store.save(CONFIG, outcome())
     (run.folder / "measures").write_text("a file in place of the folder")
-    with pytest.raises(RunError, match="measure lesion of .* cannot be written") as caught:
+    with pytest.raises(RunError, match="not stored as lesion-.* cannot be written") as caught:
         load_or_measure(run, "lesion", {}, lambda: 1)
     assert str(run.folder / "measures") in str(caught.value)
     assert "delete" not in str(caught.value)

@@ -95,8 +95,8 @@ def notes_of(notes):
 # In this process
 
 
-def by_width(config):
-    return float(config.width)
+def by_width(configs):
+    return float(sum(config.width for config in configs))
 
 
 def test_runs_come_in_the_order_of_their_configurations(store, tmp_path):

@@ -20,9 +20,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR
 from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.fit import FitConfig
+from labutils.data.sets import pixel_statistics
 from labutils.models.blocks import Whitening, weight_layers
 from labutils.models.networks import build_model
 from labutils.training import classifiers as training
+from labutils.training import loop
 from labutils.training.classifiers import fit, train
 from labutils.training.evaluation import Evaluation, TrainingError, evaluate
 from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
@@ -78,7 +80,7 @@ def unchecked(monkeypatch):
 def data_set(monkeypatch):
     """A tiny data set behind every name."""
     splits = [data.Split(*part) for part in (TRAIN, VAL, TEST)]
-    statistics = data.pixel_statistics(TRAIN[0])
+    statistics = pixel_statistics(TRAIN[0])
     tiny = data.DataSet("digits", ("a", "b", "c"), *splits, *statistics)
     monkeypatch.setattr(data, "load", lambda name: tiny)
     return tiny
@@ -559,7 +561,7 @@ def test_a_late_divergence_keeps_the_last_finite_weights(monkeypatch, capsys, pa
     expected, _ = trained(replace(config, epochs=2))
     calm = 2 * math.ceil(60 / 16)
     monkeypatch.setattr(
-        training, "learning_rate_at", lambda config, step, total: 1e-3 if step < calm else 1e30
+        loop, "learning_rate_at", lambda config, step, total: 1e-3 if step < calm else 1e30
     )
     model, history = trained(config)
     assert (history.status, history.epochs, history.best_epoch) == ("diverged", 3, 2)
@@ -571,14 +573,14 @@ def test_a_late_divergence_keeps_the_last_finite_weights(monkeypatch, capsys, pa
 
 def test_one_training_loss_that_is_not_finite_is_enough(monkeypatch, capsys):
     """Even where the weights survive it and every evaluation is finite."""
-    step, calls = training._Fit._step, []
+    step, calls = training.Classification.loss, []
 
-    def infinite_once(self, indices, generator):
+    def infinite_once(self, indices):
         calls.append(len(indices))
-        loss = step(self, indices, generator)
+        loss = step(self, indices)
         return loss + math.inf if len(calls) == 6 else loss  # the second of epoch 2
 
-    monkeypatch.setattr(training._Fit, "_step", infinite_once)
+    monkeypatch.setattr(training.Classification, "loss", infinite_once)
     model, history = trained(MLP)
     assert all(map(math.isfinite, history.train_loss + history.val_loss))
     assert (history.status, history.epochs, history.best_epoch) == ("diverged", 2, 1)
@@ -674,11 +676,11 @@ def test_a_diverged_run_is_still_diverged_when_it_is_loaded_again(tmp_path, caps
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/training")
 import torch
 torch.set_num_threads(1)
 from labutils.training import classifiers as training
-from test_training import KILLED_CONFIG, NOISE_TRAIN, NOISE_VAL, build
+from test_classifiers import KILLED_CONFIG, NOISE_TRAIN, NOISE_VAL, build
 
 def kill_at(function, count):
     calls = 0
@@ -691,7 +693,7 @@ def kill_at(function, count):
     return wrapped
 
 if sys.argv[2] == "step":  # the second of the third epoch's three
-    training._Fit._step = kill_at(training._Fit._step, 8)
+    training.Classification.loss = kill_at(training.Classification.loss, 8)
 else:  # the third epoch's checkpoint is written, but not yet in its place
     os.replace = kill_at(os.replace, 3)
 training.fit(build(KILLED_CONFIG), NOISE_TRAIN, NOISE_VAL, KILLED_CONFIG,

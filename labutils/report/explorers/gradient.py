@@ -12,11 +12,12 @@ from IPython.display import HTML, Image, clear_output, display
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils import summaries
 from labutils.config.base import ConfigError
 from labutils.config.classifier import RunConfig
 from labutils.report.explorers.drawing import WIDE, draw
 from labutils.report.explorers.figures import gradient_view
+from labutils.report.names import network_name
+from labutils.report.statistics import percent
 from labutils.training.statistics import untrained_statistics
 
 
@@ -29,7 +30,11 @@ class GradientExplorer(ipywidgets.VBox):
     Args:
         images: uint8 images of one batch; those of ConvNets are the first of them.
         labels: their class indices.
+        opening: what `untrained_statistics` measures of `OPENING` on all images, where it is
+            stored: so a page without a kernel shows the same on every machine.
     """
+
+    OPENING: ClassVar = RunConfig(depth=20, width=64)
 
     # convolutions cost more: with more of either a move takes visibly longer
     WIDTHS: ClassVar = {"mlp": (4, 8, 16, 32, 64, 128), "convnet": (4, 8, 16)}
@@ -39,17 +44,23 @@ class GradientExplorer(ipywidgets.VBox):
         self,
         images: UInt8[Tensor, "batch channels height width"],
         labels: Int64[Tensor, " batch"],
+        opening: Mapping[str, list[float]] | None = None,
     ) -> None:
-        self.images, self.labels = images, labels
+        self.images, self.labels, self.opening = images, labels, opening
         self.model = ipywidgets.Dropdown(
             options=[("MLP", "mlp"), ("ConvNet", "convnet")], description="Network"
         )
         slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "22em"}}
         self.depth = ipywidgets.IntSlider(
-            value=20, min=4, max=40, step=2, description="Depth (weight layers)", **slider
+            value=self.OPENING.depth,
+            min=4,
+            max=40,
+            step=2,
+            description="Depth (weight layers)",
+            **slider,
         )
         self.width = ipywidgets.SelectionSlider(
-            options=self.WIDTHS["mlp"], value=64, description="Width", **slider
+            options=self.WIDTHS["mlp"], value=self.OPENING.width, description="Width", **slider
         )
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
@@ -111,7 +122,10 @@ class GradientExplorer(ipywidgets.VBox):
             display(HTML(f"<p>There is no such network: {html.escape(str(error))}.</p>"))
             return
         count = self.CONVNET_IMAGES if config.model == "convnet" else None
-        found = untrained_statistics(config, self.images, self.labels, count)
+        if config == self.OPENING and self.opening:
+            found = self.opening
+        else:
+            found = untrained_statistics(config, self.images, self.labels, count)
         text = _gradient_sentence(config, found, count or len(self.images))
         display(HTML(f"<p>{text}</p>"))
         display(Image(data=draw(gradient_view, found, config.residual), alt=text))
@@ -122,9 +136,9 @@ def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]], imag
     gradient = found["activation_gradient_norm"]
     share = gradient[0] / gradient[-1] if gradient[-1] else math.nan
     spread, mean = found["activation_image_std"][-2], abs(found["activation_mean"][-2])
-    dead = summaries.percent(max(found["dead_units"][:-1]))
+    dead = percent(max(found["dead_units"][:-1]))
     return (
-        f"{summaries.network_name(config)}, width {config.width}, not trained, on {images} "
+        f"{network_name(config)}, width {config.width}, not trained, on {images} "
         f"images: the gradient at the first layer is {share:.1e} times that at the logits; a "
         f"unit of the last hidden layer deviates by {spread:.1e} across images around {mean:.1e}; "
         f"at most {dead} of a layer's units are dead."
