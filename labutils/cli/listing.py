@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labutils.config.base import Config
 
 if TYPE_CHECKING:
+    from labutils.report.records import Experiment
     from labutils.runs.store import Run, Store
 
 
@@ -45,6 +45,12 @@ def print_estimate(
             longest = max(sum(times) / side, *times)
             line += f": about {_duration(longest)} with {side} side by side"
     print(f"{line}.", flush=True)
+
+
+def print_experiments(records: Iterable[Experiment]) -> None:
+    """A line an experiment: its name, how many runs it has in full, what it asks."""
+    rows = [(record.name, record.question, str(len(record.grid()))) for record in records]
+    print(table(("experiment", "what it is", "runs"), rows, left=2))
 
 
 def print_runs(found: Iterable[Run]) -> None:
@@ -107,11 +113,6 @@ def dimensions(shape: Iterable[int]) -> str:
 def shortened(names: Sequence[str], most: int = 10) -> str:
     """The first names, and dots where there are more."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def shown(path: Path) -> Path:
-    """The path as one would type it here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

@@ -23,6 +23,7 @@ class Config:
 
     recipe: ClassVar[int] = 1
     kind: ClassVar[str] = "config"
+    source_field: ClassVar[str] = ""  # the field that names the run that this one starts from
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -46,7 +47,7 @@ class Config:
     @property
     def starts_from(self) -> str:
         """Id of the stored run whose weights this one starts from, or an empty string."""
-        return ""
+        return getattr(self, self.source_field) if self.source_field else ""
 
     @property
     def id(self) -> str:

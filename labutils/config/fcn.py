@@ -28,6 +28,7 @@ class FCNConfig(FitConfig):
     """
 
     kind: ClassVar[str] = "fcn"
+    source_field: ClassVar[str] = "classifier"
 
     data: Literal["mnist", "digits"] = "mnist"
     """Where digits come from; digits is built in."""
@@ -108,10 +109,6 @@ class FCNConfig(FitConfig):
                 raise ConfigError(
                     f"a detector has no option {name} (given {getattr(self, name)!r}): leave it out"
                 )
-
-    @property
-    def starts_from(self) -> str:
-        return self.classifier
 
     @property
     def label(self) -> str:

@@ -72,7 +72,7 @@ class DataSet:
 
 
 def data_root() -> Path:
-    """Folder of the data files: the variable LAB_DATA, or data/ beside the notebooks."""
+    """Folder of the data files: the variable LAB_DATA, or data/ below `profiles.ROOT`."""
     return Path(os.environ.get("LAB_DATA") or ROOT / "data").expanduser()
 
 

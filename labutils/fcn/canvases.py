@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from labutils.data.sets import Split
-from labutils.fcn.clutter import KINDS, draw_clutter
+from labutils.fcn.clutter import CLUTTER, draw_clutter
 
 BACKGROUND = 10
 NO_DIGIT = -1
@@ -282,7 +282,7 @@ def _with_clutter(
     canvases: Canvases, share: float, seed: int, generator: torch.Generator
 ) -> Canvases:
     """Clutter behind the digits of some canvases: the digits' own pixels stay as they are."""
-    kinds = [kind for kind in KINDS if kind != "blank"]
+    kinds = [kind for kind in CLUTTER if kind != "blank"]
     chosen = torch.randperm(len(canvases), generator=generator)[: round(share * len(canvases))]
     images = canvases.images.clone()
     for kind, part in zip(kinds, chosen.tensor_split(len(kinds)), strict=True):

@@ -40,12 +40,12 @@ def draw_clutter(
     Raises:
         ValueError: there is no such kind; the message lists them.
     """
-    if kind not in KINDS:
-        raise ValueError(f"no clutter {kind!r}: choose one of {', '.join(KINDS)}")
-    random = np.random.default_rng([seed, list(KINDS).index(kind)])
+    if kind not in CLUTTER:
+        raise ValueError(f"no clutter {kind!r}: choose one of {', '.join(CLUTTER)}")
+    random = np.random.default_rng([seed, list(CLUTTER).index(kind)])
     canvases = np.zeros((count, *size), np.uint8)
     for canvas in canvases:
-        KINDS[kind](canvas, random)
+        CLUTTER[kind](canvas, random)
     return torch.from_numpy(canvases)[:, None]
 
 
@@ -103,7 +103,7 @@ def _fragment(random: np.random.Generator) -> np.ndarray:
     return (piece * random.uniform(0.6, 1.0)).astype(np.uint8)
 
 
-KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], None]] = {
+CLUTTER: dict[str, Callable[[np.ndarray, np.random.Generator], None]] = {
     "blank": _blank,
     "noise": _noise,
     "strokes": _strokes,

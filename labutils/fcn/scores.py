@@ -14,9 +14,9 @@ import torch
 from labutils import data
 from labutils.config.data_sets import DATA_SETS
 from labutils.fcn.canvases import BACKGROUND, Canvases
-from labutils.fcn.clutter import KINDS, draw_clutter
+from labutils.fcn.clutter import CLUTTER, draw_clutter
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
-from labutils.fcn.detector import detect, find_digits, pixel_probabilities
+from labutils.fcn.detection import detect, find_digits, pixel_probabilities
 from labutils.fcn.measures import (
     accuracy_by_distance,
     all_right,
@@ -75,7 +75,7 @@ def _threshold(run: Run, dilate: bool) -> float:
     network, execution = _ready(run, dilate)
     digit_free = [
         detect(network, draw_clutter(kind, count, CLUTTER_SIZE, seed=VALIDATION_SEED), execution)
-        for kind in KINDS
+        for kind in CLUTTER
     ]
     found = detect(network, canvases.images, execution)
     return best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
@@ -296,7 +296,7 @@ def alarms(run: Run) -> dict[str, float]:
 def _alarms(run: Run, threshold: float) -> dict[str, float]:
     network, execution = _ready(run, dilate=False)
     shares = {}
-    for kind in KINDS:
+    for kind in CLUTTER:
         images = draw_clutter(kind, _count(run, "test"), CLUTTER_SIZE, seed=CLUTTER_SEED)
         shares[kind] = false_alarms(detect(network, images, execution), threshold)
     return shares

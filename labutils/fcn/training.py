@@ -23,7 +23,7 @@ from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Store
-from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
 from labutils.training.inputs import TrainingError
 from labutils.training.loop import OnEpoch, Task, run_epochs
@@ -97,7 +97,7 @@ def train_detector(
         "test_mean_iou": test.mean_iou,
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **software_and_hardware(),
+        **task.execution.record(),
     }
     return Outcome(network, history.to_dict(), metrics)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from labutils.fcn.conversion import FullyConvolutional
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.models.networks import Classifier
 from labutils.models.receptive_field import receptive_field
 from labutils.training.evaluation import EVALUATION_BATCH, predict

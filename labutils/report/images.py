@@ -1,4 +1,4 @@
-"""Write a figure, show it, and read it back for the README."""
+"""The one way to save a figure: with its alternative text inside, and shown in a notebook."""
 
 from __future__ import annotations
 
@@ -36,13 +36,6 @@ def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = Non
     plt.close(fig)
     _show(path, alt, (which or profile()).notice)
     return path
-
-
-def report(name: str) -> str:
-    """The Markdown of a saved figure, as README.md shows it; the alternative text is the file's."""
-    path = profile("full").images / f"{name}.png"
-    with PIL.Image.open(path) as image:
-        return f"![{image.info['Description']}](images/{name}.png)"
 
 
 def _write(fig: Figure, path: Path, alt: str) -> None:

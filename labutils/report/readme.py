@@ -1,104 +1,62 @@
-"""The tables that README.md shows, by the name of their experiment."""
+"""What README.md shows: tables of stored runs, figures, benchmarks, the report in ten lines."""
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Sequence
 
 import pandas as pd
+import PIL.Image
 
 from labutils.config.data_sets import DATA_SETS
 from labutils.config.profiles import ROOT, Profile, profile
 from labutils.fcn.conditions import Condition, condition
 from labutils.fcn.scores import scores
 from labutils.report.detector.experiments import BEST_HEAD
-from labutils.report.experiments import BASELINES, baselines, configs, load, select
+from labutils.report.experiments import configs, load, load_compared
 from labutils.report.mlps.experiments import stall_depth
 from labutils.report.rendering import markdown
-from labutils.report.residuals.figures import ablation
 from labutils.report.statistics import accuracy, spread
-from labutils.runs.store import Run
-from labutils.tables import depth, detection, networks
-
-SHALLOW = (10,)  # of the ConvNets whose gradients are followed through training
-
-REPORT: dict[str, Callable[[Sequence[Run]], pd.DataFrame]] = {
-    "mnist-width": depth.width_table,
-    "mnist-depth": depth.depth_table,
-    "cifar10-depth": depth.depth_table,
-    "mlp-dead-layers": depth.dead_table,
-    "convnet-dead-layers": depth.dead_table,
-    "rescue": depth.rescue_table,
-    "mnist-blocks": depth.block_table,
-    "best-mlp": depth.model_table,
-    "convnet-depth": depth.depth_table,
-    "mlp-like-convnet": depth.depth_table,
-    "convnet-head": networks.head_table,
-    "resnet-depth": depth.depth_table,
-    "side-by-side": networks.side_table,
-    "side-by-side-sgd": networks.side_table,
-    "protocols": networks.protocol_table,
-    "augmentation": networks.augmentation_table,
-    "schedule": networks.schedule_table,
-    "mnist-cnn": networks.side_table,
-    "strong": networks.strong_table,
-    "strong-recipes": networks.recipe_table,
-    "strong-size": lambda runs: networks.size_table(select(runs, residual=True)),
-    "gradients": lambda runs: ablation.gradient_table(
-        [run for run in runs if run.config.gradient_epochs or run.config.depth in SHALLOW]
-    ),
-    "ablation-mnist": ablation.ablation_table,
-    "ablation-cifar10": ablation.ablation_table,
-    "ablation-rates": ablation.rate_table,
-    "lesions": lambda runs: ablation.lesion_table(select(runs, seed=0)),
-    "detector-classifier": depth.model_table,
-    "detector": detection.detector_table,
-    "detector-dense": detection.dense_table,
-    "detector-conditions": lambda runs: detection.condition_table(select(runs, head=BEST_HEAD)),
-    "detector-pointing": lambda runs: detection.pointing_table(select(runs, head=BEST_HEAD)),
-    "detector-alarms": lambda runs: detection.alarm_table(select(runs, head=BEST_HEAD)),
-    "detector-pyramid": lambda runs: detection.pyramid_table(select(runs, head=BEST_HEAD)),
-    "detector-no-background": lambda runs: detection.black_table(runs[0]),
-}
-# Whose runs a table shows, where these are not those of one experiment of the same name.
-RUNS_OF: dict[str, tuple[str, ...]] = {
-    "mlp-dead-layers": ("mnist-depth", "cifar10-depth"),
-    "convnet-dead-layers": ("convnet-depth",),
-    "gradients": ("convnet-depth", "gradients"),
-    "protocols": ("side-by-side", "side-by-side-sgd"),
-    "strong": ("strong", "strong-plain"),
-    "lesions": ("lesions", "strong", "strong-plain"),
-    "strong-recipes": ("strong-brief", "strong-recipes", "strong", "strong-plain"),
-    "strong-size": ("strong",),
-    "detector-dense": ("detector",),
-    "detector-conditions": ("detector",),
-    "detector-alarms": ("detector",),
-    "detector-pointing": ("detector",),
-    "detector-pyramid": ("detector",),
-}
 
 
-def report(name: str) -> str:
-    """A Markdown table of a stored experiment, as README.md shows it: one of `REPORT`."""
-    which = profile("full")
-    runs = baselines(name, which) if name in BASELINES else []
-    for experiment in RUNS_OF.get(name, (name,)):
-        runs += load(experiment, which)
-    return markdown(REPORT[name](runs))
+def table(address: str, *names: str) -> str:
+    """A table of stored runs as README.md shows it, and the command that lists these.
+
+    Args:
+        address: chapter and function, for example `mlps.depth_table`.
+        names: the experiments whose runs it shows. One alone brings those that it is compared
+            with.
+    """
+    room, function = address.split(".")
+    draw = getattr(importlib.import_module(f"labutils.report.{room}.tables"), function)
+    full = profile("full")
+    if len(names) == 1:
+        runs = load_compared(names[0], full)
+    else:
+        runs = [run for name in names for run in load(name, full)]
+    lists = f"python -m labutils runs --experiment {' '.join(names)}"
+    return f"{markdown(draw(runs))}\n\n<sub>The runs: `{lists}`</sub>"
 
 
-def headline(which: Profile | None = None) -> pd.DataFrame:
+def figure(name: str) -> str:
+    """A saved figure as README.md shows it; the alternative text is the file's."""
+    path = profile("full").images / f"{name}.png"
+    with PIL.Image.open(path) as image:
+        return f"![{image.info['Description']}](images/{name}.png)"
+
+
+def headline(which: Profile | None = None) -> str:
     """The whole report in ten lines, beside what the older reports print."""
     which = which or profile("full")
 
     def found(name: str, **fields: object) -> str:
-        return accuracy(select(load(name, which), **fields))
+        return accuracy(load(name, which, **fields))
 
     def both(name: str, field: str, values: tuple[object, object], **fields: object) -> str:
         return " / ".join(found(name, **{field: value}, **fields) for value in values)
 
     def detected(shown: Condition) -> str:
-        best = select(load("detector", which), head=BEST_HEAD)
+        best = load("detector", which, head=BEST_HEAD)
         return f"{spread([100 * scores(run, shown)['ap_half'] for run in best])} %"
 
     mnist, cifar10 = which.data("mnist"), which.data("cifar10")
@@ -131,9 +89,11 @@ def headline(which: Profile | None = None) -> pd.DataFrame:
         ("Digit detector, average precision, one digit / four", mnist, "examples (report-b)",
          " / ".join(map(detected, map(condition, ("one digit", "four digits on 96 x 96"))))),
     ]  # fmt: skip
-    return pd.DataFrame(
-        {"what": what, "data": DATA_SETS[data].title, "older reports": older, "here": here}
-        for what, data, older, here in rows
+    return markdown(
+        pd.DataFrame(
+            {"what": what, "data": DATA_SETS[data].title, "older reports": older, "here": here}
+            for what, data, older, here in rows
+        )
     )
 
 

@@ -1,15 +1,56 @@
-"""What the grids share: pairs, seeds, and how networks with convolutions are trained."""
+"""What an experiment is: its grid, and all that the report must know of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
 
+from labutils.config.base import Config
 from labutils.config.classifier import RunConfig
-from labutils.config.profiles import Profile
+from labutils.runs.store import Keep
+
+SEEDS = range(3)  # of every comparison, where nothing else is said
+
+Grid = Callable[[], list[Config]]
 
 
-def pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = (0,)) -> list[RunConfig]:
+@dataclass(frozen=True)
+class Experiment:
+    """The one record of an experiment, made where its grid is.
+
+    Attributes:
+        name: what the command line, README and notebooks call it.
+        grid: its configurations in the full profile.
+        varies: the fields in which these differ; all others are the same in each.
+        keep: which weights are stored, because a notebook or a later experiment loads them. A run
+            that is in several experiments keeps what any of them asks for.
+        shipped: whether git holds the weights; if not, what was measured with them is stored.
+        compared_with: names of experiments that hold a partner of each run.
+        differs_in: the fields in which a run and its partner differ.
+    """
+
+    name: str
+    grid: Grid
+    varies: Sequence[str]
+    keep: Keep = "none"
+    shipped: bool = True
+    compared_with: Sequence[str] = ()
+    differs_in: Sequence[str] = ()
+
+    @property
+    def question(self) -> str:
+        """The first line of the grid's docstring."""
+        return self.grid.__doc__.splitlines()[0]
+
+
+def experiment(name: str, **fields: object) -> Callable[[Grid], Experiment]:
+    """Make a grid an experiment; `fields` are those of `Experiment`."""
+    return lambda grid: Experiment(name, grid, **fields)
+
+
+def pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = SEEDS) -> list[RunConfig]:
     """A plain and a residual network of each depth and seed; depth 2 has no block, so one of it."""
     return [
         replace(base, depth=depth, residual=residual, seed=seed)
@@ -19,6 +60,15 @@ def pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = (0,)) -
     ]
 
 
-def seeds_of(which: Profile) -> range:
-    """Three seeds; one in the quick profile."""
-    return range(1 if which.quick else 3)
+def chapter(package: str) -> Callable[[str], ModuleType]:
+    """What makes `mlps.figures` an address: the files of a chapter, imported when first used.
+
+    Drawing takes seconds to import, and training needs none of it.
+    """
+
+    def file(name: str) -> ModuleType:
+        if name not in ("experiments", "tables", "figures"):
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return importlib.import_module(f"{package}.{name}")
+
+    return file

@@ -1,8 +1,8 @@
-"""How the report names networks and sums up their seeds: means, deviations, paired differences."""
+"""Runs chosen and summed up over seeds: means, deviations, paired differences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,15 @@ from labutils.runs.store import Run
 from labutils.training.classifiers import STATISTICS_IMAGES
 
 CHANCE = 0.1  # every set on which depth is compared has ten classes
+
+
+def select(runs: Iterable[Run], **fields: object) -> list[Run]:
+    """The runs whose configuration has these values, for example `depth=22, residual=True`."""
+    return [
+        run
+        for run in runs
+        if all(getattr(run.config, name) == value for name, value in fields.items())
+    ]
 
 
 def by_network(runs: Sequence[Run]) -> list[list[Run]]:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from labutils.config.data_sets import DATA_SETS
-from labutils.report.experiments import select
 from labutils.report.names import family_name
+from labutils.report.statistics import select
 from labutils.runs.store import Run
 
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
@@ -25,7 +25,7 @@ LABELS = {
     "val_loss": "validation loss",
     "val_accuracy": "validation accuracy",
 }
-KINDS = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
+PLAIN_AND_RESIDUAL = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -70,7 +70,7 @@ def kinds_of(
     runs: Iterable[Run], depth: int
 ) -> Iterable[tuple[bool, str, tuple[float, float, float], Run]]:
     """Plain, then residual runs of a depth, each with its kind in words and its colour."""
-    for residual, kind, color in KINDS:
+    for residual, kind, color in PLAIN_AND_RESIDUAL:
         for run in select(runs, depth=depth, residual=residual):
             yield residual, kind, color, run
 

@@ -7,15 +7,15 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from labutils.cli.main import Keep
 from labutils.config.base import Config
 from labutils.config.profiles import profile
 from labutils.runs.json_files import finite, fsync, write_json
-from labutils.runs.store import Recipe, Run, Store, damaged, read_json
+from labutils.runs.store import Keep, Recipe, Run, Store, damaged, read_json
 from labutils.training.classifiers import OnEpoch, train
 
 
@@ -74,17 +74,32 @@ def load_or_measure(
         RunError: the stored measure is damaged.
     """
     key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
+    return _load_or_compute(run.folder / "measures", name, key, function)
+
+
+def load_or_compute(
+    store: Store, name: str, arguments: Mapping[str, Any], function: Callable[[], Any]
+) -> Any:
+    """As `load_or_measure`, of what belongs to no run: stored in the store's own `measures/`."""
+    return _load_or_compute(
+        store.folder / "measures", name, {"arguments": dict(arguments)}, function
+    )
+
+
+def _load_or_compute(
+    folder: Path, name: str, key: Mapping[str, Any], function: Callable[[], Any]
+) -> Any:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    path = run.folder / "measures" / f"{name}-{digest}.json"
+    path = folder / f"{name}-{digest}.json"
     if path.exists():
         stored = read_json(path)
         if "result" not in stored:
             raise damaged(path, "it holds no result")
         return stored["result"]
     result = json.loads(json.dumps(finite(function())))
-    path.parent.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part{os.getpid()}")
-    write_json(part, key | {"result": result})
+    write_json(part, dict(key) | {"result": result})
     fsync(part)
     os.replace(part, path)
     return result

@@ -56,6 +56,21 @@ class Run:
     metrics: dict[str, Any] = field(repr=False)
 
     @property
+    def arithmetic(self) -> Literal["bf16", "bf16 emulated", "fp32"]:
+        """What products were computed in.
+
+        Older runs do not record it. Theirs was what the precision says, but for bf16 on a CPU
+        without AVX-512: there factors were rounded to bf16 and multiplied in fp32.
+        """
+        if "arithmetic" in self.metrics:
+            return self.metrics["arithmetic"]
+        if self.config.precision == "fp32":
+            return "fp32"
+        hardware = self.metrics["hardware"]
+        emulated = hardware["device"] == "cpu" and not hardware["processor"].startswith("AVX512")
+        return "bf16 emulated" if emulated else "bf16"
+
+    @property
     def has_weights(self) -> bool:
         """Whether `model` can load this run."""
         return (self.folder / WEIGHTS).exists()
@@ -150,7 +165,7 @@ class Store:
     def scan(self) -> tuple[list[Run], list[RunError]]:
         """All finished runs by name, and what is wrong with each folder that cannot be read."""
         found, unreadable = [], []
-        for folder in sorted(path for path in self.folder.glob("[!.]*") if path.is_dir()):
+        for folder in sorted(path for path in self.folder.glob("[!.]*-*") if path.is_dir()):
             try:
                 found.append(_read_run(folder))
             except RunError as error:

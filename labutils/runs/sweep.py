@@ -16,7 +16,6 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from labutils.config.base import Config
-from labutils.report.recipes import estimate_seconds, train_run
 from labutils.runs.load import default_store, load_or_train
 from labutils.runs.store import Keep, Recipe, Run, Store
 
@@ -36,8 +35,9 @@ SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 def run_sweep(
     configs: Sequence[Config],
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     *,
+    seconds: Callable[[Sequence[Config]], float] = lambda configs: 0.0,
     store: Store | None = None,
     keep: Keep = "none",
     n_jobs: int | None = None,
@@ -59,13 +59,12 @@ def run_sweep(
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
-    recipe = recipe or partial(train_run, store=store)
     missing = {config.id: config for config in store.missing(configs, keep)}
     if missing:
         owner = None if cluster else os.getpid()
         attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=owner)
         with _workers(n_jobs, cluster) as side_by_side:
-            _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
+            _train_all(missing, partial(side_by_side, attempt), len(configs), progress, seconds)
     return [store.load(config) for config in configs]
 
 
@@ -74,13 +73,14 @@ def _train_all(
     attempts: Callable[[list[Config]], Iterator[Attempted]],
     total: int,
     progress: bool,
+    seconds: Callable[[Sequence[Config]], float],
 ) -> None:
     missing, failed, deaths = dict(missing), {}, 0
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
             longest_first = sorted(
-                missing.values(), key=lambda config: estimate_seconds([config]), reverse=True
+                missing.values(), key=lambda config: seconds([config]), reverse=True
             )
             try:
                 for run_id, name, error in attempts(longest_first):

@@ -18,7 +18,7 @@ from labutils.data.augmentation import training_batches
 from labutils.models.modes import eval_mode
 from labutils.models.networks import build_model, whiten
 from labutils.training.evaluation import evaluate, fitting, runnable
-from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
 from labutils.training.inputs import (
     TrainingError,
@@ -210,6 +210,6 @@ def train(
         "seconds": sum(history.seconds),
         "test_seconds": test_seconds,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **software_and_hardware(),
+        **execution.record(),
     }
     return Outcome(model, history.to_dict(), metrics)

@@ -141,6 +141,31 @@ def test_a_history_without_layers_can_be_stored(store):
     assert store.save(CONFIG, outcome(history={"layers": {}})).history["layers"] == {}
 
 
+@pytest.mark.parametrize(
+    ("precision", "device", "processor", "expected"),
+    [
+        ("fp32", "cpu", "AVX2", "fp32"),
+        ("bf16", "cpu", "AVX512", "bf16"),
+        ("bf16", "cpu", "AVX2", "bf16 emulated"),
+        ("bf16", "cuda", "NVIDIA H200", "bf16"),
+    ],
+)
+def test_the_arithmetic_of_a_run_that_does_not_record_it(
+    store, precision, device, processor, expected
+):
+    config = replace(CONFIG, precision=precision)
+    hardware = {"device": device, "processor": processor}
+    older = store.save(config, outcome(config, metrics={"hardware": hardware}))
+    assert older.arithmetic == expected
+    recorded = {"hardware": hardware, "arithmetic": "fp32"}
+    assert store.save(config, outcome(config, metrics=recorded)).arithmetic == "fp32"
+
+
+def test_every_stored_run_knows_its_arithmetic():
+    found, _ = Store.of(profile("full")).scan()
+    assert found and {run.arithmetic for run in found} <= {"bf16", "bf16 emulated", "fp32"}
+
+
 # Whole or not there
 
 

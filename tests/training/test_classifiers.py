@@ -27,7 +27,6 @@ from labutils.training import classifiers as training
 from labutils.training import loop
 from labutils.training.classifiers import fit, train
 from labutils.training.evaluation import Evaluation, TrainingError, evaluate
-from labutils.training.execution import execution_for
 from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 ROOT = Path(__file__).parents[2]
@@ -355,62 +354,6 @@ def test_schedules_are_pytorchs(schedule, total):
 def test_a_single_step_has_a_learning_rate():
     for schedule in ("constant", "linear", "cosine", "one-cycle"):
         assert 0 < learning_rate_at(FitConfig(schedule=schedule), 0, 1) <= 1e-3
-
-
-def muon_model(**changes):
-    model = build_model(replace(MUON, init="default", **changes), (3, 12, 12), 3)
-    return model, make_optimizer(model, replace(MUON, **changes))
-
-
-def backward(model, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(8, 3, 12, 12, generator=generator)
-    model(images).square().sum().backward()
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_muon_moves_filters_by_an_orthogonal_step_from_norm_one(layout):
-    model = build_model(replace(MUON, init="default"), (3, 12, 12), 3).to(memory_format=layout)
-    optimizer = make_optimizer(model, MUON)
-    weight = model.blocks[1][0].weight  # 16 filters of 4 x 3 x 3
-    backward(model)
-    before = weight.detach() * math.sqrt(16) / weight.detach().norm()
-    gradient = weight.grad.flatten(1).double()
-    set_learning_rate(optimizer, 0.1)
-    optimizer.step()
-    step = (before - weight.detach()).flatten(1).double() / 0.1
-    u, _, v = torch.linalg.svd(gradient, full_matrices=False)
-    # Newton-Schulz brings singular values near 1, not to it, and keeps their directions
-    alignment = torch.diag(u.T @ step @ v.T)
-    assert alignment.max() < 1.3 and alignment.median() > 0.5
-    assert (step - u @ torch.diag(alignment) @ v).norm() < 0.1 * step.norm()
-
-
-def test_muon_leaves_the_rest_to_sgd_with_rates_of_its_own():
-    model, optimizer = muon_model()
-    backward(model)
-    head, norm = model.head[-1], model.blocks[0].norm1
-    before = {p: (p.detach().clone(), p.grad.clone()) for p in (head.weight, head.bias, norm.bias)}
-    scale = norm.weight.clone()
-    set_learning_rate(optimizer, 0.5 * MUON.learning_rate)
-    optimizer.step()
-    for parameter, rate in ((head.weight, 0.05), (head.bias, 0.05), (norm.bias, 0.1)):
-        value, gradient = before[parameter]
-        first_step = 0.5 * rate * (1 + 0.85) * gradient  # Nesterov
-        torch.testing.assert_close(parameter.detach(), value - first_step)
-    assert torch.equal(norm.weight, scale)
-    groups = [p for group in optimizer.param_groups for p in group["params"]]
-    assert sum(p.numel() for p in groups) == sum(
-        p.numel() for p in model.parameters() if p.requires_grad
-    )
-    optimizer.zero_grad()
-    assert all(p.grad is None for p in model.parameters())
-
-
-def test_muon_needs_convolutions_before_its_head():
-    for model in (RunConfig(width=4), RunConfig(model="cnn", width=4)):
-        with pytest.raises(ValueError, match="linear layers before the head"):
-            make_optimizer(build_model(model, (3, 12, 12), 3), MUON)
 
 
 def test_one_rate_for_all_where_none_is_given():
@@ -828,33 +771,6 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_afresh(damage, tmp_pa
     assert measured(history) == expected
     _, again = trained(MLP, checkpoint=checkpoint)  # and it is whole again
     assert again.epochs == 3
-
-
-# Precision and layout
-
-
-def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32():
-    config = replace(EVERYTHING, precision="bf16", cutout=0)
-    model, kinds = build(config), set()
-    layer = list(weight_layers(model).values())[-1]
-    layer.register_forward_hook(lambda m, i, out: kinds.add((m.weight.requires_grad, out.dtype)))
-    history = fit(model, TRAIN, VAL, config, progress=False)
-    assert (True, torch.bfloat16) in kinds
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert history.status == "finished" and all(map(math.isfinite, history.train_loss))
-    _, exact = trained(replace(config, precision="fp32"))
-    assert history.train_loss == pytest.approx(exact.train_loss, rel=0.2)
-    assert history.train_loss != exact.train_loss
-
-
-def test_layout_and_precision_are_chosen_in_one_place():
-    conv, mlp = build(EVERYTHING), build(MLP)
-    assert execution_for(conv).memory_format == torch.channels_last
-    assert execution_for(mlp).memory_format == torch.contiguous_format
-    assert execution_for(mlp, "bf16").bf16 and not execution_for(mlp).bf16
-    placed = execution_for(conv, device=torch.device("cpu")).place(TRAIN[0])
-    assert placed.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(placed, TRAIN[0])
 
 
 # One's own model, and what does not fit

@@ -1,1 +1,5 @@
-"""Section 1.3: depth again, with convolutions."""
+"""Section 1.3: depth again, with convolutions and with batch norm."""
+
+from labutils.report.records import chapter
+
+__getattr__ = chapter(__name__)

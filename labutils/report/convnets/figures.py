@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from labutils.report.experiments import select
+from labutils.report.statistics import select
 from labutils.report.style import STYLE, draw_points, make_axes, title_of
 from labutils.runs.store import Run
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from labutils.report.experiments import select
-from labutils.report.statistics import fit_and_accuracy, paired_difference
+from labutils.report.statistics import fit_and_accuracy, paired_difference, select
 from labutils.runs.store import Run
 
 

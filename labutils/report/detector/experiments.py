@@ -6,79 +6,69 @@ from dataclasses import replace
 
 from labutils.config.classifier import RunConfig
 from labutils.config.fcn import FCNConfig
-from labutils.config.profiles import Profile
 from labutils.fcn.networks import classifier_config
-from labutils.report.records import seeds_of
+from labutils.report.records import SEEDS, experiment
 
 BEST_HEAD = "skip"  # the highest mean IoU in validation, in every seed: it reads pictures
+DETECTOR = FCNConfig(
+    width=16,
+    batch_size=50,
+    epochs=4,
+    learning_rate=5e-3,
+    schedule="one-cycle",
+    precision="bf16",
+)
 
 
-def detector_classifiers(which: Profile) -> list[RunConfig]:
+@experiment("detector-classifier", varies=("seed",), keep="fp16")
+def classifiers() -> list[RunConfig]:
     """Exercise 2: the classifiers that detectors start from."""
-    return [
-        _detector_classifier(replace(_detector_base(which), seed=seed)) for seed in seeds_of(which)
-    ]
+    return [_classifier(replace(DETECTOR, seed=seed)) for seed in SEEDS]
 
 
-def window_classifier(which: Profile) -> list[RunConfig]:
+@experiment("window-classifier", varies=(), keep="fp16")
+def window_classifier() -> list[RunConfig]:
     """Exercise 2: a classifier without padding, whose map is exactly its answers to windows."""
-    width = 8 if which.quick else 32  # that of benchmarks/windows.py
-    config = _detector_classifier(
-        replace(_detector_base(which), model="small-cnn", width=width), epochs=8
-    )
-    return [config]
+    small = replace(DETECTOR, model="small-cnn", width=32)  # that of benchmarks/windows.py
+    return [replace(_classifier(small), epochs=8)]
 
 
-def detector_grid(which: Profile) -> list[FCNConfig]:
+# Each detector starts from the classifier of its seed.
+@experiment("detector", varies=("head", "seed", "classifier"), keep="fp16")
+def detectors() -> list[FCNConfig]:
     """Exercise 2: detectors with each head, on canvases with everything on them."""
     base = replace(
-        _detector_base(which),
-        size=48 if which.quick else 64,
-        number=(0, 2) if which.quick else (0, 3),
-        scale=(0.8, 1.2) if which.quick else (0.7, 1.5),
+        DETECTOR,
+        number=(0, 3),
+        scale=(0.7, 1.5),
         touching=0.25,
-        clutter=0.2 if which.quick else 0.4,
+        clutter=0.4,
         rotation=10,
         background_weight=0.3,
     )
     return [
         _from_classifier(replace(base, head=head, seed=seed))
         for head in (BEST_HEAD, "deconvolution", "sliding")
-        for seed in seeds_of(which)
+        for seed in SEEDS
     ]
 
 
-def no_background_grid(which: Profile) -> list[FCNConfig]:
+@experiment("detector-no-background", varies=(), keep="fp16")
+def no_background() -> list[FCNConfig]:
     """Exercise 2: a detector with report-b's labels, the digit's on its whole canvas."""
-    base = replace(_detector_base(which), background=False, epochs=2 if which.quick else 3)
-    return [_from_classifier(base)]
+    return [_from_classifier(replace(DETECTOR, background=False, epochs=3))]
 
 
-def _detector_base(which: Profile) -> FCNConfig:
-    return FCNConfig(
-        data=which.data("mnist"),
-        width=8 if which.quick else 16,
-        canvases=400 if which.quick else 20_000,
-        epochs=8 if which.quick else 4,
-        batch_size=10 if which.quick else 50,
-        learning_rate=5e-3,
-        schedule="one-cycle",
-        precision="bf16",
-    )
-
-
-def _detector_classifier(config: FCNConfig, epochs: int = 4) -> RunConfig:
-    quick = config.data == "digits"
+def _classifier(config: FCNConfig) -> RunConfig:
     return replace(
         classifier_config(config),
         schedule="one-cycle",
         learning_rate=2e-3,
         crop_padding=2,
-        batch_size=32 if quick else 128,
-        epochs=3 if quick else epochs,
+        epochs=4,
         precision="bf16",
     )
 
 
 def _from_classifier(config: FCNConfig) -> FCNConfig:
-    return replace(config, classifier=_detector_classifier(config).id)
+    return replace(config, classifier=_classifier(config).id)

@@ -14,8 +14,8 @@ from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores
 from labutils.fcn.windows import compare_with_windows
 from labutils.models.networks import Classifier
 from labutils.models.receptive_field import receptive_field
-from labutils.report.experiments import select
-from labutils.report.statistics import accuracy, spread
+from labutils.report.detector.experiments import BEST_HEAD
+from labutils.report.statistics import accuracy, select, spread
 from labutils.runs.store import Run
 
 POINTED = CONDITIONS[:4]  # one digit on 64x64 pixels
@@ -77,7 +77,8 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a kind of canvas: pixels, boxes and pointing of the detectors with one head."""
+    """A row a kind of canvas: pixels, boxes and pointing of the detectors with the best head."""
+    runs = select(runs, head=BEST_HEAD)
     rows = []
     for condition in CONDITIONS:
         found = [scores(run, condition) for run in runs]
@@ -105,6 +106,7 @@ def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a size of digit that was not trained on: seen once, and through an image pyramid."""
+    runs = select(runs, head=BEST_HEAD)
     rows = []
     for condition in SIZES:
         found = [pyramid_scores(run, condition) for run in runs]
@@ -118,6 +120,7 @@ def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of canvas of 64x64 pixels with one digit: where its most probable pixel lies."""
+    runs = select(runs, head=BEST_HEAD)
     rows = []
     for condition in POINTED:
         inside = spread([100 * in_box(run, condition) for run in runs])
@@ -134,6 +137,7 @@ def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of digit-free canvas: on which share of them something is found."""
+    runs = select(runs, head=BEST_HEAD)
     found = [alarms(run) for run in runs]
     return pd.DataFrame(
         {
@@ -144,9 +148,9 @@ def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
-def black_table(run: Run) -> pd.DataFrame:
+def black_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a class: what is answered at pixels that see nothing, and two explanations."""
-    found = answers_on_black(run)
+    found = answers_on_black(runs[0])
     columns = {
         "answered": "probability",
         "labels of such pixels": "labels",

@@ -1,8 +1,8 @@
-"""ipywidgets explorers for the notebooks; nothing else imports ipywidgets."""
+"""ipywidgets for the notebooks: nothing else imports ipywidgets."""
 
-from labutils.widgets.depth import DepthExplorer
-from labutils.widgets.detector import DetectorExplorer
-from labutils.widgets.gradient import GradientExplorer
-from labutils.widgets.live import TrainLive
+from labutils.report.explorers.depth import DepthExplorer
+from labutils.report.explorers.detector import DetectorExplorer
+from labutils.report.explorers.gradient import GradientExplorer
+from labutils.report.explorers.live import TrainLive
 
 __all__ = ["DepthExplorer", "DetectorExplorer", "GradientExplorer", "TrainLive"]

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import ipywidgets
 from IPython.display import HTML, Image, clear_output, display
 
-from labutils import summaries
 from labutils.config.data_sets import DATA_SETS
-from labutils.profiles import STAND_INS
-from labutils.report.experiments import select
 from labutils.report.explorers.drawing import WIDE, draw
 from labutils.report.explorers.figures import explorer_view
+from labutils.report.names import count_of, family_name
+from labutils.report.statistics import accuracy, select, spread
 from labutils.runs.store import Run
 
 
@@ -83,30 +82,22 @@ class DepthExplorer(ipywidgets.VBox):
         kind = "residual" if residual else "plain"
         if depth == 2 and residual:
             return "<p>At depth 2 there is no block to put a skip around: look at it plain.</p>"
-        config = self.grids[grid][0].config
-        meant = {stand_in: name for name, stand_in in STAND_INS.items()}.get(config.data)
-        name = meant or config.data if config.model == "mlp" else config.model
-        name += "-head" if config.head == "fully-convolutional" else "-depth"
-        return (
-            f"<p>No {kind} run of depth {depth} of {grid} is stored: <code>"
-            f"{'LAB_PROFILE=quick ' if meant else ''}python -m labutils sweep {name}"
-            "</code> trains it.</p>"
-        )
+        return f"<p>No {kind} run of depth {depth} of {grid} was given to this explorer.</p>"
 
 
 def _grid_title(runs: Sequence[Run]) -> str:
     """For example `ConvNet, CIFAR-10`."""
     config = runs[0].config
     norm = ", batch norm" if config.norm == "batch" else ""
-    return f"{summaries.family_name(config)}{norm}, {DATA_SETS[config.data].title}"
+    return f"{family_name(config)}{norm}, {DATA_SETS[config.data].title}"
 
 
 def _sentence(runs: Sequence[Run]) -> str:
     """Final numbers of the seeds shown."""
-    loss = summaries.spread([run.history["train_loss"][-1] for run in runs], 3)
+    loss = spread([run.history["train_loss"][-1] for run in runs], 3)
     diverged = sum(run.metrics["status"] == "diverged" for run in runs)
     text = (
-        f"{summaries.count_of(runs)}: test accuracy {summaries.accuracy(runs)}, "
+        f"{count_of(runs)}: test accuracy {accuracy(runs)}, "
         f"training loss {loss}, {runs[0].metrics['parameters']:,} parameters"
     )
     return text + (f", {diverged} diverged." if diverged else ".")

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from labutils.data.sets import Split
 from labutils.fcn.canvases import place_digit
-from labutils.fcn.detector import Detections, find_digits, pixel_probabilities
+from labutils.fcn.detection import Detections, find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork
 from labutils.report.detector.figures import detector_view
 from labutils.report.explorers.drawing import WIDE, draw

@@ -10,9 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from labutils.report.names import count_of
 from labutils.report.style import (
-    KINDS,
     LABELS,
     PLAIN,
+    PLAIN_AND_RESIDUAL,
     RESIDUAL,
     STYLE,
     draw_gradient_by_layer,
@@ -48,7 +48,7 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
     fig.suptitle(f"{title_of(runs)} (a gradient of zero is not drawn)", fontsize=10)
     percent_axis(axes[0, 0], "validation accuracy")
     axes[1, 0].set(yscale="log", ylabel="gradient / at the logits")
-    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS], outside=True)
+    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in PLAIN_AND_RESIDUAL], outside=True)
     times = [("gray", ":", "untrained"), ("gray", "-", "trained")]
     legend(axes[1, -1], times, outside=True)
     return fig
@@ -116,7 +116,7 @@ def live_curves(histories: dict[str, dict[str, list[float]]], epochs: int) -> Fi
     """
     fig, axes = make_axes(1, 2, (8, 2.8), layout=None)
     fig.subplots_adjust(left=0.09, right=0.98, bottom=0.18, top=0.93, wspace=0.28)
-    for _, kind, color in KINDS:
+    for _, kind, color in PLAIN_AND_RESIDUAL:
         for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=True):
             values = histories[kind].get(quantity, [])
             ax.plot(range(1, len(values) + 1), values, ".-", color=color, label=kind)

@@ -12,11 +12,12 @@ from IPython.display import HTML, Image, clear_output, display
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils import summaries
 from labutils.config.base import ConfigError
 from labutils.config.classifier import RunConfig
 from labutils.report.explorers.drawing import WIDE, draw
 from labutils.report.explorers.figures import gradient_view
+from labutils.report.names import network_name
+from labutils.report.statistics import percent
 from labutils.training.statistics import untrained_statistics
 
 
@@ -122,9 +123,9 @@ def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]], imag
     gradient = found["activation_gradient_norm"]
     share = gradient[0] / gradient[-1] if gradient[-1] else math.nan
     spread, mean = found["activation_image_std"][-2], abs(found["activation_mean"][-2])
-    dead = summaries.percent(max(found["dead_units"][:-1]))
+    dead = percent(max(found["dead_units"][:-1]))
     return (
-        f"{summaries.network_name(config)}, width {config.width}, not trained, on {images} "
+        f"{network_name(config)}, width {config.width}, not trained, on {images} "
         f"images: the gradient at the first layer is {share:.1e} times that at the logits; a "
         f"unit of the last hidden layer deviates by {spread:.1e} across images around {mean:.1e}; "
         f"at most {dead} of a layer's units are dead."

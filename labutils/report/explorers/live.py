@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import ipywidgets
 
-from labutils import summaries
 from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.data.sets import DataSet
 from labutils.models.networks import build_model
 from labutils.report.explorers.drawing import WIDE, draw
 from labutils.report.explorers.figures import live_curves
+from labutils.report.statistics import percent
 from labutils.training.classifiers import fit
 
 
@@ -126,7 +126,7 @@ class TrainLive(ipywidgets.VBox):
         self.train_button.disabled, self.stop_button.disabled = False, True
         parts = [
             f"{kind}: training loss {history['train_loss'][-1]:.3f}, validation accuracy "
-            f"{summaries.percent(history['val_accuracy'][-1])}"
+            f"{percent(history['val_accuracy'][-1])}"
             for kind, history in self.histories.items()
             if history
         ]

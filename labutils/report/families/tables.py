@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from labutils.models.costs import inference_cost
-from labutils.report.experiments import select
 from labutils.report.names import network_name
 from labutils.report.statistics import (
     accuracy,
@@ -16,6 +15,7 @@ from labutils.report.statistics import (
     fit_and_accuracy,
     millions,
     paired_difference,
+    select,
     spread,
     squared_errors,
 )

@@ -7,63 +7,74 @@ from dataclasses import replace
 
 from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DataName
-from labutils.config.profiles import Profile
-from labutils.report.experiments import select
-from labutils.report.records import pairs
-from labutils.report.statistics import learned
+from labutils.report.records import SEEDS, experiment, pairs
+from labutils.report.statistics import learned, select
 from labutils.runs.store import Run
 
-MNIST_DEPTHS = (2, 4, 10, 22, 26, 34, 40)
-CIFAR10_DEPTHS = (4, 10, 16, 24, 36)
-WIDTHS = (3, 10, 64)
-RESCUE_RATES = (1e-4, 3e-4, 3e-3)
-# Where plain networks first stop learning in the depth grids; Lab1.ipynb checks it.
-STALL_DEPTH: dict[str, int] = {"mnist": 26, "cifar10": 24}
+DEPTHS: dict[DataName, tuple[int, ...]] = {
+    "mnist": (2, 4, 10, 22, 26, 34, 40),
+    "cifar10": (4, 10, 16, 24, 36),
+}
+# Where plain networks first stop learning in the depth grids; the notebook checks it.
+STALL_DEPTH: dict[DataName, int] = {"mnist": 26, "cifar10": 24}
+EARLY_STOPPING = RunConfig(patience=10, epochs=100)
 
 
-def depth_grid(data: DataName, which: Profile) -> list[RunConfig]:
-    """Section 1.2: plain and residual MLPs of each depth."""
-    depths = MNIST_DEPTHS if data == "mnist" else CIFAR10_DEPTHS
-    if which.quick and data == "cifar10":  # these take longest
-        depths = (4, 10, 24)
-    quick_seeds = 2 if data == "mnist" else 1
-    return pairs(_depth_base(data, which), depths, range(quick_seeds if which.quick else 3))
-
-
-def rescue_grid(which: Profile) -> list[RunConfig]:
-    """Section 1.2: the shallowest plain networks that do not learn, under other learning rates."""
-    return [
-        replace(_depth_base(data, which), depth=STALL_DEPTH[data], learning_rate=rate)
-        for data in ("mnist", "cifar10")
-        for rate in (RESCUE_RATES[::2] if which.quick else RESCUE_RATES)
-    ]
-
-
-def width_grid(which: Profile) -> list[RunConfig]:
+@experiment("mnist-width", varies=("width", "crop_padding", "seed"))
+def width() -> list[RunConfig]:
     """Section 1.1: one hidden layer of three widths, without and with shifts by one pixel."""
     return [
-        replace(_early_stopping_base(which), depth=2, width=width, crop_padding=shift, seed=seed)
-        for width in WIDTHS
+        replace(EARLY_STOPPING, depth=2, width=width, crop_padding=shift, seed=seed)
+        for width in (3, 10, 64)
         for shift in (0, 1)
-        for seed in _early_stopping_seeds(which)
+        for seed in range(5)
     ]
 
 
-def block_grid(which: Profile) -> list[RunConfig]:
+@experiment("mnist-depth", varies=("depth", "residual", "seed"))
+def mnist_depth() -> list[RunConfig]:
+    """Section 1.2: plain and residual MLPs of each depth on MNIST."""
+    return pairs(RunConfig(), DEPTHS["mnist"])
+
+
+@experiment("cifar10-depth", varies=("depth", "residual", "seed"))
+def cifar10_depth() -> list[RunConfig]:
+    """Section 1.2: plain and residual MLPs of each depth on CIFAR-10."""
+    return pairs(RunConfig(data="cifar10"), DEPTHS["cifar10"])
+
+
+@experiment(
+    "rescue",
+    varies=("data", "depth", "learning_rate"),  # each set at its own depth
+    compared_with=("mnist-depth", "cifar10-depth"),
+    differs_in=("learning_rate",),
+)
+def rescue() -> list[RunConfig]:
+    """Section 1.2: the shallowest plain networks that do not learn, at other learning rates."""
+    return [
+        RunConfig(data=data, depth=depth, learning_rate=rate)
+        for data, depth in STALL_DEPTH.items()
+        for rate in (1e-4, 3e-4, 3e-3)
+    ]
+
+
+@experiment("mnist-blocks", varies=("width", "depth", "residual", "seed"))
+def blocks() -> list[RunConfig]:
     """Section 1.2: report-d's comparison, and the plain network of equal depth that it lacks."""
     return [
-        replace(_early_stopping_base(which), depth=depth, residual=residual, width=width, seed=seed)
+        replace(EARLY_STOPPING, depth=depth, residual=residual, width=width, seed=seed)
         for width in (10, 64)
         for depth, residual in ((2, False), (8, False), (8, True))
-        for seed in _early_stopping_seeds(which)
+        for seed in range(5)
     ]
 
 
-def best_mlp_grid(which: Profile) -> list[RunConfig]:
+@experiment("best-mlp", varies=("data", "seed", "epochs", "flip"))  # digits are not mirrored
+def best() -> list[RunConfig]:
     """Section 1.2: how far an MLP goes that is trained well, one configuration a data set."""
     base = RunConfig(
         depth=4,
-        width=128 if which.quick else 1024,
+        width=1024,
         residual=True,
         norm="batch",
         dropout=0.2,
@@ -73,42 +84,22 @@ def best_mlp_grid(which: Profile) -> list[RunConfig]:
         weight_decay=0.05,
         label_smoothing=0.1,
         crop_padding=2,
-        batch_size=64 if which.quick else 512,
+        batch_size=512,
         precision="bf16",
     )
     return [
-        replace(
-            base,
-            data=which.data(data),
-            flip=data == "cifar10",
-            epochs=5 if which.quick else epochs,
-            seed=seed,
-        )
+        replace(base, data=data, flip=data == "cifar10", epochs=epochs, seed=seed)
         for data, epochs in (("mnist", 20), ("cifar10", 30))
-        for seed in range(1 if which.quick else 3)
+        for seed in SEEDS
     ]
-
-
-def _depth_base(data: DataName, which: Profile) -> RunConfig:
-    return RunConfig(data=which.data(data), width=128, epochs=4 if which.quick else 20)
-
-
-def _early_stopping_base(which: Profile) -> RunConfig:
-    batch_size = 32 if which.quick else 128  # so few images make too few steps otherwise
-    epochs = 25 if which.quick else 100
-    return RunConfig(data=which.data("mnist"), patience=10, epochs=epochs, batch_size=batch_size)
-
-
-def _early_stopping_seeds(which: Profile) -> range:
-    return range(1 if which.quick else 5)
 
 
 def stall_depth(runs: Iterable[Run]) -> int | None:
     """The shallowest depth at which no plain network learns, or None where all learn.
 
-    `summaries.learned` says what learning means.
+    `statistics.learned` says what learning means.
     """
-    plain = [run for run in runs if not run.config.residual]
+    plain = select(runs, residual=False)
     for depth in sorted({run.config.depth for run in plain}):
         if not any(learned(run) for run in select(plain, depth=depth)):
             return depth

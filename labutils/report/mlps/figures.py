@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labutils.config.data_sets import DATA_SETS
-from labutils.report.experiments import select
 from labutils.report.names import family_name
-from labutils.report.statistics import learned
+from labutils.report.statistics import learned, select
 from labutils.report.style import (
-    KINDS,
     LABELS,
     OTHERS,
     PLAIN,
+    PLAIN_AND_RESIDUAL,
     RESIDUAL,
     STYLE,
     by_depth,
@@ -70,7 +69,7 @@ def depth_curves(runs: Sequence[Run]) -> Figure:
     depths = sorted({run.config.depth for run in runs})
     colors = dict(zip(depths, sns.color_palette("viridis_r", len(depths)), strict=True))
     fig, axes = make_axes(2, 2, (9, 5.6), sharex=True, sharey="row")
-    for column, (residual, kind, _) in enumerate(KINDS):
+    for column, (residual, kind, _) in enumerate(PLAIN_AND_RESIDUAL):
         chosen = [r for r in runs if r.config.residual == residual or r.config.depth == 2]
         for run in chosen:
             draw_line(axes[0, column], run, "train_loss", colors[run.config.depth])
@@ -91,7 +90,7 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
     one_set = len({runs[0].config.data for runs in grids}) == 1
     fig, axes = make_axes(1, len(grids), (9, 3.6), sharey=one_set)
     for ax, runs in zip(axes, grids, strict=True):
-        for residual, kind, color in KINDS:
+        for residual, kind, color in PLAIN_AND_RESIDUAL:
             chosen = select(runs, residual=residual)
             shift = 0.25 if residual else -0.25  # so that points do not hide one another
             draw_points(
@@ -157,7 +156,7 @@ def training_curves(
     """A loss and an accuracy of a few networks through training, a colour for each label."""
     labels = list(dict.fromkeys(label(run) for run in runs))
     colors = dict(zip(labels, OTHERS, strict=False))
-    colors |= {kind: color for _, kind, color in KINDS}  # the same in every figure
+    colors |= {kind: color for _, kind, color in PLAIN_AND_RESIDUAL}  # the same in every figure
     fig, axes = make_axes(1, 2, (9, 3.4))
     for run in runs:
         for ax, quantity in zip(axes, quantities, strict=True):
@@ -177,7 +176,7 @@ def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
     """
     fig, axes = make_axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
     for column, depth in enumerate(depths):
-        for residual, kind, color in KINDS:
+        for residual, kind, color in PLAIN_AND_RESIDUAL:
             for number, run in enumerate(select(runs, depth=depth, residual=residual)):
                 gradient, weight = (
                     no_zeros([epoch[0] for epoch in run.history["layers"][name]])

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from labutils.config.data_sets import DATA_SETS
-from labutils.report.experiments import select
 from labutils.report.names import family_name, network_name
 from labutils.report.statistics import (
     accuracy,
@@ -17,6 +16,7 @@ from labutils.report.statistics import (
     paired,
     paired_difference,
     percent,
+    select,
     spread,
 )
 from labutils.runs.store import Run

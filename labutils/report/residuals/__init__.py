@@ -1,1 +1,5 @@
-"""Why residual connections work: gradients, skip x normalisation x initialisation, lesions."""
+"""Why residual connections work: gradients, normalisation, initialisation, lesions."""
+
+from labutils.report.records import chapter
+
+__getattr__ = chapter(__name__)

@@ -1,27 +1,117 @@
-"""Why residual connections work: gradients, and skip x normalisation x initialisation."""
+"""Why residual connections work: gradients, skip x normalisation x initialisation, lesions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
 from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DataName
-from labutils.config.profiles import Profile
-from labutils.report.convnets.experiments import convnet_base, resnet_grid
-from labutils.report.records import pairs, seeds_of
+from labutils.config.profiles import profile
+from labutils.report.convnets.experiments import CONVNET, resnet_depth
+from labutils.report.records import SEEDS, experiment, pairs
+from labutils.runs.load import load_or_compute
+from labutils.runs.store import Run, Store, weights_digest
+from labutils.training import statistics
 
-LOWER_RATES = (3e-4, 1e-4)
+# Skip, normalisation and initialisation in every combination that a network can have.
+CELLS = [
+    {"residual": residual, "norm": norm, "init": init}
+    for residual in (False, True)
+    for norm in ("none", "batch")
+    for init in ("default", "he", *(("zero-residual",) if residual else ()))
+]
 
 
-def gradient_grid(which: Profile) -> list[RunConfig]:
+@experiment("gradients", varies=("depth", "residual"))
+def gradients() -> list[RunConfig]:
     """Why residuals work: deep ConvNets that keep their first filters' gradient, early and late.
 
-    That of every layer of shallower ones is in `convnet_grid`, trained alike.
+    That of every layer of shallower ones is in `convnet-depth`, trained alike.
     """
-    base = convnet_base(which)
-    base = replace(base, gradient_epochs=(0, 1 if which.quick else 2, base.epochs))
-    return pairs(base, (10,) if which.quick else (20, 40))
+    return pairs(replace(CONVNET, gradient_epochs=(0, 2, 8)), (20, 40), seeds=(0,))
+
+
+@experiment("ablation-mnist", varies=("residual", "norm", "init", "seed"))
+def ablation_mnist() -> list[RunConfig]:
+    """Why residuals work: skip x normalisation x initialisation of deep MLPs, ten cells."""
+    base = RunConfig(depth=40, epochs=5)
+    return [replace(base, **cell, seed=seed) for seed in SEEDS for cell in CELLS]
+
+
+@experiment("ablation-cifar10", varies=("residual", "norm", "init", "seed"))
+def ablation_cifar10() -> list[RunConfig]:
+    """Why residuals work: skip x normalisation x initialisation of deep ConvNets, ten cells."""
+    base = RunConfig(
+        data="cifar10",
+        model="convnet",
+        depth=36,
+        width=16,
+        stem_stride=2,
+        precision="bf16",
+        epochs=5,
+    )
+    return [replace(base, **cell, seed=seed) for seed in SEEDS for cell in CELLS]
+
+
+@experiment(
+    "ablation-rates",
+    varies=("residual", "norm", "init", "seed", "learning_rate"),
+    compared_with=("ablation-mnist",),
+    differs_in=("learning_rate",),
+)
+def ablation_rates() -> list[RunConfig]:
+    """Why residuals work: do kinds that learn differ at lower learning rates as well?"""
+    kinds = (
+        {"residual": False, "norm": "none", "init": "he"},
+        {"residual": False, "norm": "batch", "init": "default"},
+        {"residual": True, "norm": "none", "init": "default"},
+    )
+    return [
+        replace(config, learning_rate=rate)
+        for rate in (3e-4, 1e-4)
+        for config in ablation_mnist.grid()
+        if {name: getattr(config, name) for name in kinds[0]} in kinds
+    ]
+
+
+@experiment("lesions", varies=("residual",), keep="fp16")
+def lesion_pair() -> list[RunConfig]:
+    """Why residuals work: the deeper pair of `resnet-depth`, one seed, to cut blocks out."""
+    return [config for config in resnet_depth.grid() if (config.depth, config.seed) == (44, 0)]
+
+
+def followed(runs: Sequence[Run]) -> list[Run]:
+    """Those whose gradients are followed through training.
+
+    Of `convnet-depth` the networks of its second depth, and those of `gradients`.
+    """
+    depths = sorted({run.config.depth for run in runs if not run.config.gradient_epochs})
+    shallow = depths[1:2]
+    return [run for run in runs if run.config.gradient_epochs or run.config.depth in shallow]
+
+
+def untrained_statistics(
+    config: RunConfig,
+    images: UInt8[Tensor, "batch channels height width"],
+    labels: Int64[Tensor, " batch"],
+) -> dict[str, list[float]]:
+    """What `training.statistics.untrained_statistics` measures, stored for the profile.
+
+    It is stored, because its last digits are the processor's own.
+    """
+    arguments = {
+        "network": config.id,
+        "images": weights_digest({"images": images, "labels": labels}),
+    }
+    return load_or_compute(
+        Store.of(profile()),
+        "untrained",
+        arguments,
+        lambda: statistics.untrained_statistics(config, images, labels),
+    )
 
 
 def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:
@@ -38,52 +128,3 @@ def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:
         title: [RunConfig(depth=depth, width=64, **options) for depth in depths]
         for title, options in kinds.items()
     }
-
-
-def ablation_grid(data: DataName, which: Profile) -> list[RunConfig]:
-    """Why residuals work: skip x normalisation x initialisation of deep networks, ten cells."""
-    if data == "mnist":
-        base = RunConfig(depth=20 if which.quick else 40, width=32 if which.quick else 128)
-    else:
-        base = RunConfig(
-            model="convnet",
-            depth=10 if which.quick else 36,
-            width=4 if which.quick else 16,
-            stem_stride=2,
-            precision="bf16",
-        )
-    base = replace(base, data=which.data(data), epochs=1 if which.quick else 5)
-    cells = [
-        (residual, norm, init)
-        for residual in (False, True)
-        for norm in ("none", "batch")
-        for init in ("default", "he", *(("zero-residual",) if residual else ()))
-    ]
-    return [
-        replace(base, residual=residual, norm=norm, init=init, seed=seed)
-        for seed in seeds_of(which)
-        for residual, norm, init in cells
-    ]
-
-
-def ablation_rates(which: Profile) -> list[RunConfig]:
-    """Why residuals work: do kinds that learn differ at lower learning rates as well?"""
-    kinds = (
-        {"residual": False, "norm": "none", "init": "he"},
-        {"residual": False, "norm": "batch", "init": "default"},
-        {"residual": True, "norm": "none", "init": "default"},
-    )
-    grid = ablation_grid("mnist", which)
-    return [
-        replace(config, learning_rate=rate)
-        for rate in ((3e-4,) if which.quick else LOWER_RATES)
-        for config in grid
-        if {name: getattr(config, name) for name in kinds[0]} in kinds
-    ]
-
-
-def lesion_pair(which: Profile) -> list[RunConfig]:
-    """Why residuals work: the deeper pair of `resnet_grid` of the first seed, to cut blocks out."""
-    grid = resnet_grid(which)
-    deepest = max(config.depth for config in grid)
-    return [config for config in grid if config.depth == deepest and config.seed == 0]

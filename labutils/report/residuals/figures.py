@@ -15,11 +15,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from labutils.analysis.lesions import swap_groups
 from labutils.config.data_sets import DATA_SETS
-from labutils.report.experiments import select
 from labutils.report.names import cell, family_name
+from labutils.report.residuals.experiments import followed
+from labutils.report.statistics import select
 from labutils.report.style import (
-    KINDS,
     PLAIN,
+    PLAIN_AND_RESIDUAL,
     RESIDUAL,
     STYLE,
     kinds_of,
@@ -66,6 +67,7 @@ def gradient_by_layer(runs: Sequence[Run]) -> Figure:
 
     Dotted before training, solid after it.
     """
+    runs = followed(runs)
     depths = sorted({run.config.depth for run in runs})
     fig, axes = make_axes(2, len(depths), (9, 5), sharey="row")
     for column, depth in enumerate(depths):
@@ -82,7 +84,7 @@ def gradient_by_layer(runs: Sequence[Run]) -> Figure:
         axes[1, column].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes[0, 0].set(yscale="log", ylabel="gradient norm")
     axes[1, 0].set(yscale="log", ylabel="gradient norm / weight norm")
-    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in KINDS], outside=True)
+    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in PLAIN_AND_RESIDUAL], outside=True)
     times = [("gray", ":", "untrained"), ("gray", "-", "trained")]
     legend(axes[1, -1], times, outside=True)
     return fig
@@ -100,7 +102,7 @@ def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
         (residual, depth, epoch): no_zeros(
             np.abs(run.history["first_gradient"][str(epoch)][0])  # channels x height x width
         )
-        for residual, _, _ in KINDS
+        for residual, _, _ in PLAIN_AND_RESIDUAL
         for depth in depths
         for run in select(runs, depth=depth, residual=residual)
         for epoch in epochs
@@ -109,7 +111,7 @@ def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     norm = LogNorm(np.nanmin(values), np.nanmax(values))
     columns = [(depth, epoch) for depth in depths for epoch in epochs]
     fig, axes = make_axes(2, len(columns), (9, 1.9))
-    for row, (residual, kind, _) in enumerate(KINDS):
+    for row, (residual, kind, _) in enumerate(PLAIN_AND_RESIDUAL):
         for column, (depth, epoch) in enumerate(columns):
             ax, panel = axes[row, column], panels[residual, depth, epoch]
             picture = ax.imshow(np.hstack(list(panel)), norm=norm, cmap="viridis")
@@ -162,7 +164,7 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     """
     fig, axes = make_axes(len(panels), 3, (11, 2.9 * len(panels)), sharey=True)
     for row, (title, networks) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
-        for residual, kind, color in KINDS:
+        for residual, kind, color in PLAIN_AND_RESIDUAL:
             found = networks[residual]
             single, curves = found["single"], np.asarray(found["deletions"])
             numbers, own = range(1, len(single) + 1), found["own_statistics"]

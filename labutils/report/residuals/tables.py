@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from labutils.analysis.lesions import lesions_of, swap_groups
-from labutils.report.experiments import select
 from labutils.report.names import cell, network_name
-from labutils.report.statistics import accuracy, learned, percent, scale, spread
+from labutils.report.residuals.experiments import followed
+from labutils.report.statistics import accuracy, learned, percent, scale, select, spread
 from labutils.runs.store import Run
 
 CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
@@ -60,7 +60,7 @@ def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:
     The gradient at the first layer's output relative to that at the logits, geometric means over
     seeds; `0` where it is exactly zero.
     """
-    rows = []
+    rows, runs = [], followed(runs)
     for depth in sorted({run.config.depth for run in runs}):
         for residual, kind in ((False, "plain"), (True, "residual")):
             chosen = select(runs, depth=depth, residual=residual)
@@ -106,7 +106,7 @@ def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
     each stage swapped, in the order of stages.
     """
     rows = []
-    for run in runs:
+    for run in select(runs, seed=0):
         found = lesions_of(run)
         for way, cut in (("of the training", found), ("its own", found["own_statistics"])):
             single, curve = list(cut["single"].values()), np.mean(cut["deletions"], 0)

@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from labutils.config.classifier import RunConfig
-from labutils.config.profiles import Profile
-from labutils.report.records import seeds_of
+from labutils.report.records import SEEDS, experiment
 
 
-def strong_grid(which: Profile) -> list[RunConfig]:
+@experiment("strong", varies=("seed",), keep="fp16")
+def strong() -> list[RunConfig]:
     """Section 1.5: one strong network, several seeds."""
     base = RunConfig(
-        data=which.data("cifar10"),
+        data="cifar10",
         model="strong",
-        depth=9,
-        width=8 if which.quick else 64,
         residual=True,
-        norm="batch",
         init="partial-identity",
         optimizer="muon",
         learning_rate=0.24,
@@ -30,28 +27,37 @@ def strong_grid(which: Profile) -> list[RunConfig]:
         crop_padding=4,
         padding_mode="reflect",
         cutout=16,
-        batch_size=100 if which.quick else 1000,
-        epochs=1 if which.quick else 64,
+        batch_size=1000,
+        epochs=64,
         precision="bf16",
     )
-    return [replace(base, seed=seed) for seed in seeds_of(which)]
+    return [replace(base, seed=seed) for seed in SEEDS]
 
 
-def strong_plain(which: Profile) -> list[RunConfig]:
+@experiment(
+    "strong-plain",
+    varies=("seed",),
+    keep="fp16",
+    shipped=False,  # for their size
+    compared_with=("strong",),
+    differs_in=("residual",),
+)
+def plain_twin() -> list[RunConfig]:
     """Section 1.5: the strong network without its skips."""
-    return [replace(config, residual=False) for config in strong_grid(which)]
+    return [replace(config, residual=False) for config in strong.grid()]
 
 
-def strong_recipes(which: Profile) -> list[RunConfig]:
+@experiment("strong-recipes", varies=("residual", "epochs", "seed"))
+def recipes() -> list[RunConfig]:
     """Section 1.5: both with half the rate and smaller holes, the first for fewer epochs, too."""
     longer = [
         replace(config, learning_rate=0.12, cutout=12)
-        for config in strong_grid(which) + strong_plain(which)
+        for config in strong.grid() + plain_twin.grid()
     ]
-    shorter = [replace(config, epochs=16) for config in longer if config.residual]
-    return longer if which.quick else shorter + longer
+    return [replace(config, epochs=16) for config in longer if config.residual] + longer
 
 
-def strong_brief(which: Profile) -> list[RunConfig]:
+@experiment("strong-brief", varies=())
+def brief() -> list[RunConfig]:
     """Section 1.5: the strong network trained briefly, without holes, as a CPU can afford."""
-    return [replace(strong_grid(which)[0], cutout=0, epochs=1 if which.quick else 8)]
+    return [replace(strong.grid()[0], cutout=0, epochs=8)]

@@ -1,0 +1,41 @@
+"""The command line itself: its commands' home, how arguments are written, what errors print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+PROG = "python -m labutils"
+USAGE_ERROR = 2  # as shells count
+APP = tyro.extras.SubcommandApp()  # each command is registered where it is defined
+SETTINGS = (
+    tyro.conf.FlagCreatePairsOff,
+    tyro.conf.PositionalMetavarFromFieldName,
+    tyro.conf.DisallowNone,
+)
+
+Keep = Literal["none", "fp32", "fp16"]  # that of `runs.store`, which takes seconds to import
+
+
+def default_hint(words: str) -> Any:
+    """Says `words` for the default, where Python's own would tell a reader little."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
+
+
+def several(metavar: str, words: str) -> Any:
+    """For arguments without a name, of which there may be several."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"({words})")
+
+
+def usage_error(command: str, message: str) -> int:
+    """Say what is missing and where to read on; returns the exit code."""
+    print(f"{message} `{PROG} {command} -h` says more.", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def shown(path: Path) -> Path:
+    """The path as one would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

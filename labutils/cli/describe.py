@@ -1,0 +1,31 @@
+"""`labutils describe`: the layers of a network."""
+
+from __future__ import annotations
+
+import tyro
+
+from labutils.cli.app import APP
+from labutils.cli.listing import dimensions, table
+from labutils.config import DATA_SETS, RunConfig
+
+
+@APP.command
+def describe(config: tyro.conf.OmitArgPrefixes[RunConfig]) -> int:
+    """Show a network's layers: output shape, parameters, multiply-adds.
+
+    Args:
+        config: The network; options of training change nothing here.
+    """
+    from labutils.models.costs import describe
+    from labutils.models.networks import build_model
+
+    spec = DATA_SETS[config.data]
+    rows = describe(build_model(config, spec.image_shape, spec.classes), spec.image_shape)
+    lines = [
+        (r.name, r.kind, dimensions(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
+        for r in rows
+    ]
+    totals = (sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
+    lines.append(("total", "", "", *(f"{total:,}" for total in totals)))
+    print(table(("layer", "kind", "output", "parameters", "multiply-adds"), lines, left=2))
+    return 0

@@ -1,0 +1,61 @@
+"""The quick profile: a full configuration made small enough to train in seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from labutils.config.base import Config
+from labutils.config.classifier import RunConfig
+from labutils.config.data_sets import DATA_SETS
+from labutils.config.fcn import FCNConfig
+
+WIDTH = {"mlp": 128}  # the most units of a hidden layer; of convolutions:
+FILTERS = 8
+BATCH = {"digits": 32, "shapes10": 100, "shapes20": 100}  # so few images make too few steps else
+
+
+def quick(config: Config, full: Mapping[str, Config]) -> Config:
+    """The small configuration that stands for a full one.
+
+    It has the built-in set that stands in, fewer filters, fewer blocks of convolutions and fewer
+    epochs. The seeds are the grid's own matter: the quick profile takes the first of each.
+
+    Args:
+        full: the configurations of the full report by id, among which is what `config` starts
+            from.
+    """
+    data = DATA_SETS[config.data].stand_in or config.data
+    changed: dict[str, object] = {
+        "data": data,
+        "width": min(config.width, WIDTH.get(config.model, FILTERS)),
+        "batch_size": min(config.batch_size, BATCH[data]),
+    }
+    if config.starts_from:
+        changed[config.source_field] = quick(full[config.starts_from], full).id
+    if isinstance(config, FCNConfig):
+        changed |= _detector(config)
+    else:
+        changed |= _classifier(config)
+    return replace(config, **changed)
+
+
+def _classifier(config: RunConfig) -> dict[str, object]:
+    epochs = math.ceil(config.epochs / 5)
+    if config.model != "mlp":
+        epochs = min(epochs, 3 if config.data == "mnist" else 2)
+    share = epochs / config.epochs
+    changed: dict[str, object] = {
+        "epochs": epochs,
+        "gradient_epochs": tuple(math.ceil(share * epoch) for epoch in config.gradient_epochs),
+    }
+    if config.model in ("convnet", "resnet"):
+        step = 2 * config.stages if config.model == "resnet" else 2
+        blocks = math.ceil((config.depth - 2) / step / 3)
+        changed |= {"depth": 2 + step * blocks, "stem_stride": 2}
+    return changed
+
+
+def _detector(config: FCNConfig) -> dict[str, object]:
+    return {"size": 48, "canvases": 800, "batch_size": 10}
