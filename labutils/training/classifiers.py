@@ -54,7 +54,9 @@ def fit(
     the weights that were kept until then: of the last finite epoch, or the best with `patience`.
 
     Args:
-        train, val: images (uint8, or floats where nothing is augmented) and class indices.
+        train, val: images (n x channels x height x width, uint8, or floats where nothing is
+            augmented) and class indices, as tensors, arrays or lists, or as a data set of such
+            pairs. A network without `Normalize` gets uint8 images as floats from 0 to 1.
         checkpoint: file written after each epoch and read at the start where it is there: a run
             that was killed goes on to the same numbers as an unbroken one on the same machine.
         on_epoch: called after each epoch with its number, from 1, and its scalars.

@@ -156,7 +156,8 @@ class _Loop:
     def _measure_epoch(self, started: float, bar: tqdm) -> dict[str, float]:
         task, history = self.task, self.task.history
         measured = task.measure()
-        bar.set_postfix({name: f"{value:.4f}" for name, value in list(measured.items())[-1:]})
+        name, value = list(measured.items())[-1]
+        bar.set_postfix({name: f"{value:.4f}"})
         measured["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         for name, value in measured.items():
             getattr(history, name).append(value)

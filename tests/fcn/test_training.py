@@ -20,7 +20,7 @@ from labutils.fcn.training import (
 )
 from labutils.runs.load import load_or_train
 from labutils.runs.store import MissingRuns, RunError, Store
-from labutils.training.evaluation import TrainingError
+from labutils.training.inputs import TrainingError
 
 TINY = FCNConfig(
     model="small-cnn", data="digits", width=4, canvases=24, size=40, epochs=2, batch_size=8
