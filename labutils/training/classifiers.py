@@ -20,16 +20,11 @@ from labutils.models.networks import build_model, whiten
 from labutils.training.evaluation import evaluate, fitting, runnable
 from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
-from labutils.training.inputs import (
-    TrainingError,
-    as_split,
-    check_classes,
-    check_logits,
-)
+from labutils.training.inputs import TrainingError, as_split, check_classes, check_logits
 from labutils.training.loop import OnEpoch, Task, run_epochs
 from labutils.training.statistics import LayerStatistics, layer_statistics, weight_gradient
 
-Given = tuple[ArrayLike, ArrayLike] | Dataset  # images and labels
+Labelled = tuple[ArrayLike, ArrayLike] | Dataset  # images and class indices
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
@@ -38,8 +33,8 @@ WHITENING_IMAGES = 5_000
 
 def fit(
     model: nn.Module,
-    train: Given,
-    val: Given,
+    train: Labelled,
+    val: Labelled,
     config: FitConfig,
     *,
     device: torch.device | str | None = None,
@@ -71,20 +66,15 @@ def fit(
 class Classification(Task):
     """Training of a classifier on tensors in memory, by cross-entropy.
 
-    A subclass with another `loss` trains otherwise, and is measured in the same way.
-
-    Args:
-        train, val: images (uint8, or floats where nothing is augmented) and class indices.
-
-    Raises:
-        TrainingError: sizes or types do not fit.
+    A subclass with another `loss` trains otherwise, and is measured in the same way. Arguments
+    and errors are those of `fit`.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Given,
-        val: Given,
+        train: Labelled,
+        val: Labelled,
         config: FitConfig,
         device: torch.device | str | None = None,
     ) -> None:
@@ -93,14 +83,12 @@ class Classification(Task):
             raise TrainingError("the model has nothing to train: set requires_grad of some weights")
         augmented = config.flip or config.crop_padding or config.cutout
         if augmented and train[0].dtype != torch.uint8:
-            raise TrainingError(
-                "augmentation needs uint8 images (0 to 255): convert the training set"
-            )
-        self.config, self.examples = config, len(train[1])
+            raise TrainingError("augmentation needs uint8 images (0 to 255): convert them")
         execution = execution_for(model, config.precision, device)
         place = execution.device
         self.model = model.to(place, memory_format=execution.memory_format)
         self.execution = runnable(model, execution, train[0])
+        self.config, self.examples = config, len(train[1])
         self.train, self.val = ([tensor.to(place) for tensor in part] for part in (train, val))
         self.data, self.history = [*self.train, *self.val], History()
         self.cut = training_batches(self.train[0], config)

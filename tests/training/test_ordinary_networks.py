@@ -35,7 +35,7 @@ def test_it_trains_and_is_measured_where_it_can_be(name, images, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     history = fit(model, images, images, CONFIG, checkpoint=checkpoint, progress=False)
     assert history.status == "finished" and torch.equal(images[0], before)
-    moved = [p for n, p in model.named_parameters() if not torch.equal(p, weights[n])]
+    moved = [p for n, p in model.named_parameters() if not torch.equal(p.cpu(), weights[n])]
     assert moved and all(parameter.requires_grad for parameter in moved)
     assert evaluate(model, *images).loss == pytest.approx(history.val_loss[-1], rel=1e-4)
     for rows in history.layers.values():  # of before and after the epoch
