@@ -149,15 +149,14 @@ class Classification(Task):
             return  # it failed before training
         count = fitting(STATISTICS_IMAGES, self.train[0])
         images, labels = self.execution.place(self.train[0][:count]), self.train[1][:count]
+        gradient = None
         try:
             found = layer_statistics(self.model, images, labels)
-            gradient = None
             if history.epochs in self.config.gradient_epochs:
                 gradient = weight_gradient(self.model, images, labels)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             found = LayerStatistics([], dict.fromkeys(history.layers, []), [reason])
-            gradient = None
         history.add_layers(*found)
         if gradient is not None:
             history.first_gradient[str(history.epochs)] = gradient.tolist()
