@@ -5,41 +5,57 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
+# LOCKED=1 holds pip to the exact versions that everything was tested with. They are constraints
+# (-c), not a list to install (-r): lab needs less than test, and a system other than the one they
+# were tested on needs other packages besides. The stamp files (below) are others, too, so that an
+# environment that is there already is brought to these versions.
+LOCK := $(if $(filter-out 0,$(LOCKED)),requirements.lock)
+PIP := $(RUN) pip install $(addprefix -c ,$(LOCK))
+LAB := $(VENV)/.lab$(if $(LOCK),-locked)
+TEST := $(VENV)/.test$(if $(LOCK),-locked)
+
 .DEFAULT_GOAL := help
-.PHONY: help lab full jupyter test setup browser lint readme bench clean
+.PHONY: help lab full jupyter test setup browser lint readme bench lock clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made (the default)
-	@echo "make TARGET [PYTHON=python3.12]"
+	@echo "make TARGET [PYTHON=python3.12] [LOCKED=1]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@echo "PYTHON names the interpreter; LOCKED=1 installs the exact versions of requirements.lock."
 
-lab: $(VENV)/.lab  ## set up, then run every notebook in the quick profile (results in build/quick/)
+lab: $(LAB)  ## set up, then run every notebook in the quick profile (results in build/quick/)
 	@$(RUN) labutils notebooks --profile quick
 
-full: $(VENV)/.lab  ## run every notebook in the full profile, in place
+full: $(LAB)  ## run every notebook in the full profile, in place
 	@$(RUN) labutils notebooks --profile full
 
-jupyter: $(VENV)/.lab  ## open the notebooks in JupyterLab
+jupyter: $(LAB)  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab
 
-test: $(VENV)/.test  ## set up, then run all tests but those in a browser
+test: $(TEST)  ## set up, then run all tests but those in a browser
 	@$(RUN) pytest -m "not browser"
 
-setup: $(VENV)/.test  ## only set up: .venv with all that tests and development need
+setup: $(TEST)  ## only set up: .venv with all that tests and development need
 
-browser: $(VENV)/.test  ## run the tests in a browser (needs Chromium)
+browser: $(TEST)  ## run the tests in a browser (needs Chromium)
 	@$(RUN) pytest -m browser
 
-lint: $(VENV)/.test  ## check style, format and that the tables of README.md are up to date
+lint: $(TEST)  ## check style, format and that the tables of README.md are up to date
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) cogapp --check --diff README.md
 
-readme: $(VENV)/.test  ## write the tables of README.md anew from the stored runs
+readme: $(TEST)  ## write the tables of README.md anew from the stored runs
 	@$(RUN) cogapp -r README.md
 
-bench: $(VENV)/.lab  ## measure the speed claims of README.md, as ratios
-	@for name in augmentation pooling precision rounding sweep windows winograd; do $(RUN) benchmarks.$$name || exit 1; done
+bench: $(LAB)  ## measure the speed claims of README.md, as ratios
+	@for name in augmentation pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
+
+# After `make clean test`, so that it holds what a new environment gets, and what passed.
+lock: $(TEST)  ## write requirements.lock anew: the versions that are in .venv
+	@$(BIN)/python -c "import platform as p; print('# Tested on', p.system(), p.machine(), \
+	  'with Python', p.python_version())" > requirements.lock
+	@$(RUN) pip freeze --all --exclude pip --exclude labutils >> requirements.lock
 
 clean:  ## remove .venv, build/quick/ and caches; data, stored and unfinished runs stay
 	@rm -rf $(VENV) build/quick *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -47,15 +63,17 @@ clean:  ## remove .venv, build/quick/ and caches; data, stored and unfinished ru
 
 # A stamp file says what is installed; it is older than a changed list, and so pip runs again.
 # pip is called as a module: its script fails where the path of this folder is long or has spaces.
-$(VENV)/.lab: requirements.txt | $(VENV)/.made
+$(LAB): requirements.txt $(LOCK) | $(VENV)/.made
 	@echo "Installing requirements.txt into $(VENV) (the first time about 5 GB) ..."
-	@$(RUN) pip install -r requirements.txt
+	@rm -f $(VENV)/.lab* $(VENV)/.test*
+	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements.txt pyproject.toml | $(VENV)/.made
+$(TEST): requirements.txt pyproject.toml $(LOCK) | $(VENV)/.made
 	@echo "Installing labutils with all that its tests need into $(VENV) (the first time about 5 GB) ..."
-	@$(RUN) pip install -e ".[test]"
-	@touch $@ $(VENV)/.lab
+	@rm -f $(VENV)/.lab* $(VENV)/.test*
+	@$(PIP) -e ".[test]"
+	@touch $@ $(LAB)
 
 # The interpreter is named by PYTHON even where another environment is active: .venv is used.
 $(VENV)/.made:

@@ -4,20 +4,20 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from labutils.bfloat16 import has_bf16_products
 
 from benchmarks.timing import compare
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
-from labutils.training.execution import Execution, execution_for
+from labutils.training.execution import Execution, execution_for, multiplies_bf16
 from labutils.training.optimizers import make_optimizer
 
 STEPS, BATCH = 2, 128
 
 
 def main() -> None:
-    if not has_bf16_products(torch.device("cpu")):
-        print("This processor has no products in bf16 (benchmarks.rounding is about these).")
+    cpu = torch.device("cpu")
+    if not multiplies_bf16(cpu):
+        print("This processor does not multiply bf16: there is nothing to compare.")
         return
     config = RunConfig(data="cifar10", model="resnet", depth=18, stages=4, width=64, residual=True)
     model = build_model(config, (3, 32, 32), 10)
@@ -32,9 +32,8 @@ def main() -> None:
             optimizers[model].step()
             optimizers[model].zero_grad()
 
-    cpu = torch.device("cpu")
     fast = execution_for(model, "bf16", cpu)
-    slow = Execution(cpu, torch.contiguous_format, bf16=False)
+    slow = Execution(cpu, torch.contiguous_format, "fp32")
     models = [copy.deepcopy(model), model.to(memory_format=torch.channels_last)]
     optimizers = {each: make_optimizer(each, config) for each in models}
     question = "ResNet-18 train step, fp32 / bf16 with channels-last"

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from labutils.evaluation import surroundings
+import torch
+
+from labutils.training.execution import software_and_hardware
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -41,7 +43,7 @@ def compare(
             "pairs": pairs,
         },
         "median_seconds": {key: statistics.median(values) for key, values in seconds.items()},
-        **surroundings(),
+        **software_and_hardware(torch.device("cpu")),
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")

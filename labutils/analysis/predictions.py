@@ -19,7 +19,7 @@ from labutils.training.execution import execution_for
 MISTAKES = 12
 
 
-def answers_on_test(run: Run) -> dict[str, Any]:
+def test_predictions(run: Run) -> dict[str, Any]:
     """Confusion matrix and most confident mistakes of a run whose weights are stored.
 
     Returns:
@@ -39,7 +39,7 @@ def answers_on_test(run: Run) -> dict[str, Any]:
 
 
 def mistaken_images(found: Mapping[str, Any]) -> UInt8[np.ndarray, "n height width channels"]:
-    """The images of the mistakes in what `answers_on_test` returned, 0 to 255."""
+    """The images of the mistakes in what `test_predictions` returned, 0 to 255."""
     pixels = b"".join(base64.b64decode(mistake["pixels"]) for mistake in found["mistakes"])
     return np.frombuffer(pixels, np.uint8).reshape(-1, *found["image_shape"])
 

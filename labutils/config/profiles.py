@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from labutils.config.data_sets import DATA_SETS, DataName
 
-ROOT = Path(__file__).resolve().parents[2]
+
+def root_of(package: Path) -> Path:
+    """Where a copy of labutils reads and writes: its own checkout, or else where one works.
+
+    Args:
+        package: the folder of the package. A checkout has this project's pyproject.toml beside it.
+    """
+    checkout = package.parent
+    try:
+        project = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]
+        return checkout if project["name"] == package.name else Path.cwd()
+    except (OSError, ValueError, KeyError, TypeError):  # none, or one of another shape
+        return Path.cwd()
+
+
+ROOT = root_of(Path(__file__).resolve().parents[1])  # an import decides: chdir moves nothing
 
 
 class ProfileError(ValueError):

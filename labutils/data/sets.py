@@ -89,8 +89,13 @@ class DataSet:
 
 
 def data_root() -> Path:
-    """Folder of the data files: the variable LAB_DATA, or data/ beside the notebooks."""
+    """Folder of the data files: the variable LAB_DATA, or data/ below `profiles.ROOT`."""
     return Path(os.environ.get("LAB_DATA") or ROOT / "data").expanduser()
+
+
+def is_here(name: DataName) -> bool:
+    """Whether `load` needs no download: the set is built in, or its file is there."""
+    return DATA_SETS[name].built_in or (data_root() / f"{name}.safetensors").exists()
 
 
 def load(name: DataName, root: Path | None = None) -> DataSet:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 
 IOU = 0.5
 

@@ -1,21 +1,17 @@
-"""Digits in any picture: read it, look at it at several sizes, draw what was found."""
+"""Digits in any picture: look at it at several sizes, draw what was found."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import cv2
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
 from jaxtyping import UInt8
 
-from labutils.fcn.detector import Detections, detect, suppress
+from labutils.data.pictures import MAX_PIXELS
+from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
-MAX_PIXELS = 4_000_000  # of a picture, and of what the network sees of it at once
-MAX_SIDE = 10_000  # of a picture in pixels
 SMALLEST = 8  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
 OCTAVE = 2**0.5  # between one size and the next
@@ -24,68 +20,16 @@ INSIDE = 0.7  # of a box within one of higher score: what was seen is a part of 
 COLOR = (255, 120, 0)
 
 
-class PictureError(ValueError):
-    """A file that is no picture that can be looked at; the message says what to do."""
+def light_on_black(
+    picture: UInt8[np.ndarray, "height width 3"],
+) -> UInt8[np.ndarray, "height width"]:
+    """The grey values of a picture as light digits on black.
 
-
-def read_picture(path: Path) -> UInt8[np.ndarray, "height width"]:
-    """A picture of any mode as grey values, light digits on black.
-
-    Dark digits on a light ground are inverted; the ground becomes 0 and the strongest ink 255. A
-    picture without contrast is all black. Transparent pixels are shown on white or black,
-    whichever leaves more contrast; of an animation the first frame is read.
-
-    Raises:
-        PictureError: the file is missing, is no picture, or is larger than `MAX_PIXELS` or
-            `MAX_SIDE` allow.
+    The ground, which is most of a picture, becomes 0, and what is farthest from it 255: dark digits
+    on a light ground are inverted. A picture without contrast is all black.
     """
-    try:
-        with PIL.Image.open(path) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-                raise PictureError(
-                    f"{path}: {width} x {height} pixels are too many: shrink it, or cut out the "
-                    f"part with the digits, to {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side at "
-                    "most"
-                )
-            grey, span = _grey(PIL.ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise PictureError(f"{path}: there is no such file") from None
-    except PictureError:
-        raise
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        raise PictureError(
-            f"{path} cannot be read as a picture ({reason}): give a PNG, JPEG or another format "
-            "that Pillow knows"
-        ) from None
-    return _light_on_black(grey, span)
-
-
-def _grey(image: PIL.Image.Image) -> tuple[np.ndarray, float]:
-    """Grey values as floats, whatever the mode, and how far apart they can be."""
-    if image.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which "L" would clip
-        grey = np.asarray(image, dtype=np.float64)
-        finite = np.isfinite(grey)
-        grey = np.where(finite, grey, np.median(grey[finite]) if finite.any() else 0)
-        # few use the whole range that their files could hold: what is there is taken for it
-        return grey, np.abs(grey).max()
-    if image.mode == "LAB":  # its first channel is lightness
-        image = image.getchannel(0)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        grounds = [PIL.Image.new("RGBA", image.size, color) for color in ("white", "black")]
-        shown = [
-            np.asarray(PIL.Image.alpha_composite(ground, image).convert("L"), dtype=np.float64)
-            for ground in grounds
-        ]
-        return max(shown, key=np.std), 255
-    return np.asarray(image.convert("L"), dtype=np.float64), 255
-
-
-def _light_on_black(grey: np.ndarray, span: float) -> np.ndarray:
-    """The ground, which is most of a picture, at 0; what is farthest from it at 255."""
-    if np.ptp(grey) <= FLAT * span:
+    grey = np.asarray(PIL.Image.fromarray(picture).convert("L"), dtype=np.float64)
+    if np.ptp(grey) <= FLAT * 255:
         return np.zeros(grey.shape, np.uint8)
     ground = np.median(grey)
     ink = grey - ground if grey.max() - ground >= ground - grey.min() else ground - grey
@@ -108,7 +52,7 @@ def read_digits(
     20. A box that lies inside one of a higher score is a part of that digit, and left out.
 
     Args:
-        picture: light digits on black, as `read_picture` returns.
+        picture: light digits on black, as `light_on_black` returns.
         threshold: scores below it are left out; chosen on validation canvases.
         scales: the digits that the network was trained on, 1 being those of its data set.
     """

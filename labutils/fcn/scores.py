@@ -16,7 +16,7 @@ from labutils.config.data_sets import DATA_SETS
 from labutils.fcn.canvases import BACKGROUND, Canvases
 from labutils.fcn.clutter import CLUTTER, draw_clutter
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
-from labutils.fcn.detector import detect, find_digits, pixel_probabilities
+from labutils.fcn.detection import detect, find_digits, pixel_probabilities
 from labutils.fcn.measures import (
     accuracy_by_distance,
     all_right,

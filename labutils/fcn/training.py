@@ -23,9 +23,9 @@ from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Store
-from labutils.training.evaluation import TrainingError
-from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
+from labutils.training.inputs import TrainingError
 from labutils.training.loop import OnEpoch, Task, run_epochs
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
@@ -97,7 +97,7 @@ def train_detector(
         "test_mean_iou": test.mean_iou,
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **software_and_hardware(),
+        **task.execution.record(),
     }
     return Outcome(network, history.to_dict(), metrics)
 
@@ -130,6 +130,7 @@ class Detection(Task):
         self.config, self.digits, self.examples = config, digits, config.canvases
         self.execution = execution_for(network, config.precision)
         self.model = network.to(self.execution.device, memory_format=self.execution.memory_format)
+        self.data = [t for part in (digits.train, digits.val) for t in (part.images, part.labels)]
         self.history = DetectorHistory()
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:

@@ -1,9 +1,10 @@
-"""What networks cost: parameters of their layers, multiply-adds of an answer and of a training."""
+"""What networks cost: parameters of their layers, multiply-adds of an image and of a training."""
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,11 @@ class LayerSummary(NamedTuple):
     multiply_adds: int
 
 
+# Each weight is used once a position of the output, or where that is larger of the input.
+BY_OUTPUT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Whitening)
+BY_INPUT = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
 def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerSummary]:
     """Layers with parameters, in the order of the forward pass, for one image.
 
@@ -32,36 +38,62 @@ def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerS
         image_shape: channels, height, width of one image.
 
     Returns:
-        A row a layer: name, class, output shape without the batch, parameters, and
-        multiply-adds (those of convolutions and linear layers; norms count none).
+        A row a layer that is used: name, class, output shape without the batch, parameters that
+        no row before has, and multiply-adds of all its calls (those of convolutions, linear and
+        recurrent layers; norms count none).
     """
-    rows: list[LayerSummary] = []
+    rows: dict[nn.Module, LayerSummary] = {}
     names = {module: name for name, module in model.named_modules()}
+    counted: set[Tensor] = set()
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
-        cost = 0
-        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, Whitening)):
-            # each weight is used once a position: of the output, or where that is larger the input
-            side = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
-            cost = module.weight.numel() * (side[0].numel() // module.weight.shape[0])
-        shape = tuple(output.shape[1:])
-        rows.append(LayerSummary(names[module], type(module).__name__, shape, own, cost))
+    def record(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        first = _first_tensor(output)
+        cost = _layer_cost(module, next(iter((*args, *kwargs.values())), None), first)
+        if module in rows:  # called once more
+            cost += rows[module].multiply_adds
+            rows[module] = rows[module]._replace(multiply_adds=cost)
+            return
+        new = set(module.parameters(recurse=False)) - counted
+        counted.update(new)
+        own = sum(parameter.numel() for parameter in new)
+        shape = () if first is None else tuple(first.shape[1:])
+        rows[module] = LayerSummary(names[module], type(module).__name__, shape, own, cost)
 
-    leaves = [
-        module
-        for module in model.modules()
+    handles = [
+        module.register_forward_hook(record, with_kwargs=True)
+        for module in names
         if isinstance(module, Whitening) or any(True for _ in module.parameters(recurse=False))
     ]
-    handles = [leaf.register_forward_hook(record) for leaf in leaves]
+    floats = (parameter for parameter in model.parameters() if parameter.is_floating_point())
+    like = next(floats, torch.zeros(0))
     try:
-        first = next(model.parameters())
         with torch.no_grad(), eval_mode(model):
-            model(torch.zeros(1, *image_shape, device=first.device))
+            model(torch.zeros(1, *image_shape, dtype=like.dtype, device=like.device))
     finally:
         for handle in handles:
             handle.remove()
-    return rows
+    return list(rows.values())
+
+
+def _first_tensor(output: Any) -> Tensor | None:
+    """The output of a module, or the first of the tensors that it returns together."""
+    if isinstance(output, Tensor):
+        return output
+    parts = output.values() if isinstance(output, Mapping) else output
+    found = map(_first_tensor, parts) if isinstance(output, (Mapping, list, tuple)) else ()
+    return next((tensor for tensor in found if tensor is not None), None)
+
+
+def _layer_cost(module: nn.Module, given: Any, output: Tensor | None) -> int:
+    """Multiply-adds of one call, for one image."""
+    if isinstance(module, BY_INPUT):
+        return module.weight.numel() * (given[0].numel() // module.weight.shape[0])
+    if isinstance(module, BY_OUTPUT):
+        return module.weight.numel() * (output[0].numel() // module.weight.shape[0])
+    if isinstance(module, nn.RNNBase):
+        weights = sum(p.numel() for p in module.parameters() if p.ndim > 1)
+        return weights * (output.numel() // output.shape[-1])
+    return 0
 
 
 def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:

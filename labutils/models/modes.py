@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # of every dimension
 
 
 @contextmanager
@@ -21,13 +22,10 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = was_training
 
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
-
 @contextmanager
 def probing(model: nn.Module) -> Iterator[None]:
     """Eval mode but for batch norm, which uses the batch's own statistics and keeps none."""
-    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
     with eval_mode(model):
         for norm in norms:

@@ -176,3 +176,13 @@ def _load(
             group, partial(train_run, store=store), store=store, keep=keep, seconds=estimate_seconds
         )
     return [store.load(config) for config in wanted]
+
+
+def load_all(which: Profile | None = None, **fields: object) -> list[Run]:
+    """The runs of all experiments whose configuration has these values, each once.
+
+    Raises:
+        MissingRuns: as `load` does.
+    """
+    found = {run.config.id: run for name in EXPERIMENTS for run in load(name, which, **fields)}
+    return list(found.values())

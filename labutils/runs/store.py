@@ -1,4 +1,4 @@
-"""load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
+"""Finished runs as they are stored: found by their configuration, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from labutils.config.base import Config, ConfigError
@@ -59,6 +59,21 @@ class Run:
     metrics: dict[str, Any] = field(repr=False)
 
     @property
+    def arithmetic(self) -> Literal["bf16", "bf16 emulated", "fp32"]:
+        """What products were computed in.
+
+        Older runs do not record it. Theirs was what the precision says, but for bf16 on a CPU
+        without AVX-512: there factors were rounded to bf16 and multiplied in fp32.
+        """
+        if "arithmetic" in self.metrics:
+            return self.metrics["arithmetic"]
+        if self.config.precision == "fp32":
+            return "fp32"
+        hardware = self.metrics["hardware"]
+        emulated = hardware["device"] == "cpu" and not hardware["processor"].startswith("AVX512")
+        return "bf16 emulated" if emulated else "bf16"
+
+    @property
     def has_weights(self) -> bool:
         """Whether `model` can load this run."""
         return (self.folder / WEIGHTS).exists()
@@ -83,7 +98,8 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
         try:
-            model.load_state_dict(load_file(path))  # copies half precision into fp32 parameters
+            # not by `load_file`, for which a file without the right to read it does not exist
+            model.load_state_dict(load(path.read_bytes()))  # half precision becomes fp32
         except (SafetensorError, OSError, RuntimeError) as error:  # the last: other layers
             raise damaged(path, error) from error
         return model.eval()
@@ -153,7 +169,7 @@ class Store:
     def scan(self) -> tuple[list[Run], list[RunError]]:
         """All finished runs by name, and what is wrong with each folder that cannot be read."""
         found, unreadable = [], []
-        for folder in sorted(path for path in self.folder.glob("[!.]*") if path.is_dir()):
+        for folder in sorted(path for path in self.folder.glob("[!.]*-*") if path.is_dir()):
             try:
                 found.append(_read_run(folder))
             except RunError as error:
@@ -221,6 +237,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def damaged(path: Path, error: Exception | str) -> RunError:
     what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     what = " ".join(what.split())
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return RunError(
+            f"{path} cannot be read ({what}): it may be whole. Check that you have the right to "
+            "read it and its folder."
+        )
     folder = profile("full").runs
     restore = ""
     if path.is_relative_to(folder):  # what the quick profile stores is not in git

@@ -16,7 +16,6 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from labutils.config.base import Config
-from labutils.report.recipes import estimate_seconds, train_run
 from labutils.runs.load import default_store, load_or_train
 from labutils.runs.store import Keep, Recipe, Run, Store
 
@@ -36,8 +35,9 @@ SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 def run_sweep(
     configs: Sequence[Config],
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     *,
+    seconds: Callable[[Sequence[Config]], float] = lambda configs: 0.0,
     store: Store | None = None,
     keep: Keep = "none",
     n_jobs: int | None = None,
@@ -50,7 +50,8 @@ def run_sweep(
     alone: the rest go on, and what it had begun resumes from its last epoch.
 
     Args:
-        recipe: by default that of each configuration's kind.
+        recipe: trains any of the configurations, as `load_or_train` asks for it.
+        seconds: about how long trainings take: the longest begin first.
         n_jobs: processes here; by default one a processor core. A cluster has its own number.
         cluster: address of a Dask scheduler whose workers share this file system; each worker
             process trains one network at a time, so give it one thread.
@@ -59,8 +60,8 @@ def run_sweep(
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
-    recipe = recipe or partial(train_run, store=store)
-    missing = {config.id: config for config in store.missing(configs, keep)}
+    todo = sorted(store.missing(configs, keep), key=lambda c: seconds([c]), reverse=True)
+    missing = {config.id: config for config in todo}
     if missing:
         owner = None if cluster else os.getpid()
         attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=owner)
@@ -79,11 +80,8 @@ def _train_all(
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
-            longest_first = sorted(
-                missing.values(), key=lambda config: estimate_seconds([config]), reverse=True
-            )
             try:
-                for run_id, name, error in attempts(longest_first):
+                for run_id, name, error in attempts(list(missing.values())):
                     del missing[run_id]
                     deaths = 0
                     bar.set_postfix_str(name)

@@ -2,92 +2,134 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import os
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from labutils.config.base import Config
-from labutils.training.evaluation import TrainingError
-
-REMEDY = "delete it, or give this run a checkpoint file of its own"
+from labutils.training.inputs import TrainingError
 
 
-class Stateful(Protocol):
-    """An optimiser, or what behaves like one."""
-
-    def state_dict(self) -> dict: ...
-    def load_state_dict(self, state: dict) -> None: ...
-
-
-def save_checkpoint(
-    path: Path,
-    config: Config,
-    model: nn.Module,
-    optimizer: Stateful,
-    history: Mapping[str, Any],
-    **more: Any,
-) -> None:
-    """Write the state of a training; a process killed meanwhile leaves the file before as it was.
-
-    Args:
-        more: what else the training needs to go on.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".part{os.getpid()}")
-    state = {
-        "config": config.to_dict(),
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": dict(history),
-        **more,
-    }
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def restore_checkpoint(
-    path: Path,
-    config: Config,
-    model: nn.Module,
-    optimizer: Stateful,
-    history_type: type,
-    device: torch.device,
-) -> dict[str, Any] | None:
-    """Load the state of a training into model and optimiser, where there is one to be read.
-
-    A file that cannot be read is named in a warning: the training then starts from the beginning.
-
-    Returns:
-        What was saved, `history` as an instance of `history_type`; None where nothing was.
+class Checkpoint:
+    """The file of one training: of one configuration, network, and data to train and validate on.
 
     Raises:
-        TrainingError: the checkpoint belongs to another configuration or network.
+        TrainingError: its folder cannot be made.
     """
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location=device)
-        owner, state["history"] = state["config"]["id"], history_type(**state["history"])
-    except Exception as error:  # torch.load raises many kinds for a damaged file
-        warnings.warn(
-            f"{path} cannot be read ({error}): training starts from the beginning", stacklevel=5
+
+    def __init__(
+        self, path: Path | str, config: Config, model: nn.Module, data: Iterable[Tensor]
+    ) -> None:
+        self.path = Path(path)
+        self.owner = {
+            "configuration": config.id,
+            "network": network_digest(model),
+            "data set": data_digest(data),
+        }
+        with self._writable():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(self, **state: Any) -> None:
+        """Write a state; a process killed meanwhile leaves the file before as it was.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
+        part = self.path.with_name(f"{self.path.name}.part{os.getpid()}")
+        content = io.BytesIO()  # of a full disk Python's files tell more than PyTorch's
+        torch.save({"owner": self.owner, **state}, content)
+        try:
+            with self._writable(), part.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(part, self.path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"the checkpoint {self.path} cannot be written ({error.strerror}): make room or "
+                "give another name; what was saved there last is as it was"
+            ) from error
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state that was saved last, None where none was.
+
+        A damaged archive is moved aside with a warning; any other file stays as it is.
+
+        Raises:
+            TrainingError: the file is no checkpoint, or that of another training.
+        """
+        if not self.path.exists():
+            return None
+        if damage := _damage(self.path):
+            aside = self.path.with_name(f"{self.path.name}.unreadable")
+            os.replace(self.path, aside)
+            message = f"{self.path} is damaged ({damage}) and now called {aside.name}: "
+            warnings.warn(message + "training starts from the beginning", stacklevel=6)
+            return None
+        try:
+            state = torch.load(self.path, map_location=device, weights_only=True)
+        except Exception as error:  # torch.load raises many kinds
+            reason = str(error).partition("\n")[0]
+            raise self._foreign(f"it cannot be read: {reason}") from error
+        if not isinstance(state, dict) or "owner" not in state:
+            raise self._foreign("it holds something else, or is of an older version")
+        owner = state["owner"]
+        for what, mine in self.owner.items():
+            if owner[what] != mine:
+                raise TrainingError(
+                    f"the checkpoint {self.path} belongs to another {what} ({owner[what]}, not "
+                    f"{mine}): delete it, or give this training a checkpoint of its own"
+                )
+        return state
+
+    def _foreign(self, reason: str) -> TrainingError:
+        return TrainingError(
+            f"{self.path} is no checkpoint ({reason}) and stays as it is: give another name"
         )
-        return None
-    if owner != config.id:
-        raise TrainingError(
-            f"{path} belongs to another configuration ({owner}, not {config.id}): {REMEDY}"
-        )
+
+
+def network_digest(model: nn.Module) -> str:
+    """Digest of a network's modules and of the kinds of its weights, not of their values."""
+    weights = {name: value for name, value in model.state_dict().items() if torch.is_tensor(value)}
+    kinds = [(name, tuple(value.shape), value.dtype) for name, value in weights.items()]
+    trained = [name for name, value in model.named_parameters() if value.requires_grad]
+    return hashlib.blake2b(repr((model, kinds, trained)).encode(), digest_size=8).hexdigest()
+
+
+def data_digest(data: Iterable[Tensor]) -> str:
+    """Digest of the shapes, types and bytes of tensors."""
+    digest = hashlib.blake2b(digest_size=8)
+    for tensor in data:
+        digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a file that begins as PyTorch's do, as a zip archive; empty: nothing."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return ""
     try:
-        model.load_state_dict(state["model"])
-    except RuntimeError as error:  # a FitConfig does not say which network it trains
-        raise TrainingError(f"{path} belongs to another network: {REMEDY} ({error})") from error
-    optimizer.load_state_dict(state["optimizer"])
-    return state
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() or ""  # PyTorch itself does not compare checksums
+    except Exception as error:  # a damaged archive may raise anything
+        return str(error)

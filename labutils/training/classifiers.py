@@ -7,27 +7,24 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64, Shaped
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.fit import FitConfig
 from labutils.data.augmentation import training_batches
-from labutils.models.blocks import weight_layers
 from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier, build_model, whiten
-from labutils.training.evaluation import TrainingError, check_classes, check_split, evaluate
-from labutils.training.execution import execution_for, software_and_hardware
+from labutils.training.evaluation import evaluate, fitting, runnable
+from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
+from labutils.training.inputs import TrainingError, as_split, check_classes, check_logits
 from labutils.training.loop import OnEpoch, Task, run_epochs
-from labutils.training.statistics import layer_statistics, weight_gradient
+from labutils.training.statistics import LayerStatistics, layer_statistics, weight_gradient
 
-Images = Shaped[Tensor, "n channels height width"]
-Labels = Int64[Tensor, " n"]
-# sizes of their own: one name stands for one number throughout a call
-ValImages = Shaped[Tensor, "n_val channels val_height val_width"]
-ValLabels = Int64[Tensor, " n_val"]
+Labelled = tuple[ArrayLike, ArrayLike] | Dataset  # images and class indices
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
@@ -36,12 +33,12 @@ WHITENING_IMAGES = 5_000
 
 def fit(
     model: nn.Module,
-    train: tuple[Images, Labels],
-    val: tuple[ValImages, ValLabels],
+    train: Labelled,
+    val: Labelled,
     config: FitConfig,
     *,
-    device: torch.device | None = None,
-    checkpoint: Path | None = None,
+    device: torch.device | str | None = None,
+    checkpoint: Path | str | None = None,
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> History:
@@ -52,7 +49,9 @@ def fit(
     the weights that were kept until then: of the last finite epoch, or the best with `patience`.
 
     Args:
-        train, val: images (uint8, or floats where nothing is augmented) and class indices.
+        train, val: images (n x channels x height x width, uint8, or floats where nothing is
+            augmented) and class indices, as tensors, arrays or lists, or as a data set of such
+            pairs. A network without `Normalize` gets uint8 images as floats from 0 to 1.
         checkpoint: file written after each epoch and read at the start where it is there: a run
             that was killed goes on to the same numbers as an unbroken one on the same machine.
         on_epoch: called after each epoch with its number, from 1, and its scalars.
@@ -67,44 +66,35 @@ def fit(
 class Classification(Task):
     """Training of a classifier on tensors in memory, by cross-entropy.
 
-    A subclass with another `loss` trains otherwise, and is measured in the same way.
-
-    Args:
-        train, val: images (uint8, or floats where nothing is augmented) and class indices.
-
-    Raises:
-        TrainingError: sizes or types do not fit.
+    A subclass with another `loss` trains otherwise, and is measured in the same way. Arguments
+    and errors are those of `fit`.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: tuple[Tensor, Tensor],
-        val: tuple[Tensor, Tensor],
+        train: Labelled,
+        val: Labelled,
         config: FitConfig,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
-        check_split("train", *train)
-        check_split("val", *val)
+        train, val = as_split("train", train), as_split("val", val)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise TrainingError("the model has nothing to train: set requires_grad of some weights")
         augmented = config.flip or config.crop_padding or config.cutout
         if augmented and train[0].dtype != torch.uint8:
-            raise TrainingError(
-                "augmentation needs uint8 images (0 to 255): convert the training set"
-            )
+            raise TrainingError("augmentation needs uint8 images (0 to 255): convert them")
+        execution = execution_for(model, config.precision, device)
+        place = execution.device
+        self.model = model.to(place, memory_format=execution.memory_format)
+        self.execution = runnable(model, execution, train[0])
         self.config, self.examples = config, len(train[1])
-        self.execution = execution_for(model, config.precision, device)
-        place = self.execution.device
-        self.model = model.to(place, memory_format=self.execution.memory_format)
         self.train, self.val = ([tensor.to(place) for tensor in part] for part in (train, val))
-        self.history = History(layer_names=list(weight_layers(model)))
+        self.data, self.history = [*self.train, *self.val], History()
         self.cut = training_batches(self.train[0], config)
-        self._check_output()
-
-    def _check_output(self) -> None:
-        with torch.no_grad(), eval_mode(self.model), self.execution.autocast():
-            logits = self.model(self.execution.place(self.train[0][:1]))
-        check_classes("train", logits, self.train[1])
-        check_classes("val", logits, self.val[1])
+        for name, images, labels in (("train", *self.train), ("val", *self.val)):
+            with torch.no_grad(), eval_mode(model):
+                check_classes(name, self.logits(self.execution.place(images[:1])), labels)
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
         """A new order of the training images."""
@@ -118,8 +108,18 @@ class Classification(Task):
 
     def logits(self, images: Tensor) -> Tensor:
         """The model's output, in fp32 whatever it was computed in."""
-        with self.execution.autocast():
-            return self.model(images).float()
+        try:
+            with self.execution.autocast():
+                logits = self.model(images)
+        except ValueError as error:
+            if len(images) > 1:
+                raise
+            raise TrainingError(  # batch norm has no statistics of a single number
+                f"the model fails on a batch of one image ({error}): give a larger batch_size, or "
+                "more images"
+            ) from error
+        check_logits(logits, images)
+        return logits.float()
 
     def loss(self, indices: Tensor) -> Tensor:
         """Mean cross-entropy of a batch."""
@@ -140,15 +140,26 @@ class Classification(Task):
         }
 
     def measure_layers(self) -> None:
-        """Layer statistics, and the first layer's gradient where it is asked for."""
-        held = [tensor[:STATISTICS_IMAGES] for tensor in self.train]
-        held[0] = self.execution.place(held[0])
-        for name, values in layer_statistics(self.model, *held).items():
-            self.history.layers.setdefault(name, []).append(values)
-        epoch = self.history.epochs
-        if epoch in self.config.gradient_epochs:
-            gradient = weight_gradient(self.model, *held)
-            self.history.first_gradient[str(epoch)] = gradient.tolist()
+        """Layer statistics, and the first layer's gradient where it is asked for.
+
+        Whatever fails there is a line in the history: measuring never stands in the way.
+        """
+        history = self.history
+        if history.epochs and not history.layer_names:
+            return  # it failed before training
+        count = fitting(STATISTICS_IMAGES, self.train[0])
+        images, labels = self.execution.place(self.train[0][:count]), self.train[1][:count]
+        gradient = None
+        try:
+            found = layer_statistics(self.model, images, labels)
+            if history.epochs in self.config.gradient_epochs:
+                gradient = weight_gradient(self.model, images, labels)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            found = LayerStatistics([], dict.fromkeys(history.layers, []), [reason])
+        history.add_layers(*found)
+        if gradient is not None:
+            history.first_gradient[str(history.epochs)] = gradient.tolist()
 
 
 def train(
@@ -205,6 +216,6 @@ def train_and_test(
         "seconds": sum(history.seconds),
         "test_seconds": test_seconds,
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
-        **software_and_hardware(),
+        **task.execution.record(),
     }
     return Outcome(task.model, history.to_dict(), metrics)

@@ -1,4 +1,4 @@
-"""How a network is computed (device, memory layout, precision), and how it is scored."""
+"""How a network is scored: loss and accuracy, and its predictions."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Shaped
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from labutils.models.modes import eval_mode
-from labutils.training.execution import Execution, execution_for
+from labutils.training.execution import Execution, device_of, execution_for
+from labutils.training.inputs import as_split, check_classes, check_logits
 
 EVALUATION_BATCH = 1_000
-
-
-class TrainingError(ValueError):
-    """Something given to `fit` or `evaluate` cannot be trained on; the message says what to do."""
+LARGEST_PASS = 512 * 3 * 64 * 64  # numbers in the images of one pass: what fits a laptop's memory
 
 
 class Evaluation(NamedTuple):
@@ -26,22 +25,48 @@ class Evaluation(NamedTuple):
     accuracy: float
 
 
+def fitting(count: int, images: Tensor) -> int:
+    """At most so many images for one pass through a network: fewer, where they are large."""
+    return min(count, max(1, LARGEST_PASS // images[0].numel()))
+
+
+@torch.no_grad()
+def runnable(model: nn.Module, execution: Execution, images: Tensor) -> Execution:
+    """The execution, but with PyTorch's default memory format where the network needs that.
+
+    Some cannot take channels-last images, for example those that flatten by `view`.
+    """
+    if execution.takes_bytes or execution.memory_format is torch.contiguous_format:
+        return execution  # the networks of `models` take them
+    try:
+        with eval_mode(model), execution.autocast():
+            model(execution.place(images[:1]))
+    except RuntimeError:
+        model.to(memory_format=torch.contiguous_format)
+        return execution._replace(memory_format=torch.contiguous_format)
+    return execution
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    images: Shaped[Tensor, "n channels height width"],
-    labels: Int64[Tensor, " n"],
+    images: ArrayLike,
+    labels: ArrayLike,
     *,
     execution: Execution | None = None,
     batch_size: int = EVALUATION_BATCH,
 ) -> Evaluation:
     """Mean cross-entropy and accuracy in eval mode; each module's mode is restored.
 
+    Args:
+        images, labels: as `fit` takes them.
+
     Raises:
         TrainingError: sizes or types do not fit, or the model has too few classes.
     """
-    check_split("evaluate", images, labels)
-    execution = execution or execution_for(model, device=next(model.parameters()).device)
+    images, labels = as_split("evaluate", (images, labels))
+    execution = execution or runnable(model, execution_for(model, device=device_of(model)), images)
+    batch_size = fitting(batch_size, images)
     loss, correct = 0.0, 0
     with eval_mode(model):
         for start in range(0, len(labels), batch_size):
@@ -49,6 +74,7 @@ def evaluate(
             target = labels[start : start + batch_size].to(execution.device)
             with execution.autocast():
                 logits = model(batch)
+            check_logits(logits, batch)
             if start == 0:
                 check_classes("evaluate", logits, labels)
             loss += F.cross_entropy(logits.float(), target, reduction="sum").item()
@@ -67,41 +93,9 @@ def predict(
 
     In eval mode; modes are restored.
     """
-    execution = execution or execution_for(model, device=next(model.parameters()).device)
+    execution = execution or runnable(model, execution_for(model, device=device_of(model)), images)
     parts = []
     with eval_mode(model), execution.autocast():
         for batch in images.split(batch_size):
             parts.append(model(execution.place(batch)).float().softmax(1).cpu())
     return torch.cat(parts)
-
-
-def check_split(name: str, images: Tensor, labels: Tensor) -> None:
-    """Raise a `TrainingError` unless images and labels fit one another."""
-    if images.ndim != 4 or labels.shape != images.shape[:1] or len(labels) == 0:
-        raise TrainingError(
-            f"{name}: images are {tuple(images.shape)} and labels {tuple(labels.shape)}; "
-            "give n x channels x height x width and n, with n at least 1"
-        )
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TrainingError(
-            f"{name}: images are {images.dtype}; give uint8 (0 to 255) or floats (0 to 1)"
-        )
-    if labels.dtype != torch.int64 or labels.min() < 0:
-        raise TrainingError(
-            f"{name}: labels are {labels.dtype}, the smallest {labels.min().item()}; "
-            "give class indices, int64 from 0"
-        )
-
-
-def check_classes(name: str, logits: Tensor, labels: Tensor) -> None:
-    """Raise a `TrainingError` unless the logits have a column for each label."""
-    if logits.ndim != 2:
-        raise TrainingError(
-            f"{name}: the model's output is {tuple(logits.shape)}; give a model whose output is "
-            "images x classes"
-        )
-    if labels.max() >= logits.shape[1]:
-        raise TrainingError(
-            f"{name}: a label is {labels.max().item()}, but the model has {logits.shape[1]} "
-            f"classes (0 to {logits.shape[1] - 1}): give it more, or number the labels from 0"
-        )

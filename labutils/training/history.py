@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ class History:
             epoch, that before training (epoch 0) included.
         first_gradient: the gradient of the first layer's weight on the images of `layers`, nested
             lists in the shape of the weight, by epoch (as text), for `config.gradient_epochs`.
+        not_measured: what of `layers` could not be measured, and why.
         status: `finished`, `stopped_early` or `diverged`; `running` until then.
         best_epoch: the epoch whose weights the model ends with, from 1; 0 is before training.
     """
@@ -36,8 +38,20 @@ class History:
     layer_names: list[str] = field(default_factory=list)
     layers: dict[str, list[list[float]]] = field(default_factory=dict)
     first_gradient: dict[str, Any] = field(default_factory=dict)
+    not_measured: list[str] = field(default_factory=list)
     status: str = "running"
     best_epoch: int = 0
+
+    def add_layers(
+        self, names: list[str], values: dict[str, list[float]], not_measured: list[str]
+    ) -> None:
+        """Append layer statistics of one epoch; what is not there for a layer becomes nan."""
+        self.layer_names = self.layer_names or names
+        for quantity in values if self.layer_names else ():
+            row = dict(zip(names, values[quantity], strict=True))
+            whole = [row.get(name, math.nan) for name in self.layer_names]
+            self.layers.setdefault(quantity, []).append(whole)
+        self.not_measured += [line for line in not_measured if line not in self.not_measured]
 
     @property
     def epochs(self) -> int:

@@ -6,16 +6,16 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from labutils.config.fit import FitConfig
-from labutils.training.checkpoints import restore_checkpoint, save_checkpoint
+from labutils.training.checkpoints import Checkpoint
 from labutils.training.execution import Execution
 from labutils.training.history import History
 from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
@@ -29,7 +29,8 @@ class Task(Protocol):
     Attributes:
         model: on the device of `execution`, in its memory format.
         history: what is measured is appended to it.
-        examples: seen in an epoch.
+        examples: how many are seen in an epoch.
+        data: the tensors that are trained and validated on; a checkpoint belongs to them.
     """
 
     config: FitConfig
@@ -37,54 +38,49 @@ class Task(Protocol):
     execution: Execution
     history: History
     examples: int
+    data: Sequence[Tensor]
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
-        """The order of an epoch's examples: their indices, split into batches by the loop.
+        """The order of an epoch's examples, as indices; called with the model in train mode.
 
-        Called with the model in train mode. Draws from the generator are the same in a resumed
-        run; so are those from PyTorch's own (dropout).
+        What is drawn from `generator` until the epoch ends is the same in a resumed run, and so
+        is what PyTorch's own draws (dropout).
 
         Args:
             epoch: from 0.
-            generator: of this epoch, on the CPU; it may be used until the epoch ends.
         """
         ...
 
     def loss(self, indices: Tensor) -> Tensor:
-        """The loss of one batch, with its graph; the loop steps along its gradient."""
+        """The loss of a batch of examples, to be differentiated."""
         ...
 
     def measure(self) -> dict[str, float]:
-        """After an epoch, a value for some lists of the history, `train_loss` and `val_loss` too.
+        """Values for lists of the history: `train_loss`, `val_loss` and more.
 
-        The last one is shown in the progress bar.
+        The last one is shown beside the progress bar.
         """
         ...
 
     def measure_layers(self) -> None:
-        """Append to the history what layers do, before training and after each epoch."""
+        """Append to the history what layers do: called before training and after each epoch."""
 
 
 def run_epochs(
     task: Task,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> History:
-    """Train the model of a task in place; it ends in eval mode.
-
-    With `config.patience` the weights of the lowest validation loss are restored at the end;
-    otherwise the last stay. A loss that is not finite ends the run with status `diverged` and
-    the weights that were kept until then: of the last finite epoch, or the best with `patience`.
+    """Train the model of a task in place; it ends in eval mode. `fit` says how it may end.
 
     Args:
-        checkpoint: file written after each epoch and read at the start where it is there: a run
-            that was killed goes on to the same numbers as an unbroken one on the same machine.
+        checkpoint: file written after each epoch and read at the start where it is there.
         on_epoch: called after each epoch with its number, from 1, and what was measured.
 
     Raises:
-        TrainingError: the checkpoint belongs to another run.
+        TrainingError: the checkpoint is that of another run, or cannot be written.
     """
     return _Loop(task, checkpoint).run(on_epoch, progress)
 
@@ -92,18 +88,26 @@ def run_epochs(
 class _Loop:
     """State of one training: what a checkpoint holds."""
 
-    def __init__(self, task: Task, checkpoint: Path | None) -> None:
-        self.task, self.config, self.checkpoint = task, task.config, checkpoint
+    def __init__(self, task: Task, checkpoint: Path | str | None) -> None:
+        self.task, self.config, self.checkpoint = task, task.config, None
+        if checkpoint is not None:
+            self.checkpoint = Checkpoint(checkpoint, task.config, task.model, task.data)
         self.optimizer = make_optimizer(task.model, task.config)
         self.steps = math.ceil(task.examples / task.config.batch_size)
-        self.kept = self._copy_weights()
+        self.kept = copy.deepcopy(task.model.state_dict())
 
     def run(self, on_epoch: OnEpoch | None, progress: bool) -> History:
-        task, config = self.task, self.config
         if not self._restore():
-            task.measure_layers()
-        history = task.history
-        with _batch_bar(config, self.steps, history.epochs, progress) as bar:
+            self.task.measure_layers()
+        task, config, history = self.task, self.config, self.task.history
+        with tqdm(
+            total=config.epochs * self.steps,
+            initial=history.epochs * self.steps,
+            desc=config.label,
+            unit="batch",
+            disable=not progress,
+            dynamic_ncols=True,
+        ) as bar:
             while history.status == "running":
                 started = time.perf_counter()
                 finite = self._train_epoch(bar)
@@ -147,7 +151,8 @@ class _Loop:
     def _measure_epoch(self, started: float, bar: tqdm) -> dict[str, float]:
         task, history = self.task, self.task.history
         measured = task.measure()
-        bar.set_postfix({name: f"{value:.4f}" for name, value in list(measured.items())[-1:]})
+        name, value = list(measured.items())[-1]
+        bar.set_postfix({name: f"{value:.4f}"})
         measured["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         for name, value in measured.items():
             getattr(history, name).append(value)
@@ -165,54 +170,31 @@ class _Loop:
         best = history.val_loss[history.best_epoch - 1] if history.best_epoch else math.inf
         if patience is None or val_loss < best:
             history.best_epoch = history.epochs
-            self.kept = self._copy_weights()
+            self.kept = copy.deepcopy(self.task.model.state_dict())
         if patience is not None and history.epochs - history.best_epoch >= patience:
             history.status = "stopped_early"
         elif history.epochs == self.config.epochs:
             history.status = "finished"
 
-    def _copy_weights(self) -> dict[str, Any]:
-        return copy.deepcopy(self.task.model.state_dict())
-
     def _save(self) -> None:
         if self.checkpoint is not None:
-            save_checkpoint(
-                self.checkpoint,
-                self.config,
-                self.task.model,
-                self.optimizer,
-                self.task.history.to_dict(),
+            self.checkpoint.save(
+                model=self.task.model.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                history=self.task.history.to_dict(),
                 kept=self.kept,
             )
 
     def _restore(self) -> bool:
-        """Go on from the checkpoint, where there is one that can be read."""
-        if self.checkpoint is None:
+        """Go on from the checkpoint; tells whether there was one."""
+        task = self.task
+        state = self.checkpoint and self.checkpoint.load(task.execution.device)
+        if not state:
             return False
-        state = restore_checkpoint(
-            self.checkpoint,
-            self.config,
-            self.task.model,
-            self.optimizer,
-            type(self.task.history),
-            self.task.execution.device,
-        )
-        if state is None:
-            return False
-        self.kept, self.task.history = state["kept"], state["history"]
+        task.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.kept, task.history = state["kept"], type(task.history)(**state["history"])
         return True
-
-
-def _batch_bar(config: FitConfig, steps: int, epochs_done: int, shown: bool) -> tqdm:
-    """A progress bar over the batches of a whole training, `steps` an epoch."""
-    return tqdm(
-        total=config.epochs * steps,
-        initial=epochs_done * steps,
-        desc=config.label,
-        unit="batch",
-        disable=not shown,
-        dynamic_ncols=True,
-    )
 
 
 @contextlib.contextmanager

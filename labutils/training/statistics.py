@@ -1,18 +1,23 @@
-"""Gradient and activation statistics of every layer."""
+"""Gradient and activation statistics of the layers of any network."""
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from labutils.config.classifier import RunConfig
 from labutils.data.sets import pixel_statistics
-from labutils.models.blocks import weight_layers
 from labutils.models.modes import probing
 from labutils.models.networks import build_model
 
@@ -25,28 +30,122 @@ STATISTICS = (
     "activation_image_std",
     "dead_units",
 )
-ACTIVATIONS = (nn.ReLU, nn.GELU)
+WEIGHT_LAYERS = (
+    nn.Linear,
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+ACTIVATIONS = (
+    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.Hardtanh),
+    *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.GLU),
+    *(nn.Tanh, nn.Sigmoid, nn.Hardsigmoid, nn.Softsign),
+)
+
+
+class LayerStatistics(NamedTuple):
+    """What the layers of a network do with one batch.
+
+    Attributes:
+        names: the weight layers that ran, in the order of the forward pass.
+        values: for each of `STATISTICS` one number a layer, nan where it could not be measured.
+        not_measured: why there are nan, or layers without a row: a line a reason.
+    """
+
+    names: list[str]
+    values: dict[str, list[float]]
+    not_measured: list[str]
+
+
+@dataclass
+class RanLayer:
+    """A weight layer that took part in a forward pass, and the loss's gradients there.
+
+    Attributes:
+        weight: as it was used: with weight norm and the like, what they made of the parameters.
+        activation: output of the last activation module between this layer and the next.
+    """
+
+    name: str
+    module: nn.Module
+    weight: Tensor
+    runs: int
+    activation: Tensor | None = None
+    gradient: Tensor | None = None
+    activation_gradient: Tensor | None = None
 
 
 @contextmanager
-def recorded_activations(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect, in forward order, the output of each ReLU or GELU, and at the end the logits.
+def recorded_layers(model: nn.Module) -> Iterator[list[RanLayer]]:
+    """Collect the weight layers in the order in which they run, each with its activation.
 
-    One entry for each layer that `depth` counts: what the layer hands on, after norm, skip and
-    nonlinearity. No hook is left behind, even after an error.
+    A layer that runs several times stands where it ran last. No hook is left behind, even after
+    an error.
     """
-    outputs: list[Tensor] = []
+    ran: list[RanLayer] = []
 
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs.append(output)
+    def enter(name: str, module: nn.Module, inputs: tuple) -> None:
+        before = next((layer for layer in ran if layer.module is module), None)
+        if before:
+            ran.remove(before)
+        ran.append(RanLayer(name, module, module.weight, before.runs + 1 if before else 1))
 
-    watched = [module for module in model.modules() if isinstance(module, ACTIVATIONS)] + [model]
-    handles = [module.register_forward_hook(keep) for module in watched]
+    def leave(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        if ran:
+            ran[-1].activation = output
+        return output.clone()  # what comes next may change it in place
+
+    handles = [
+        module.register_forward_pre_hook(partial(enter, name))
+        for name, module in named_weight_layers(model).items()
+    ]
+    for module in model.modules():
+        if isinstance(module, ACTIVATIONS):
+            handles.append(module.register_forward_hook(leave))
     try:
-        yield outputs
+        yield ran
     finally:
         for handle in handles:
             handle.remove()
+
+
+def named_weight_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers that statistics are about, by the names that they have uncompiled."""
+    return {
+        ".".join(part for part in name.split(".") if part != "_orig_mod"): module
+        for name, module in model.named_modules()
+        if isinstance(module, WEIGHT_LAYERS)
+    }
+
+
+def _uncompiled() -> AbstractContextManager:
+    """Context in which compiled modules run as they are written, so that hooks see them."""
+    compiling = "torch._dynamo" in sys.modules  # it takes seconds to import
+    return torch.compiler.set_stance("force_eager") if compiling else nullcontext()
+
+
+def _run(model: nn.Module, images: Tensor, labels: Tensor) -> list[RanLayer]:
+    """The layers that one forward and backward pass went through, in the modes of `probing`."""
+    with probing(model), torch.enable_grad(), parametrize.cached(), _uncompiled():
+        with recorded_layers(model) as layers:
+            logits = model(images)
+        count = len(layers)
+        tensors = [*(layer.weight for layer in layers), *(layer.activation for layer in layers)]
+        found = _gradients(F.cross_entropy(logits, labels), [*tensors, logits])
+    for i, layer in enumerate(layers):
+        layer.gradient, layer.activation_gradient = found[i], found[count + i]
+    for layer in reversed(layers):
+        if layer.gradient is not None or not layer.weight.requires_grad:  # not so a head of no use
+            layer.activation, layer.activation_gradient = logits, found[-1]
+            break
+    return layers
+
+
+def _gradients(loss: Tensor, tensors: list[Tensor | None]) -> list[Tensor | None]:
+    """Gradient of the loss by each tensor, None where there is none."""
+    asked = {i: t for i, t in enumerate(tensors) if t is not None and t.requires_grad}
+    found = torch.autograd.grad(loss, list(asked.values()), allow_unused=True) if asked else ()
+    by_number = dict(zip(asked, found, strict=True))
+    return [by_number.get(i) for i in range(len(tensors))]
 
 
 def weight_gradient(
@@ -54,18 +153,16 @@ def weight_gradient(
     images: Shaped[Tensor, "batch channels height width"],
     labels: Int64[Tensor, " batch"],
     layer: int = 0,
-) -> Tensor:
+) -> Tensor | None:
     """Gradient of the mean cross-entropy of one batch with respect to one layer's weight.
 
-    Computed as `layer_statistics` does; the model is left as it was.
+    Computed as `layer_statistics` does; the model is left as it was. None where the weight is
+    frozen, or the loss does not depend on it.
 
     Args:
-        layer: number of the weight layer, as `depth` counts them, from 0.
+        layer: number of the weight layer in the order of the forward pass, from 0.
     """
-    weight = list(weight_layers(model).values())[layer].weight
-    with probing(model), torch.enable_grad():
-        (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), labels), weight)
-    return gradient
+    return _run(model, images, labels)[layer].gradient
 
 
 def untrained_statistics(
@@ -74,7 +171,7 @@ def untrained_statistics(
     labels: Int64[Tensor, " batch"],
     count: int | None = None,
 ) -> dict[str, list[float]]:
-    """`layer_statistics` of the network that `config` describes, as it is before training.
+    """Layer statistics of the network that `config` describes, as it is before training.
 
     Args:
         images: those of one batch, whose mean and deviation the network normalises by.
@@ -83,48 +180,76 @@ def untrained_statistics(
     """
     classes = int(labels.max()) + 1
     model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
-    return layer_statistics(model, images[:count], labels[:count])
+    return layer_statistics(model, images[:count], labels[:count]).values
 
 
 def layer_statistics(
     model: nn.Module,
     images: Shaped[Tensor, "batch channels height width"],
     labels: Int64[Tensor, " batch"],
-) -> dict[str, list[float]]:
+) -> LayerStatistics:
     """What each weight layer gets back and hands on, for the mean cross-entropy of one batch.
 
     In fp32, batch norm in train mode without touching its statistics, dropout off. The model's
-    weights, gradients, buffers and modes are left as they were.
+    weights, gradients, buffers and modes are left as they were. A layer hands on the output of
+    the last activation module before the next layer runs, after norm and skip; the last layer
+    hands on the logits.
 
     Returns:
-        A list of one value a weight layer, first to last, for each of:
+        The values are:
         `gradient_norm`, `weight_norm`: L2 norms, of the weight alone, not of the bias.
-        `activation_gradient_norm`: L2 norm of the loss's gradient at what the layer hands on;
-            the last is that at the logits.
+        `activation_gradient_norm`: L2 norm of the loss's gradient at what the layer hands on.
         `activation_mean`, `activation_std`: over units, positions and images.
         `activation_image_std`: a unit's deviation across images, averaged over units: near zero
             where the layer hands on the same for every image, whatever its biases make of it.
         `dead_units`: share of units (channels, over all positions) that are zero for every image.
     """
-    weights = [layer.weight for layer in weight_layers(model).values()]
-    with probing(model), recorded_activations(model) as activations, torch.enable_grad():
-        loss = F.cross_entropy(model(images), labels)
-        if len(activations) != len(weights):
-            raise ValueError(
-                f"{len(weights)} weight layers but {len(activations)} activations: give every "
-                "hidden weight layer a ReLU or GELU module of its own (functions are not seen)"
-            )
-        gradients = torch.autograd.grad(loss, [*weights, *activations])
-    found: dict[str, list[Tensor]] = {name: [] for name in STATISTICS}
-    with torch.no_grad():
-        for layer, (weight, activation) in enumerate(zip(weights, activations, strict=True)):
-            by_unit = activation.float().transpose(0, 1).flatten(1)
-            by_image = activation.float().flatten(1)
-            found["gradient_norm"].append(gradients[layer].norm())
-            found["weight_norm"].append(weight.norm())
-            found["activation_gradient_norm"].append(gradients[len(weights) + layer].norm())
-            found["activation_mean"].append(by_image.mean())
-            found["activation_std"].append(by_image.std())
-            found["activation_image_std"].append(by_image.std(0).mean())
-            found["dead_units"].append((by_unit == 0).all(1).float().mean())
-    return {name: torch.stack([v.cpu() for v in values]).tolist() for name, values in found.items()}
+    layers = _run(model, images, labels)
+    ran = [layer.module for layer in layers]
+    concerned: dict[str, list[str]] = {}  # layers by reason
+    for name, module in named_weight_layers(model).items():
+        if module not in ran:
+            concerned.setdefault("never called", []).append(name)
+    rows = []
+    for layer in layers:
+        row, reasons = _row(layer, len(labels))
+        rows.append(row)
+        for reason in reasons:
+            concerned.setdefault(reason, []).append(layer.name)
+    lines = [f"{reason}: {', '.join(names)}" for reason, names in concerned.items()]
+    return LayerStatistics(
+        [layer.name for layer in layers],
+        {name: [row.get(name, math.nan) for row in rows] for name in STATISTICS},
+        lines if layers else [*lines, "no weight layer ran"],
+    )
+
+
+@torch.no_grad()
+def _row(layer: RanLayer, images: int) -> tuple[dict[str, float], list[str]]:
+    """What can be measured of one layer, and why the rest cannot."""
+    found, reasons = {"weight_norm": layer.weight.norm()}, []
+    if layer.runs > 1:
+        reasons.append("runs several times, shown where it ran last")
+    if layer.gradient is not None:
+        found["gradient_norm"] = layer.gradient.norm()
+    else:
+        frozen = not layer.weight.requires_grad
+        reasons.append("no gradient, it is frozen" if frozen else "no effect on the loss")
+    if layer.activation_gradient is not None:
+        found["activation_gradient_norm"] = layer.activation_gradient.norm()
+    if layer.activation is None:
+        reasons.append("no activation module before the next layer")
+    elif layer.activation.ndim < 2 or len(layer.activation) != images:
+        reasons.append("its activation is not a row an image")
+    else:
+        activation = layer.activation.float()
+        by_image = activation.flatten(1)
+        last = getattr(layer.module, "out_features", None) == activation.shape[-1]
+        by_unit = activation.movedim(-1 if last else 1, 0).flatten(1)
+        found["activation_mean"] = by_image.mean()
+        if by_image.numel() > 1:
+            found["activation_std"] = by_image.std()
+        if images > 1:
+            found["activation_image_std"] = by_image.std(0).mean()
+        found["dead_units"] = (by_unit == 0).all(1).float().mean()
+    return {name: value.item() for name, value in found.items()}, reasons

@@ -16,8 +16,8 @@ from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Store
 from labutils.training.classifiers import Classification, labelled, train_and_test, untrained
-from labutils.training.evaluation import TrainingError
 from labutils.training.history import Outcome
+from labutils.training.inputs import TrainingError
 from labutils.training.loop import OnEpoch
 
 

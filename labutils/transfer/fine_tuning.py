@@ -13,8 +13,8 @@ from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Run, Store
 from labutils.training.classifiers import Classification, labelled, train_and_test, untrained
-from labutils.training.evaluation import TrainingError
 from labutils.training.history import Outcome
+from labutils.training.inputs import TrainingError
 from labutils.training.loop import OnEpoch
 
 TRAINED_BLOCKS: dict[Trained, int] = {"head": 0, "last-block": 1, "last-two": 2}

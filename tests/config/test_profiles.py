@@ -1,12 +1,12 @@
 """The two profiles: where results go, and which data sets stand in for the real ones."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from labutils import data
-from labutils.config.data_sets import DataName
-from labutils.config.profiles import ProfileError, profile
+from labutils.config.data_sets import DATA_SETS, DataName
+from labutils.config.profiles import ProfileError, profile, root_of
 
 ROOT = Path(__file__).parents[2]
 REAL = ("mnist", "cifar10", "cifar100")
@@ -44,6 +44,29 @@ def test_paths_do_not_follow_the_working_directory(monkeypatch, tmp_path):
     assert profile() == before and before.runs.is_absolute()
 
 
+def test_a_checkout_is_its_own_root_wherever_one_works(monkeypatch, tmp_path):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    assert root_of(checkout / "labutils") == checkout
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [None, '[project]\nname = "of-somebody-else"', "[tool.ruff]", "project = 3", "no toml", "\xff"],
+)
+def test_an_installed_package_works_where_one_works(beside, monkeypatch, tmp_path):
+    """Not in site-packages, nor in the folder of a project that has a copy of the package."""
+    home, here = tmp_path / "site-packages", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    if beside is not None:
+        (home / "pyproject.toml").write_bytes(beside.encode("latin-1"))
+    monkeypatch.chdir(here)
+    assert root_of(home / "labutils") == here
+
+
 def test_looking_makes_no_folder(monkeypatch, tmp_path):
     monkeypatch.setattr("labutils.config.profiles.ROOT", tmp_path)
     assert profile("quick").runs == tmp_path / "build" / "quick" / "trained_models"
@@ -64,9 +87,8 @@ def test_full_means_the_sets_that_it_names():
 
 def test_quick_needs_no_download():
     meant = {name: profile("quick").data(name) for name in DataName.__args__}
-    assert set(meant.values()) == set(data.BUILT_IN)
-    assert {name: meant[name] for name in REAL} == STAND_INS
+    assert all(DATA_SETS[name].built_in for name in meant.values())
     for name in REAL:
-        real, stand_in = data.SPECS[name], data.SPECS[meant[name]]
+        real, stand_in = DATA_SETS[name], DATA_SETS[meant[name]]
         assert real.image_shape == stand_in.image_shape, "the same networks fit"
         assert stand_in.train < real.train and stand_in.classes <= real.classes

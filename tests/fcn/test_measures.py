@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.fcn.measures import (
     accuracy_by_distance,
     average_precision,

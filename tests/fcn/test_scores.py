@@ -8,7 +8,7 @@ from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.fcn import conditions
 from labutils.fcn.conditions import CONDITIONS
-from labutils.fcn.detector import Detections, detect, pixel_probabilities
+from labutils.fcn.detection import Detections, detect, pixel_probabilities
 from labutils.fcn.measures import all_right, pointing
 from labutils.fcn.networks import load_detector
 from labutils.fcn.scores import alarms, scores

@@ -76,6 +76,64 @@ def test_a_transposed_convolution_costs_its_weights_at_each_pixel_it_reads():
     assert row.output_shape == (5, 16, 16) and row.multiply_adds == 3 * 5 * 4 * 4 * 8 * 8
 
 
+class Recurrent(nn.Module):
+    """Rows of pixels one after the other; the LSTM returns its outputs and its state."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(28, 16, batch_first=True), nn.Linear(16, 10)
+
+    def forward(self, images):
+        return self.head(self.lstm(images[:, 0])[0][:, -1])
+
+
+def test_a_module_that_returns_several_tensors_is_described_by_the_first():
+    lstm, head = describe(Recurrent(), MNIST)
+    weights = 4 * 16 * (28 + 16)
+    assert lstm == ("lstm", "LSTM", (28, 16), weights + 2 * 4 * 16, 28 * weights)
+    assert head == ("head", "Linear", (10,), 170, 160)
+
+
+class ByName(nn.Module):
+    """Returns a dictionary, and is called with its input by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.up = nn.Parameter(torch.ones(1)), nn.ConvTranspose2d(1, 2, 2, stride=2)
+
+    def forward(self, images):
+        return {"task": "maps", "loss": None, "maps": [self.scale * self.up(input=images)]}
+
+
+def test_tensors_in_dictionaries_and_inputs_by_name_are_found():
+    up, whole = describe(ByName(), MNIST)
+    assert up == ("up", "ConvTranspose2d", (2, 56, 56), 10, 8 * 28 * 28)
+    assert whole == ("", "ByName", (2, 56, 56), 1, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_image_has_the_type_of_the_weights(dtype):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to(dtype)
+    assert describe(model, MNIST) == [("1", "Linear", (10,), 7850, 7840)]
+
+
+def test_a_model_without_parameters_has_no_layers():
+    assert describe(nn.Flatten(), MNIST) == [] and multiply_adds(nn.Flatten(), MNIST) == 0
+
+
+def test_what_is_used_again_has_its_parameters_counted_once_and_costs_each_time():
+    first, again, tied = nn.Linear(784, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+    tied.weight = again.weight
+    model = nn.Sequential(nn.Flatten(), first, again, nn.ReLU(), again, again, tied)
+    rows = describe(model, MNIST)
+    assert [(row.name, row.parameters, row.multiply_adds) for row in rows] == [
+        ("1", 784 * 8 + 8, 784 * 8),
+        ("2", 8 * 8 + 8, 3 * 8 * 8),
+        ("6", 8, 8 * 8),
+    ]
+    assert sum(row.parameters for row in rows) == sum(p.numel() for p in model.parameters())
+
+
 def test_a_training_costs_three_forward_passes_of_each_image_and_epoch():
     config = RunConfig(data="cifar10", model="strong", width=4, epochs=10)
     images = 45_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -15,10 +16,11 @@ import pytest
 import zmq.asyncio
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from labutils import notebooks
+from labutils.report import notebooks
 
 pytestmark = pytest.mark.notebooks
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SLIDER = """\
 import ipywidgets
 slider = ipywidgets.IntSlider(value=3)
@@ -40,7 +42,7 @@ def make(tmp_path, monkeypatch):
 
 
 def run(path: Path, profile: str = "quick"):
-    target, _ = notebooks.run_notebook(path, profile, root=path.parent)
+    target = notebooks.run_notebook(path, profile)
     return target, nbformat.read(target, as_version=4)
 
 
@@ -91,13 +93,13 @@ def test_kernel_is_this_interpreter_and_saved_as_python3(make, tmp_path, monkeyp
 
 def test_widget_state_is_saved(make):
     _, executed = run(make(SLIDER))
-    view = executed.cells[1].outputs[0].data[notebooks.WIDGET_VIEW]
+    view = executed.cells[1].outputs[0].data[WIDGET_VIEW]
     state = executed.metadata.widgets[notebooks.WIDGET_STATE]["state"]
     assert state[view["model_id"]]["state"]["value"] == 3
 
 
 def test_two_runs_are_equal_and_carry_no_time(make):
-    path = make(SLIDER, "print(1)")
+    path = make(SLIDER, "ipywidgets.HBox([ipywidgets.IntText(number) for number in range(9)])")
     first = run(path)[0].read_text()
     assert run(path)[0].read_text() == first
     assert "execution" not in {
@@ -146,8 +148,38 @@ def test_a_dying_kernel_is_named(make, capsys):
     path = make("import ctypes; ctypes.string_at(0)")
     assert notebooks.main([str(path)]) == 1
     error = capsys.readouterr().err
-    assert "Tiny.ipynb, cell 1 of 1: Kernel died" in error
+    assert "Tiny.ipynb, cell 1 of 1: Kernel died (out of memory?)" in error
     assert "Segmentation fault" in error
+
+
+def test_a_kernel_that_does_not_start_says_why(make, capsys, tmp_path):
+    path = make("print(1)")
+    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('there is no kernel')")
+    assert notebooks.main([str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "Tiny.ipynb, cell 0 of 1: Kernel died before replying" in error
+    assert "there is no kernel" in error
+
+
+def test_an_error_of_the_runner_is_not_taken_for_a_dead_kernel(make, monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("no ports are left")
+
+    monkeypatch.setattr(notebooks.AsyncKernelManager, "start_kernel", broken)
+    with pytest.raises(RuntimeError, match="no ports are left") as caught:
+        run(make("print(1)"))
+    assert caught.type is RuntimeError
+
+
+def test_it_runs_where_event_loops_know_no_signals(make, monkeypatch):
+    """As on Windows."""
+
+    def unknown(*arguments):
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "add_signal_handler", unknown)
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "remove_signal_handler", unknown)
+    assert printed(run(make("print('ran')"))[1]) == "ran\n"
 
 
 @pytest.mark.parametrize("text", [None, "no JSON", "{}"])
@@ -166,8 +198,7 @@ def test_all_notebooks_in_the_order_of_the_report(make, capsys):
     lines = capsys.readouterr().out.splitlines()
     names = ["Lab1", "Exercise2_FCN", "Exercise3_CAM", "Appendix"]
     for line, name in zip(lines[:-1], names, strict=True):
-        pattern = rf"{name}\.ipynb  quick  1 cells  \d+\.\d s  -> build/quick/{name}\.ipynb"
-        assert re.fullmatch(pattern, line)
+        assert re.fullmatch(rf"{name}\.ipynb  quick  \d+\.\d s  -> build/quick/{name}\.ipynb", line)
     assert "build/quick/images" in lines[-1]
 
 
@@ -184,32 +215,46 @@ def test_no_notebook_is_an_error(make, capsys):
     assert "no notebook" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_kernel_and_command(make, tmp_path):
+def test_a_terminal_sees_the_cells_counted(make, monkeypatch, capsys):
+    path = make("print(1)", "", "print(2)")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    run(path)
+    assert re.search(r"Tiny\.ipynb: .*2/2", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, -signal.SIGTERM, "")],
+    ids=["Ctrl-C", "terminated"],
+)
+def test_a_signal_ends_kernel_and_command(make, tmp_path, number, code, said):
     path = make(
         "import os, time, pathlib\n"
         "pathlib.Path('kernel').write_text(str(os.getpid()))\n"
         "time.sleep(600)"
     )
     kernel = tmp_path / "kernel"
-    code = (
-        "import sys, pathlib; from labutils import notebooks; "
+    program = (
+        # a shell that started the tests in the background has made Ctrl-C ignored
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import sys, pathlib; from labutils.report import notebooks\n"
         "notebooks.ROOT = pathlib.Path(sys.argv[1]); sys.exit(notebooks.main([]))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", program, str(tmp_path)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        cwd=Path(notebooks.__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
     ) as command:
         try:
             wait_for(lambda: kernel.exists() and kernel.read_text())
-            command.send_signal(signal.SIGINT)
+            command.send_signal(number)
             error = command.communicate(timeout=30)[1]
         finally:
             command.kill()
-    assert command.returncode == 130, error
-    assert error == "interrupted\n"
+    assert command.returncode == code, error
+    assert error == said
     wait_for(lambda: not is_running(int(kernel.read_text())))
     assert path.exists() and not (tmp_path / "build").exists()
 

@@ -239,7 +239,7 @@ def test_the_table_of_the_strong_network_has_all_its_seeds(tmp_path, monkeypatch
     for name in ("strong", "strong-plain"):
         for config in experiments.configs(name, which):
             Store.of(which).save(config, fake_outcome(config), keep="fp16")
-    monkeypatch.setattr(tables.networks, "answers_on_test", lambda run: {"accuracy": 0.75})
+    monkeypatch.setattr(tables.networks, "test_predictions", lambda run: {"accuracy": 0.75})
     rows = [
         [cell.strip() for cell in row.split("|")[1:-1]]
         for row in tables.report("strong").splitlines()[2:]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from labutils.config import DistillConfig, RunConfig
 from labutils.runs.store import MissingRuns
 from labutils.training.classifiers import labelled, train, train_and_test, untrained
-from labutils.training.evaluation import TrainingError
+from labutils.training.inputs import TrainingError
 from labutils.transfer.distillation import Distillation, distill, distillation_loss
 
 NETWORK = {

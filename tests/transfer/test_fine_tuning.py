@@ -11,8 +11,8 @@ from labutils.models.networks import build_model
 from labutils.runs.load import load_or_train
 from labutils.runs.store import MissingRuns
 from labutils.training.classifiers import train
-from labutils.training.evaluation import TrainingError
 from labutils.training.execution import default_device
+from labutils.training.inputs import TrainingError
 from labutils.transfer.fine_tuning import FROZEN_NORMS, fine_tune, freeze, transferred
 
 MUON = {

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.report.statistics import percent
 from labutils.report.style import (
     OTHERS,

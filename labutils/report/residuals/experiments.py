@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
 from labutils.config.classifier import RunConfig
+from labutils.config.profiles import profile
 from labutils.report.convnets.experiments import CONVNET, resnet_depth
 from labutils.report.records import SEEDS, experiment, pairs
-from labutils.runs.store import Run
+from labutils.runs.load import load_or_compute
+from labutils.runs.store import Run, Store, weights_digest
+from labutils.training import statistics
 
 # Skip, normalisation and initialisation in every combination that a network can have.
 CELLS = [
@@ -85,6 +91,27 @@ def followed(runs: Sequence[Run]) -> list[Run]:
     depths = sorted({run.config.depth for run in runs if not run.config.gradient_epochs})
     shallow = depths[1:2]
     return [run for run in runs if run.config.gradient_epochs or run.config.depth in shallow]
+
+
+def untrained_statistics(
+    config: RunConfig,
+    images: UInt8[Tensor, "batch channels height width"],
+    labels: Int64[Tensor, " batch"],
+) -> dict[str, list[float]]:
+    """What `training.statistics.untrained_statistics` measures, stored for the profile.
+
+    It is stored, because its last digits are the processor's own.
+    """
+    arguments = {
+        "network": config.id,
+        "images": weights_digest({"images": images, "labels": labels}),
+    }
+    return load_or_compute(
+        Store.of(profile()),
+        "untrained",
+        arguments,
+        lambda: statistics.untrained_statistics(config, images, labels),
+    )
 
 
 def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, draw_canvases
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.runs.store import Store
 from labutils.training.classifiers import Outcome
 

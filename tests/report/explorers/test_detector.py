@@ -4,7 +4,7 @@ import torch
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
-from labutils.fcn.detector import Detections
+from labutils.fcn.detection import Detections
 from labutils.fcn.networks import build_detector
 from labutils.report.explorers.detector import DetectorExplorer
 

@@ -55,7 +55,7 @@ def test_what_is_shown_is_what_layer_statistics_finds(explorer, shown, monkeypat
     explorer.depth.value = 10
     mean, std = IMAGES.float().mean() / 255, IMAGES.float().std() / 255
     model = build_model(explorer.config(), (1, 28, 28), 10, (mean[None], std[None]))
-    expected = layer_statistics(model, IMAGES, LABELS)
+    expected = layer_statistics(model, IMAGES, LABELS).values
     assert set(drawn) == set(STATISTICS)
     for name, values in expected.items():
         assert drawn[name] == pytest.approx(values, rel=1e-3), name

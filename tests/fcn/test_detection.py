@@ -4,7 +4,7 @@ import torch
 from labutils.config.fcn import FCNConfig
 from labutils.fcn.canvases import BACKGROUND
 from labutils.fcn.conversion import convolutionalize
-from labutils.fcn.detector import Detections, detect, find_digits, pixel_probabilities, suppress
+from labutils.fcn.detection import Detections, detect, find_digits, pixel_probabilities, suppress
 from labutils.fcn.networks import build_detector, classifier_config
 from labutils.fcn.windows import answers_of_cells, compare_with_windows, slide_classifier
 from labutils.models.networks import build_model

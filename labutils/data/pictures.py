@@ -1,0 +1,136 @@
+"""Anybody's picture files: one reader for all that look at them, and names that can be printed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from jaxtyping import UInt8
+from PIL.Image import Transpose
+
+MAX_PIXELS = 4_000_000
+MAX_SIDE = 10_000  # pixels
+# Their frames are no pictures of their own: a PSD's are layers, an MPO's a camera's previews.
+ONE_PICTURE = ("MPO", "PSD")
+ORIENTATION = 0x0112  # in EXIF: how the camera was held
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+class PictureError(ValueError):
+    """A file that is no picture that can be looked at; the message says what to do."""
+
+
+class PictureWarning(UserWarning):
+    """Something of a picture is left out."""
+
+
+def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture of any format and mode that Pillow knows, upright: red, green, blue, 0 to 255.
+
+    Grey pictures have three equal channels. With more than eight bits a pixel, 0 stays 0 (unless
+    there are negative values) and the largest value becomes 255. Of LAB the lightness is shown.
+    Transparent pixels are shown on white or black, whichever leaves more contrast. Of several
+    frames or pages the first is read, with a `PictureWarning`.
+
+    Raises:
+        PictureError: the file is missing, is no picture, or is larger than `MAX_PIXELS` or
+            `MAX_SIDE` allow.
+    """
+    name = printable(path)
+    try:
+        # Pillow warns of what it can read all the same
+        with warnings.catch_warnings(action="ignore"), PIL.Image.open(path) as image:
+            _check_size(name, image)
+            image.load()  # turns a TIFF itself, and then says so in its EXIF
+            picture = _in_color(_turned(image))
+            several = _has_frames(image)
+    except FileNotFoundError:
+        raise PictureError(f"{name}: there is no such file") from None
+    except PictureError:
+        raise
+    except Exception as error:  # each decoder has errors of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(
+            f"{name} cannot be read as a picture ({reason}): give a PNG, JPEG or another format "
+            f"that Pillow knows, of {MAX_PIXELS:,} pixels at most"
+        ) from None
+    if several:
+        warnings.warn(
+            f"{name} has several frames or pages: the first is looked at",
+            PictureWarning,
+            stacklevel=2,
+        )
+    return picture
+
+
+def printable(path: Path | str) -> str:
+    """A path with escapes for what cannot be printed: bytes that are no UTF-8, control characters.
+
+    Linux takes any bytes for a name; Python cannot print those that are no UTF-8.
+    """
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _check_size(name: str, image: PIL.Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise PictureError(
+            f"{name}: {width} x {height} pixels are too many: shrink it, or cut out the part that "
+            f"counts, to {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side at most"
+        )
+
+
+def _turned(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The image upright; as it is where its EXIF cannot be read.
+
+    Pillow's `exif_transpose` writes the EXIF anew, and fails with any value that it cannot write.
+    """
+    with contextlib.suppress(Exception):
+        return image.transpose(UPRIGHT[image.getexif()[ORIENTATION]])
+    return image
+
+
+def _has_frames(image: PIL.Image.Image) -> bool:
+    with contextlib.suppress(Exception):  # damage behind the first frame, which was read
+        return image.format not in ONE_PICTURE and image.is_animated
+    return False
+
+
+def _in_color(image: PIL.Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    if image.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which Pillow would clip
+        image = PIL.Image.fromarray(_in_eight_bits(np.asarray(image, dtype=np.float64)))
+    elif image.mode == "LAB":
+        image = image.getchannel("L")
+    elif image.has_transparency_data:
+        image = _on_a_ground(image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _in_eight_bits(values: np.ndarray) -> UInt8[np.ndarray, "height width"]:
+    """Few files use the whole range that they could hold: the largest value is taken for white."""
+    finite = np.isfinite(values)
+    values = np.where(finite, values, np.median(values[finite]) if finite.any() else 0)
+    low, high = min(values.min(), 0), max(values.max(), 0)
+    return (255 * (values - low) / ((high - low) or 1)).round().astype(np.uint8)
+
+
+def _on_a_ground(image: PIL.Image.Image) -> PIL.Image.Image:
+    """On white or black, whichever leaves more contrast."""
+    shown = [
+        PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, color), image)
+        for color in ("white", "black")
+    ]
+    return max(shown, key=lambda image: np.asarray(image.convert("L"), dtype=np.float64).std())
