@@ -97,7 +97,7 @@ def train_detector(
         "test_mean_iou": test.mean_iou,
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **training.execution.record(),
+        **task.execution.record(),
     }
     return Outcome(network, history.to_dict(), metrics)
 
