@@ -1,1 +1,1 @@
-"""The command line, over everything below."""
+"""The command line: a file a command, over everything below."""

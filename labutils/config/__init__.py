@@ -1,4 +1,4 @@
-"""Frozen dataclasses that say everything that decides a result, and the ids made from them."""
+"""What decides a result: frozen dataclasses, the ids made from them, data sets and profiles."""
 
 from labutils.config.base import Config, ConfigError
 from labutils.config.classifier import FAMILIES, ModelName, RunConfig

@@ -76,6 +76,11 @@ def data_root() -> Path:
     return Path(os.environ.get("LAB_DATA") or ROOT / "data").expanduser()
 
 
+def is_here(name: DataName) -> bool:
+    """Whether `load` needs no download: the set is built in, or its file is there."""
+    return DATA_SETS[name].built_in or (data_root() / f"{name}.safetensors").exists()
+
+
 def load(name: DataName, root: Path | None = None) -> DataSet:
     """Load a data set, downloading it on first use; later calls share one copy in memory.
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from labutils.fcn.conversion import FullyConvolutional
+from labutils import data
+from labutils.config import DATA_SETS
+from labutils.fcn.canvases import draw_canvases
+from labutils.fcn.conversion import FullyConvolutional, convolutionalize
 from labutils.fcn.detection import Detections
 from labutils.models.networks import Classifier
 from labutils.models.receptive_field import receptive_field
+from labutils.runs.load import load_or_measure
+from labutils.runs.store import Run
 from labutils.training.evaluation import EVALUATION_BATCH, predict
+
+DIGITS, CANVASES = 500, 12  # that a stored classifier is compared on
 
 
 class Agreement(NamedTuple):
@@ -20,6 +27,40 @@ class Agreement(NamedTuple):
 
     map_size: tuple[int, int]
     difference: float
+
+
+def window_agreement(run: Run) -> list[dict[str, Any]]:
+    """A stored classifier made fully convolutional, beside its own answers to windows.
+
+    Returns:
+        For its test digits and for larger canvases: `image`, `map` (height and width),
+        `receptive_field` and `stride` of a cell in pixels, and `difference`, the largest between
+        two probabilities.
+
+    Raises:
+        RunError: the run keeps no weights.
+    """
+    arguments = {"digits": DIGITS, "canvases": CANVASES, "seed": 0}
+    return load_or_measure(run, "windows", arguments, lambda: _window_agreement(run))
+
+
+def _window_agreement(run: Run) -> list[dict[str, Any]]:
+    digits, classifier = data.load(run.config.data).test, run.model()
+    network = convolutionalize(classifier, DATA_SETS[run.config.data].image_shape)
+    geometry, side = receptive_field(network), digits.images.shape[2]
+    rows = []
+    for images in (digits.images[:DIGITS], draw_canvases(digits, CANVASES, seed=0).images):
+        found = compare_with_windows(classifier, network, images, side)
+        rows.append(
+            {
+                "image": list(images.shape[2:]),
+                "map": list(found.map_size),
+                "receptive_field": geometry.size,
+                "stride": geometry.stride,
+                "difference": found.difference,
+            }
+        )
+    return rows
 
 
 def compare_with_windows(

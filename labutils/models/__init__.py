@@ -1,1 +1,1 @@
-"""Blocks, networks, initialisation, costs."""
+"""Blocks, networks, initial weights, receptive fields, costs."""

@@ -17,7 +17,7 @@ DPI = 110
 UNSEEN = 16  # of 255, the largest difference to a colour that a palette may make
 
 
-def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> Path:
+def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> None:
     """Write `images/NAME.png` with its alternative text inside, and show that file.
 
     Args:
@@ -35,7 +35,6 @@ def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = Non
     _write(fig, path, alt)
     plt.close(fig)
     _show(path, alt, (which or profile()).notice)
-    return path
 
 
 def _write(fig: Figure, path: Path, alt: str) -> None:
@@ -53,6 +52,14 @@ def _write(fig: Figure, path: Path, alt: str) -> None:
     text = PIL.PngImagePlugin.PngInfo()
     text.add_itxt("Description", alt)
     picture.save(path, dpi=(DPI, DPI), pnginfo=text, optimize=True)
+
+
+def show_saved(name: str) -> None:
+    """Display a figure that was saved before, as `save_figure` displayed it."""
+    path = profile().images / f"{name}.png"
+    with PIL.Image.open(path) as image:
+        alt = image.info["Description"]
+    _show(path, alt, profile().notice)
 
 
 def _show(path: Path, alt: str, notice: str) -> None:

@@ -13,7 +13,7 @@ from labutils.config.fcn import FCNConfig
 
 WIDTH = {"mlp": 128}  # the most units of a hidden layer; of convolutions:
 FILTERS = 8
-BATCH = {"digits": 32, "shapes10": 100, "shapes20": 100}  # so few images make too few steps else
+BATCH = {"digits": 32, "shapes10": 200, "shapes20": 200}  # so few images make too few steps else
 
 
 def quick(config: Config, full: Mapping[str, Config]) -> Config:
@@ -44,17 +44,21 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
 def _classifier(config: RunConfig) -> dict[str, object]:
     digits = config.data == "mnist"  # its stand-in has few images: one epoch teaches little
     epochs = max(math.ceil(config.epochs / 5), min(config.epochs, 3) if digits else 1)
-    if config.model != "mlp":
+    if config.model == "strong":
+        epochs = 1
+    elif config.model != "mlp":
         epochs = min(epochs, 3 if digits else 2)
-    share = epochs / config.epochs
+    scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
     changed: dict[str, object] = {
         "epochs": epochs,
-        "gradient_epochs": tuple(math.ceil(share * epoch) for epoch in config.gradient_epochs),
+        "gradient_epochs": tuple(dict.fromkeys(scaled)),
     }
-    if config.model in ("convnet", "resnet"):
+    # MLPs on digits are quick at any depth
+    if config.model in ("convnet", "resnet") or (config.model, config.data) == ("mlp", "cifar10"):
         step = 2 * config.stages if config.model == "resnet" else 2
-        blocks = math.ceil((config.depth - 2) / step / 3)
-        changed |= {"depth": 2 + step * blocks, "stem_stride": 2}
+        changed["depth"] = 2 + step * math.ceil((config.depth - 2) / step / 3)
+    if config.model in ("convnet", "resnet"):
+        changed["stem_stride"] = 2
     return changed
 
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from jaxtyping import Shaped
-from torch import Tensor
 
 from labutils.fcn.conditions import CONDITIONS, SIZES
-from labutils.fcn.conversion import FullyConvolutional
 from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, scores
-from labutils.fcn.windows import compare_with_windows
-from labutils.models.networks import Classifier
-from labutils.models.receptive_field import receptive_field
+from labutils.fcn.windows import window_agreement
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.statistics import accuracy, select, spread
 from labutils.runs.store import Run
@@ -29,31 +24,18 @@ SCORES = {
 }
 
 
-def conversion_table(
-    classifier: Classifier,
-    network: FullyConvolutional,
-    *batches: Shaped[Tensor, "_ channels _ _"],
-) -> pd.DataFrame:
-    """A row a size of image: the map, and how far its cells are from the classifier's answers.
-
-    Args:
-        network: the classifier, made fully convolutional.
-        batches: images of one size each; those of the first are as large as the classifier wants.
-    """
-    side, geometry = batches[0].shape[2], receptive_field(network)
-    rows = []
-    for images in batches:
-        cells, difference = compare_with_windows(classifier, network, images, side)
-        rows.append(
-            {
-                "image (width x height)": f"{images.shape[3]} x {images.shape[2]}",
-                "map": f"{cells[1]} x {cells[0]}",
-                "receptive field of a cell": f"{geometry.size} px",
-                "between cells": f"{geometry.stride} px",
-                "largest difference in probability": f"{difference:.0e}",
-            }
-        )
-    return pd.DataFrame(rows)
+def conversion_table(run: Run) -> pd.DataFrame:
+    """A row a size of image: the map, and how far its cells are from the classifier's answers."""
+    return pd.DataFrame(
+        {
+            "image (width x height)": "{1} x {0}".format(*found["image"]),
+            "map": "{1} x {0}".format(*found["map"]),
+            "receptive field of a cell": f"{found['receptive_field']} px",
+            "between cells": f"{found['stride']} px",
+            "largest difference in probability": f"{found['difference']:.0e}",
+        }
+        for found in window_agreement(run)
+    )
 
 
 def detector_table(runs: Sequence[Run]) -> pd.DataFrame:

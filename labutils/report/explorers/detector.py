@@ -8,7 +8,6 @@ import torch
 from IPython.display import HTML, Image, clear_output, display
 from jaxtyping import UInt8
 
-from labutils.data.sets import Split
 from labutils.fcn.canvases import place_digit
 from labutils.fcn.detection import Detections, find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork
@@ -25,16 +24,18 @@ class DetectorExplorer(ipywidgets.VBox):
 
     Args:
         network: a trained detector.
-        digits: where digits are taken from, the first of each class; test digits, say.
+        digits: one of each class, 0 to 255, as `fcn.examples.example_digits` returns them.
         threshold: of the score, from which on a detection counts; in [0, 1].
     """
 
-    def __init__(self, network: DenseNetwork, digits: Split, threshold: float) -> None:
+    def __init__(
+        self,
+        network: DenseNetwork,
+        digits: UInt8[np.ndarray, "digits rows columns"],
+        threshold: float,
+    ) -> None:
         self.network, self.threshold = network, threshold
-        self.examples = {
-            label: digits.images[(digits.labels == label).nonzero()[0, 0], 0].numpy()
-            for label in sorted(set(digits.labels.tolist()))
-        }
+        self.examples = dict(enumerate(digits))
         slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "24em"}}
         self.digit = ipywidgets.Dropdown(options=list(self.examples), description="Digit")
         self.size = ipywidgets.Dropdown(

@@ -30,7 +30,11 @@ class GradientExplorer(ipywidgets.VBox):
     Args:
         images: uint8 images of one batch; those of ConvNets are the first of them.
         labels: their class indices.
+        opening: what `untrained_statistics` measures of `OPENING` on all images, where it is
+            stored: so a page without a kernel shows the same on every machine.
     """
+
+    OPENING: ClassVar = RunConfig(depth=20, width=64)
 
     # convolutions cost more: with more of either a move takes visibly longer
     WIDTHS: ClassVar = {"mlp": (4, 8, 16, 32, 64, 128), "convnet": (4, 8, 16)}
@@ -40,17 +44,23 @@ class GradientExplorer(ipywidgets.VBox):
         self,
         images: UInt8[Tensor, "batch channels height width"],
         labels: Int64[Tensor, " batch"],
+        opening: Mapping[str, list[float]] | None = None,
     ) -> None:
-        self.images, self.labels = images, labels
+        self.images, self.labels, self.opening = images, labels, opening
         self.model = ipywidgets.Dropdown(
             options=[("MLP", "mlp"), ("ConvNet", "convnet")], description="Network"
         )
         slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "22em"}}
         self.depth = ipywidgets.IntSlider(
-            value=20, min=4, max=40, step=2, description="Depth (weight layers)", **slider
+            value=self.OPENING.depth,
+            min=4,
+            max=40,
+            step=2,
+            description="Depth (weight layers)",
+            **slider,
         )
         self.width = ipywidgets.SelectionSlider(
-            options=self.WIDTHS["mlp"], value=64, description="Width", **slider
+            options=self.WIDTHS["mlp"], value=self.OPENING.width, description="Width", **slider
         )
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
@@ -112,7 +122,10 @@ class GradientExplorer(ipywidgets.VBox):
             display(HTML(f"<p>There is no such network: {html.escape(str(error))}.</p>"))
             return
         count = self.CONVNET_IMAGES if config.model == "convnet" else None
-        found = untrained_statistics(config, self.images, self.labels, count)
+        if config == self.OPENING and self.opening:
+            found = self.opening
+        else:
+            found = untrained_statistics(config, self.images, self.labels, count)
         text = _gradient_sentence(config, found, count or len(self.images))
         display(HTML(f"<p>{text}</p>"))
         display(Image(data=draw(gradient_view, found, config.residual), alt=text))
