@@ -13,7 +13,7 @@ from labutils.fcn.measures import all_right, pointing
 from labutils.fcn.networks import load_detector
 from labutils.fcn.scores import alarms, scores
 from labutils.fcn.training import draw_for, train_detector
-from labutils.report.images import report
+from labutils.fcn import scores as measured
 from labutils.runs.load import load_or_train
 from labutils.runs.store import Store
 

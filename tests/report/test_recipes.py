@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labutils import data, recipes
+from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.fcn import FCNConfig
+from labutils.report import recipes
 from labutils.report.recipes import estimate_seconds, train_run
 from labutils.runs.store import Store
 
@@ -16,9 +17,9 @@ def test_estimates_grow_with_the_work(monkeypatch):
     assert seconds > 0
     for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
         assert estimate_seconds([replace(base, **larger)]) > seconds, larger
-    for capability, quicker in (("AVX512", True), ("AVX2", False)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
-        assert (estimate_seconds([replace(base, precision="bf16")]) < seconds) == quicker
+    for bf16 in (True, False):
+        monkeypatch.setattr(recipes, "multiplies_bf16", lambda device, bf16=bf16: bf16)
+        assert (estimate_seconds([replace(base, precision="bf16")]) < seconds) == bf16
     assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
     assert estimate_seconds([]) == 0
 
