@@ -2,12 +2,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from labutils.widgets import live as module
 
 from labutils import data
 from labutils.models.networks import build_model
 from labutils.report.explorers.live import TrainLive
 from labutils.training.classifiers import fit
-from labutils.widgets import live as module
 
 
 @pytest.fixture
