@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # a person needs the message of a warning, not the line of code that it comes from
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
+    if hasattr(sys.stdout, "reconfigure"):  # a file's name may have letters the terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             return APP.cli(prog=PROG, description=DESCRIPTION, args=arguments, config=SETTINGS)
