@@ -6,7 +6,7 @@ from fakes import fake_outcome
 
 from labutils import data
 from labutils.analysis import predictions
-from labutils.analysis.predictions import MISTAKES, test_predictions, mistaken_images
+from labutils.analysis.predictions import MISTAKES, mistaken_images, test_predictions
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
 from labutils.runs.store import RunError, Store

@@ -22,12 +22,12 @@ from safetensors.numpy import save_file
 
 import labutils.cli.main as command_line
 from labutils import data, experiments, profiles, runs, sweep, training
+from labutils.cli.loggers import LoggerError
 from labutils.config.classifier import FAMILIES, RunConfig
 from labutils.config.fcn import FCNConfig
 from labutils.fcn.networks import classifier_config
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.notebooks import main
-from labutils.training.loggers import LoggerError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = ("train", "sweep", "runs", "data", "detect", "describe")
