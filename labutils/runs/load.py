@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from filelock import FileLock
 from labutils.config.base import Config
 from labutils.config.profiles import profile
 from labutils.runs.json_files import finite, fsync, write_json
-from labutils.runs.store import Keep, Recipe, Run, Store, damaged, read_json
+from labutils.runs.store import Keep, Recipe, Run, RunError, Store, damaged, read_json
 from labutils.training.classifiers import OnEpoch, train
 
 
@@ -35,25 +37,53 @@ def load_or_train(
 ) -> Run:
     """A finished run from the store, or else the recipe run, resumed where it was killed.
 
-    Two processes that ask for one run train it once: the second waits, then loads it.
+    Two processes that ask for one run train it once: the second waits, then loads it. A stored
+    run is read without writing anything anywhere.
 
     Args:
         recipe: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
         keep: also store the weights, in full or half precision. A stored run without weights is
             then trained again.
+
+    Raises:
+        RunError: the stored run is damaged, or it must be trained and nothing can be written.
     """
     store = store or default_store()
-    store.scratch.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.scratch / f"{config.id}.lock"):
-        if store.find(config) is not None:
-            run = store.load(config)
-            if keep == "none" or run.has_weights:
-                return run
+    if not store.missing([config], keep):
+        return store.load(config)
+    with _sole_writer(config, store):
+        if not store.missing([config], keep):  # another process has trained it meanwhile
+            return store.load(config)
         checkpoint = store.scratch / config.id / "checkpoint.pt"
         outcome = recipe(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
         run = store.save(config, outcome, keep)
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
         return run
+
+
+@contextlib.contextmanager
+def _sole_writer(config: Config, store: Store) -> Iterator[None]:
+    """Wait until no other process trains this run; nothing is trained that could not be stored."""
+    lock = FileLock(store.scratch / f"{config.id}.lock")
+    try:
+        for folder in (store.scratch, store.folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(f"{config.name} is not stored, and cannot be trained", error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(what: str, error: OSError) -> RunError:
+    return RunError(
+        f"{what}: {error.filename} cannot be written ({error.strerror}). Make it writable, or work "
+        "in a copy of the folder that is."
+    )
 
 
 def load_or_measure(
@@ -71,7 +101,7 @@ def load_or_measure(
         function: returns a JSON value.
 
     Raises:
-        RunError: the stored measure is damaged.
+        RunError: the stored measure is damaged, or a new one cannot be written.
     """
     key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
     return _load_or_compute(run.folder / "measures", name, key, function)
@@ -97,9 +127,12 @@ def _load_or_compute(
             raise damaged(path, "it holds no result")
         return stored["result"]
     result = json.loads(json.dumps(finite(function())))
-    folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part{os.getpid()}")
-    write_json(part, dict(key) | {"result": result})
-    fsync(part)
-    os.replace(part, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(part, dict(key) | {"result": result})
+        fsync(part)
+        os.replace(part, path)
+    except OSError as error:
+        raise _unwritable(f"what was measured is not stored as {path.name}", error) from error
     return result

@@ -1,4 +1,4 @@
-"""load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
+"""Finished runs as they are stored: found by their configuration, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from labutils.config.base import Config, ConfigError
@@ -95,7 +95,8 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
         try:
-            model.load_state_dict(load_file(path))  # copies half precision into fp32 parameters
+            # not by `load_file`, for which a file without the right to read it does not exist
+            model.load_state_dict(load(path.read_bytes()))  # half precision becomes fp32
         except (SafetensorError, OSError, RuntimeError) as error:  # the last: other layers
             raise damaged(path, error) from error
         return model.eval()
@@ -233,6 +234,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def damaged(path: Path, error: Exception | str) -> RunError:
     what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     what = " ".join(what.split())
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return RunError(
+            f"{path} cannot be read ({what}): it may be whole. Check that you have the right to "
+            "read it and its folder."
+        )
     folder = profile("full").runs
     restore = ""
     if path.is_relative_to(folder):  # what the quick profile stores is not in git

@@ -50,7 +50,8 @@ def run_sweep(
     alone: the rest go on, and what it had begun resumes from its last epoch.
 
     Args:
-        recipe: by default that of each configuration's kind.
+        recipe: trains any of the configurations, as `load_or_train` asks for it.
+        seconds: about how long trainings take: the longest begin first.
         n_jobs: processes here; by default one a processor core. A cluster has its own number.
         cluster: address of a Dask scheduler whose workers share this file system; each worker
             process trains one network at a time, so give it one thread.
@@ -59,12 +60,13 @@ def run_sweep(
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
-    missing = {config.id: config for config in store.missing(configs, keep)}
+    todo = sorted(store.missing(configs, keep), key=lambda c: seconds([c]), reverse=True)
+    missing = {config.id: config for config in todo}
     if missing:
         owner = None if cluster else os.getpid()
         attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=owner)
         with _workers(n_jobs, cluster) as side_by_side:
-            _train_all(missing, partial(side_by_side, attempt), len(configs), progress, seconds)
+            _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
 
 
@@ -73,17 +75,13 @@ def _train_all(
     attempts: Callable[[list[Config]], Iterator[Attempted]],
     total: int,
     progress: bool,
-    seconds: Callable[[Sequence[Config]], float],
 ) -> None:
     missing, failed, deaths = dict(missing), {}, 0
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
-            longest_first = sorted(
-                missing.values(), key=lambda config: seconds([config]), reverse=True
-            )
             try:
-                for run_id, name, error in attempts(longest_first):
+                for run_id, name, error in attempts(list(missing.values())):
                     del missing[run_id]
                     deaths = 0
                     bar.set_postfix_str(name)

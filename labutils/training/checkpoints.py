@@ -33,7 +33,7 @@ class Checkpoint:
         self.owner = {
             "configuration": config.id,
             "network": network_digest(model),
-            "data": data_digest(data),
+            "data set": data_digest(data),
         }
         with self._writable():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,20 +76,20 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
-            owner = state["owner"]
-        except Exception as error:  # torch.load raises many kinds
-            if not _damaged_archive(self.path):
-                raise TrainingError(
-                    f"{self.path} is no checkpoint of this version ({error!r}) and stays as it "
-                    "is: give the checkpoint another name"
-                ) from error
+        if damage := _damage(self.path):
             aside = self.path.with_name(f"{self.path.name}.unreadable")
             os.replace(self.path, aside)
-            message = f"{self.path} is damaged ({error}) and now called {aside.name}: "
+            message = f"{self.path} is damaged ({damage}) and now called {aside.name}: "
             warnings.warn(message + "training starts from the beginning", stacklevel=6)
             return None
+        try:
+            state = torch.load(self.path, map_location=device, weights_only=True)
+        except Exception as error:  # torch.load raises many kinds
+            reason = str(error).partition("\n")[0]
+            raise self._foreign(f"it cannot be read: {reason}") from error
+        if not isinstance(state, dict) or "owner" not in state:
+            raise self._foreign("it holds something else, or is of an older version")
+        owner = state["owner"]
         for what, mine in self.owner.items():
             if owner[what] != mine:
                 raise TrainingError(
@@ -97,6 +97,11 @@ class Checkpoint:
                     f"{mine}): delete it, or give this training a checkpoint of its own"
                 )
         return state
+
+    def _foreign(self, reason: str) -> TrainingError:
+        return TrainingError(
+            f"{self.path} is no checkpoint ({reason}) and stays as it is: give another name"
+        )
 
 
 def network_digest(model: nn.Module) -> str:
@@ -116,15 +121,15 @@ def data_digest(data: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _damaged_archive(path: Path) -> bool:
-    """Whether a file begins as what PyTorch writes, a zip archive, and is none that can be read."""
+def _damage(path: Path) -> str:
+    """What is wrong with a file that begins as PyTorch's do, as a zip archive; empty: nothing."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return ""
     try:
-        with path.open("rb") as file:
-            if file.read(4) != b"PK\x03\x04":
-                return False
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is not None
-    except OSError:
-        return False
-    except Exception:  # a damaged archive may raise anything
-        return True
+            return archive.testzip() or ""  # PyTorch itself does not compare checksums
+    except Exception as error:  # a damaged archive may raise anything
+        return str(error)

@@ -20,16 +20,11 @@ from labutils.models.networks import build_model, whiten
 from labutils.training.evaluation import evaluate, fitting, runnable
 from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
-from labutils.training.inputs import (
-    TrainingError,
-    as_split,
-    check_classes,
-    check_logits,
-)
+from labutils.training.inputs import TrainingError, as_split, check_classes, check_logits
 from labutils.training.loop import OnEpoch, Task, run_epochs
 from labutils.training.statistics import LayerStatistics, layer_statistics, weight_gradient
 
-Given = tuple[ArrayLike, ArrayLike] | Dataset  # images and labels
+Labelled = tuple[ArrayLike, ArrayLike] | Dataset  # images and class indices
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
@@ -38,8 +33,8 @@ WHITENING_IMAGES = 5_000
 
 def fit(
     model: nn.Module,
-    train: Given,
-    val: Given,
+    train: Labelled,
+    val: Labelled,
     config: FitConfig,
     *,
     device: torch.device | str | None = None,
@@ -54,7 +49,9 @@ def fit(
     the weights that were kept until then: of the last finite epoch, or the best with `patience`.
 
     Args:
-        train, val: images (uint8, or floats where nothing is augmented) and class indices.
+        train, val: images (n x channels x height x width, uint8, or floats where nothing is
+            augmented) and class indices, as tensors, arrays or lists, or as a data set of such
+            pairs. A network without `Normalize` gets uint8 images as floats from 0 to 1.
         checkpoint: file written after each epoch and read at the start where it is there: a run
             that was killed goes on to the same numbers as an unbroken one on the same machine.
         on_epoch: called after each epoch with its number, from 1, and its scalars.
@@ -69,20 +66,15 @@ def fit(
 class Classification(Task):
     """Training of a classifier on tensors in memory, by cross-entropy.
 
-    A subclass with another `loss` trains otherwise, and is measured in the same way.
-
-    Args:
-        train, val: images (uint8, or floats where nothing is augmented) and class indices.
-
-    Raises:
-        TrainingError: sizes or types do not fit.
+    A subclass with another `loss` trains otherwise, and is measured in the same way. Arguments
+    and errors are those of `fit`.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Given,
-        val: Given,
+        train: Labelled,
+        val: Labelled,
         config: FitConfig,
         device: torch.device | str | None = None,
     ) -> None:
@@ -91,14 +83,12 @@ class Classification(Task):
             raise TrainingError("the model has nothing to train: set requires_grad of some weights")
         augmented = config.flip or config.crop_padding or config.cutout
         if augmented and train[0].dtype != torch.uint8:
-            raise TrainingError(
-                "augmentation needs uint8 images (0 to 255): convert the training set"
-            )
-        self.config, self.examples = config, len(train[1])
+            raise TrainingError("augmentation needs uint8 images (0 to 255): convert them")
         execution = execution_for(model, config.precision, device)
         place = execution.device
         self.model = model.to(place, memory_format=execution.memory_format)
         self.execution = runnable(model, execution, train[0])
+        self.config, self.examples = config, len(train[1])
         self.train, self.val = ([tensor.to(place) for tensor in part] for part in (train, val))
         self.data, self.history = [*self.train, *self.val], History()
         self.cut = training_batches(self.train[0], config)
@@ -159,15 +149,14 @@ class Classification(Task):
             return  # it failed before training
         count = fitting(STATISTICS_IMAGES, self.train[0])
         images, labels = self.execution.place(self.train[0][:count]), self.train[1][:count]
+        gradient = None
         try:
             found = layer_statistics(self.model, images, labels)
-            gradient = None
             if history.epochs in self.config.gradient_epochs:
                 gradient = weight_gradient(self.model, images, labels)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             found = LayerStatistics([], dict.fromkeys(history.layers, []), [reason])
-            gradient = None
         history.add_layers(*found)
         if gradient is not None:
             history.first_gradient[str(history.epochs)] = gradient.tolist()

@@ -87,11 +87,10 @@ def execution_for(
     memory_format = torch.channels_last if convolutional else torch.contiguous_format
     device = torch.device(device or default_device())
     arithmetic = "bf16" if precision == "bf16" and multiplies_bf16(device) else "fp32"
-    numbers = (parameter.dtype for parameter in model.parameters())
-    dtype = next((kind for kind in numbers if kind.is_floating_point), torch.float32)
-    # Normalize turns bytes into fp32
+    dtypes = (parameter.dtype for parameter in model.parameters())
+    dtype = next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
     normalizes = any(isinstance(module, Normalize) for module in model.modules())
-    takes_bytes = normalizes and dtype == torch.float32
+    takes_bytes = normalizes and dtype == torch.float32  # which Normalize makes of them
     return Execution(device, memory_format, arithmetic, dtype, takes_bytes)
 
 

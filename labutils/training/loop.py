@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -73,15 +73,10 @@ def run_epochs(
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> History:
-    """Train the model of a task in place; it ends in eval mode.
-
-    With `config.patience` the weights of the lowest validation loss are restored at the end;
-    otherwise the last stay. A loss that is not finite ends the run with status `diverged` and
-    the weights that were kept until then: of the last finite epoch, or the best with `patience`.
+    """Train the model of a task in place; it ends in eval mode. `fit` says how it may end.
 
     Args:
-        checkpoint: file written after each epoch and read at the start where it is there: a run
-            that was killed goes on to the same numbers as an unbroken one on the same machine.
+        checkpoint: file written after each epoch and read at the start where it is there.
         on_epoch: called after each epoch with its number, from 1, and what was measured.
 
     Raises:
@@ -99,7 +94,7 @@ class _Loop:
             self.checkpoint = Checkpoint(checkpoint, task.config, task.model, task.data)
         self.optimizer = make_optimizer(task.model, task.config)
         self.steps = math.ceil(task.examples / task.config.batch_size)
-        self.kept = self._copy_weights()
+        self.kept = copy.deepcopy(task.model.state_dict())
 
     def run(self, on_epoch: OnEpoch | None, progress: bool) -> History:
         if not self._restore():
@@ -156,7 +151,8 @@ class _Loop:
     def _measure_epoch(self, started: float, bar: tqdm) -> dict[str, float]:
         task, history = self.task, self.task.history
         measured = task.measure()
-        bar.set_postfix({name: f"{value:.4f}" for name, value in list(measured.items())[-1:]})
+        name, value = list(measured.items())[-1]
+        bar.set_postfix({name: f"{value:.4f}"})
         measured["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         for name, value in measured.items():
             getattr(history, name).append(value)
@@ -174,14 +170,11 @@ class _Loop:
         best = history.val_loss[history.best_epoch - 1] if history.best_epoch else math.inf
         if patience is None or val_loss < best:
             history.best_epoch = history.epochs
-            self.kept = self._copy_weights()
+            self.kept = copy.deepcopy(self.task.model.state_dict())
         if patience is not None and history.epochs - history.best_epoch >= patience:
             history.status = "stopped_early"
         elif history.epochs == self.config.epochs:
             history.status = "finished"
-
-    def _copy_weights(self) -> dict[str, Any]:
-        return copy.deepcopy(self.task.model.state_dict())
 
     def _save(self) -> None:
         if self.checkpoint is not None:

@@ -110,8 +110,11 @@ def recorded_layers(model: nn.Module) -> Iterator[list[RanLayer]]:
 
 def named_weight_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The layers that statistics are about, by the names that they have uncompiled."""
-    named = model.named_modules()
-    return {n.replace("_orig_mod.", ""): m for n, m in named if isinstance(m, WEIGHT_LAYERS)}
+    return {
+        ".".join(part for part in name.split(".") if part != "_orig_mod"): module
+        for name, module in model.named_modules()
+        if isinstance(module, WEIGHT_LAYERS)
+    }
 
 
 def _uncompiled() -> AbstractContextManager:

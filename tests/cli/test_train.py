@@ -15,7 +15,7 @@ from labutils.cli.main import main
 from labutils.config.classifier import RunConfig
 from labutils.runs.load import load_or_train
 from labutils.runs.store import RunError
-from labutils.training.loggers import LoggerError
+from labutils.cli.loggers import LoggerError
 
 SLOW = """
 import contextlib, time, types, labutils.cli.train

@@ -12,7 +12,6 @@ from labutils.fcn.canvases import draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_confusion
 from labutils.fcn.networks import classifier_config, load_detector
 from labutils.fcn.training import (
-    DetectorHistory,
     draw_for,
     pixel_labels,
     train_detector,
@@ -20,7 +19,7 @@ from labutils.fcn.training import (
 )
 from labutils.runs.load import load_or_train
 from labutils.runs.store import MissingRuns, RunError, Store
-from labutils.training.evaluation import TrainingError
+from labutils.training.inputs import TrainingError
 
 TINY = FCNConfig(
     model="small-cnn", data="digits", width=4, canvases=24, size=40, epochs=2, batch_size=8
@@ -89,6 +88,8 @@ def test_a_detector_is_trained_stored_and_loaded(store):
     assert run.history["val_mean_iou"] == pytest.approx([value for _, value in seen], rel=1e-5)
     for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"):
         assert len(run.history[name]) == 2
+    assert run.history["best_epoch"] == run.metrics["best_epoch"] == 2
+    assert not {"layers", "layer_names", "first_gradient", "not_measured"} & set(run.history)
     assert 0 < run.metrics["test_mean_iou"] < 1 and 0 < run.metrics["test_accuracy"] <= 1
     network = load_detector(run)
     assert not network.training
@@ -135,6 +136,15 @@ def test_each_epoch_draws_canvases_of_its_own(monkeypatch):
     assert len(set(train_seeds)) == TINY.epochs
     images = [images for seed, images in drawn if seed < training.TRAIN_SEED]
     assert not torch.equal(*images)
+
+
+def test_a_checkpoint_of_other_digits_is_refused(tmp_path, digits, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    train_detector(TINY, checkpoint=path, progress=False)
+    flipped = replace(digits, train=replace(digits.train, images=digits.train.images.flip(0)))
+    monkeypatch.setattr(data, "load", lambda name: flipped)
+    with pytest.raises(TrainingError, match="another data set"):
+        train_detector(TINY, checkpoint=path, progress=False)
 
 
 def test_a_run_that_diverges_keeps_the_weights_before_it(capsys):
@@ -264,7 +274,3 @@ def test_a_configuration_that_cannot_be_run_says_why(options, message):
 def test_whole_numbers_make_the_same_id_as_their_floats():
     assert FCNConfig(scale=(1, 2)).id == FCNConfig(scale=(1.0, 2.0)).id
     assert FCNConfig.from_dict(FCNConfig(scale=(1, 2)).to_dict()) == FCNConfig(scale=(1.0, 2.0))
-
-
-def test_a_history_starts_empty():
-    assert DetectorHistory().epochs == 0 and DetectorHistory().status == "running"

@@ -18,6 +18,7 @@ from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.profiles import profile
 from labutils.models.networks import build_model
+from labutils.runs import load as loading
 from labutils.runs import store as runs
 from labutils.runs.load import default_store, load_or_measure, load_or_train
 from labutils.runs.store import MissingRuns, RunError, Store, weights_digest
@@ -305,10 +306,11 @@ def test_two_processes_train_a_run_once(store):
     code = """
 import sys, time
 from pathlib import Path
-from labutils.config import RunConfig
-from labutils.models import build_model
-from labutils.runs import Store, load_or_train
-from labutils.training import Outcome
+from labutils.config.classifier import RunConfig
+from labutils.models.networks import build_model
+from labutils.runs.load import load_or_train
+from labutils.runs.store import Store
+from labutils.training.classifiers import Outcome
 root = Path(sys.argv[1])
 def recipe(config, **handed):
     with (root / "trained").open("a") as file:
@@ -337,8 +339,9 @@ def test_a_killed_run_goes_on_to_the_numbers_of_an_unbroken_one(store, tmp_path)
 import os, signal, sys
 from pathlib import Path
 import torch
-from labutils.config import RunConfig
-from labutils.runs import Store, load_or_train
+from labutils.config.classifier import RunConfig
+from labutils.runs.load import load_or_train
+from labutils.runs.store import Store
 torch.set_num_threads(1)  # as here: with more, sums are taken in another order
 root = Path(sys.argv[1])
 def die(epoch, scalars):
@@ -370,6 +373,77 @@ load_or_train(config, store=store, on_epoch=die, progress=False)
         assert {k: one[k] for k in one.keys() - timings} == {
             k: other[k] for k in other.keys() - timings
         }, "the same weights too: their digest is among the metrics"
+
+
+# Without the right to write, or to read
+
+
+def everything_in(folder):
+    return {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+def test_a_stored_run_is_read_without_writing_anything(store, tmp_path):
+    run = store.save(CONFIG, outcome(), "fp32")
+    load_or_measure(run, "lesion", {}, lambda: 1)
+    before = everything_in(tmp_path)
+    assert load_or_train(CONFIG, never, store=store, keep="fp16").model()
+    assert load_or_measure(run, "lesion", {}, lambda: 2) == 1
+    assert everything_in(tmp_path) == before
+
+
+@pytest.fixture(params=["trained_models", "build"])
+def read_only(request, store, monkeypatch):
+    """A folder in which nothing can be written; root, who runs some tests, could write anywhere."""
+    folder = store.folder.parent / request.param
+    folder.mkdir()
+    mkdir, access = Path.mkdir, os.access
+
+    def refuse(path, *arguments, **options):
+        if path.is_relative_to(folder) and not path.exists():
+            raise PermissionError(13, "Permission denied", str(path))
+        mkdir(path, *arguments, **options)
+
+    def may(path, mode):
+        return not Path(path).is_relative_to(folder) and access(path, mode)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(os, "access", may)
+    return folder
+
+
+def test_nothing_is_trained_that_could_not_be_stored(store, read_only):
+    with pytest.raises(RunError, match="cannot be written .Permission denied.* a copy") as caught:
+        load_or_train(CONFIG, never, store=store)
+    assert CONFIG.name in str(caught.value) and str(read_only) in str(caught.value)
+    assert "delete" not in str(caught.value)
+
+
+def test_a_measure_that_cannot_be_written_says_where(store, monkeypatch):
+    run = store.save(CONFIG, outcome())
+    (run.folder / "measures").write_text("a file in place of the folder")
+    with pytest.raises(RunError, match="not stored as lesion-.* cannot be written") as caught:
+        load_or_measure(run, "lesion", {}, lambda: 1)
+    assert str(run.folder / "measures") in str(caught.value)
+    assert "delete" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*FILES, "weights.safetensors", "measures"])
+def test_a_file_that_may_not_be_read_is_not_called_damaged(store, monkeypatch, name):
+    run = store.save(CONFIG, outcome(), "fp32")
+    load_or_measure(run, "lesion", {}, lambda: 1)
+    opened = Path.open
+
+    def refuse(path, *arguments, **options):
+        if name in (path.name, path.parent.name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(RunError, match="cannot be read .*have the right") as caught:
+        store.load(CONFIG).model()
+        load_or_measure(run, "lesion", {}, lambda: 2)
+    message = str(caught.value)
+    assert name in message and "damaged" not in message and "delete" not in message
 
 
 # Weights
@@ -602,7 +676,7 @@ def test_a_measure_is_there_whole_or_not_at_all(store, monkeypatch):
 
     for name in ("fsync", "write_json"):
         with monkeypatch.context() as patch:
-            patch.setattr(runs, name, crash)
+            patch.setattr(loading, name, crash)
             with pytest.raises(KeyboardInterrupt):
                 load_or_measure(run, "lesion", {}, Measure(1))
         assert visible(run.folder / "measures") == []

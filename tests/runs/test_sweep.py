@@ -17,9 +17,9 @@ import pytest
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from labutils.cli.main import sweep
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
+from labutils.runs import sweep
 from labutils.runs.load import load_or_train
 from labutils.runs.store import Store
 from labutils.runs.sweep import SweepError, run_sweep
@@ -95,11 +95,15 @@ def notes_of(notes):
 # In this process
 
 
+def by_width(configs):
+    return float(sum(config.width for config in configs))
+
+
 def test_runs_come_in_the_order_of_their_configurations(store, tmp_path):
     recipe = partial(simple, notes=tmp_path / "notes")
     wide = replace(BASE, width=512, seed=9)  # trained first, for it takes the longest
     asked = [*CONFIGS[::-1], wide]
-    runs = run_here(asked, recipe, store=store)
+    runs = run_here(asked, recipe, store=store, seconds=by_width)
     assert [run.config for run in runs] == asked
     assert sorted(path.name for path in store.folder.iterdir()) == sorted(c.name for c in asked)
 
@@ -107,7 +111,7 @@ def test_runs_come_in_the_order_of_their_configurations(store, tmp_path):
 def test_the_longest_is_trained_first(store, tmp_path):
     recipe = partial(simple, notes=tmp_path / "notes")
     asked = [replace(BASE, width=width, seed=width) for width in (4, 256, 32)]
-    runs = run_here(asked, recipe, store=store)
+    runs = run_here(asked, recipe, store=store, seconds=by_width)
     starts = {run.config.width: run.metrics["during"][0] for run in runs}
     assert sorted(starts, key=starts.get) == [256, 32, 4]
 
@@ -253,9 +257,9 @@ def test_processes_side_by_side_and_a_death_costs_one_attempt(store, tmp_path, m
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from labutils.config import RunConfig
-from labutils.runs import Store
-from labutils.sweep import run_sweep
+from labutils.config.classifier import RunConfig
+from labutils.runs.store import Store
+from labutils.runs.sweep import run_sweep
 
 folder = Path(sys.argv[1])
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import ipywidgets
 
@@ -22,7 +24,7 @@ from labutils.training.classifiers import fit
 class TrainLive(ipywidgets.VBox):
     """Trains a plain and a residual MLP, epoch by epoch in turn, and draws their curves live.
 
-    Training runs in threads of its own, so that the Stop button is heard; a stopped training
+    Training runs in a thread of its own, so that the Stop button is heard; a stopped training
     ends with the epoch that is under way. At most about 30 seconds on two cores for the digits.
 
     Args:
@@ -41,7 +43,8 @@ class TrainLive(ipywidgets.VBox):
         self.picture = ipywidgets.Image(format="png")
         self.train_button.on_click(lambda button: self.train())
         self.stop_button.on_click(lambda button: self.stop())
-        self._stop, self._threads, self._left, self._failed = threading.Event(), [], 0, ""
+        self.running = False
+        self._stop, self._thread = threading.Event(), threading.Thread()
         self._reset()
         row = ipywidgets.HBox([self.train_button, self.stop_button, self.progress])
         super().__init__([row, self.status, self.picture])
@@ -50,25 +53,15 @@ class TrainLive(ipywidgets.VBox):
             "skips, wait for the Train button."
         )
 
-    @property
-    def running(self) -> bool:
-        """Whether a training is under way."""
-        return self._left > 0
-
     def train(self) -> None:
         """Begin anew; returns at once."""
         if self.running:
             return
+        self.running = True
         self._reset()
         self.train_button.disabled, self.stop_button.disabled = True, False
-        turns = {kind: threading.Semaphore(kind == "plain") for kind in self.histories}
-        self._threads = [
-            threading.Thread(target=self._run, args=(kind, turns), daemon=True)
-            for kind in self.histories
-        ]
-        self._left = len(self._threads)
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End the training after the epoch that is under way; returns at once."""
@@ -77,61 +70,61 @@ class TrainLive(ipywidgets.VBox):
 
     def wait(self) -> None:
         """Return when the training has ended."""
-        for thread in self._threads:
-            thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _reset(self) -> None:
         self._stop.clear()
-        self._failed = ""
         self.histories: dict[str, dict[str, list[float]]] = {"plain": {}, "residual": {}}
         self.progress.value = 0
         self._draw()
 
-    def _run(self, kind: str, turns: dict[str, threading.Semaphore]) -> None:
-        """Train one network; after each epoch it is the other one's turn."""
-        mine = turns[kind]
-        other = next(turn for name, turn in turns.items() if name != kind)
+    def _run(self) -> None:
+        """Train both in turn; each may end before the other: early, or because it diverged."""
+        how = "Finished"
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                left = list(self.histories)
+                while left and not self._stop.is_set():
+                    left = [kind for kind in left if self._one_epoch(kind, Path(folder))]
+            if left:
+                how = "Stopped"
+        except Exception as error:  # a thread's error would otherwise be seen by nobody
+            how = f"{type(error).__name__}: {html.escape(str(error))}"
+        self._finish(how)
 
-        def on_epoch(epoch: int, scalars: Mapping[str, float]) -> None:
+    def _one_epoch(self, kind: str, folder: Path) -> bool:
+        """Go on with one network from its checkpoint; tells whether it has more to train."""
+
+        def pause(epoch: int, scalars: Mapping[str, float]) -> None:
             for name, value in scalars.items():
                 self.histories[kind].setdefault(name, []).append(value)
             self.progress.value += 1
             self._say(f"Epoch {epoch} of {self.epochs}: the {kind} network has been measured.")
             self._draw()
-            other.release()
-            mine.acquire()
-            if self._stop.is_set():
-                raise _Stopped
+            raise _Paused
 
         data, config = self.data, replace(self.base, residual=kind == "residual")
-        mine.acquire()
+        statistics = (data.mean, data.std)
+        model = build_model(config, data.image_shape, len(data.class_names), statistics)
+        train, val = ((part.images, part.labels) for part in (data.train, data.val))
+        file = folder / f"{kind}.pt"
         try:
-            if not self._stop.is_set():
-                statistics = (data.mean, data.std)
-                model = build_model(config, data.image_shape, len(data.class_names), statistics)
-                train, val = ((part.images, part.labels) for part in (data.train, data.val))
-                fit(model, train, val, config, on_epoch=on_epoch, progress=False)
-        except _Stopped:
-            pass
-        except Exception as error:  # a thread's error would otherwise be seen by nobody
-            self._stop.set()
-            self._failed = f"{type(error).__name__}: {html.escape(str(error))}"
-        finally:
-            self._left -= 1
-            if self._left == 0:
-                self._finish()
-            other.release()
+            fit(model, train, val, config, checkpoint=file, on_epoch=pause, progress=False)
+        except _Paused:
+            return True
+        return False
 
-    def _finish(self) -> None:
-        self.train_button.disabled, self.stop_button.disabled = False, True
+    def _finish(self, how: str) -> None:
         parts = [
             f"{kind}: training loss {history['train_loss'][-1]:.3f}, validation accuracy "
             f"{percent(history['val_accuracy'][-1])}"
             for kind, history in self.histories.items()
             if history
         ]
-        how = self._failed or ("Stopped" if self._stop.is_set() else "Finished")
         self._say(f"{how}. {'; '.join(parts)}." if parts else f"{how}.")
+        self.running = False
+        self.train_button.disabled, self.stop_button.disabled = False, True
 
     def _say(self, text: str) -> None:
         self.status.value = f"<p>{text}</p>"
@@ -140,5 +133,5 @@ class TrainLive(ipywidgets.VBox):
         self.picture.value = draw(live_curves, self.histories, self.epochs)
 
 
-class _Stopped(Exception):
-    """The Stop button was pressed."""
+class _Paused(Exception):
+    """An epoch is over: it is the other network's turn."""

@@ -6,6 +6,7 @@ from labutils.widgets import live as module
 
 from labutils import data
 from labutils.models.networks import build_model
+from labutils.report.explorers import live as module
 from labutils.report.explorers.live import TrainLive
 from labutils.training.classifiers import fit
 
@@ -83,6 +84,50 @@ def test_the_networks_take_turns(digits, monkeypatch):
     live.wait()
     kinds = ["plain" if "the plain" in text else "residual" for text in order[:-1]]
     assert kinds == ["plain", "residual"] * 3
+
+
+@pytest.fixture(params=["plain", "residual"])
+def diverges(request, monkeypatch):
+    """One of the networks, whose loss is not a number from its first epoch on."""
+
+    def one_diverges(config, *rest):
+        model = build_model(config, *rest)
+        if config.residual == (request.param == "residual"):
+            model.head[-1].register_forward_hook(lambda m, i, out: out * float("nan"))
+        return model
+
+    monkeypatch.setattr(module, "build_model", one_diverges)
+    return request.param
+
+
+def test_one_may_end_before_the_other(digits, diverges):
+    live = TrainLive(digits, depth=4, epochs=4)
+    live.train()
+    live.wait()
+    assert not live.running and "Finished" in live.status.value
+    epochs = {kind: len(history["val_loss"]) for kind, history in live.histories.items()}
+    assert epochs.pop(diverges) == 1 and list(epochs.values()) == [4]
+    assert (live.train_button.disabled, live.stop_button.disabled) == (False, True)
+
+
+def test_stop_is_heard_when_one_has_ended(digits, diverges):
+    live = TrainLive(digits, depth=4, epochs=500)
+    live.train()
+    wait_until(lambda: live.progress.value >= 4)
+    live.stop()
+    live.wait()
+    assert not live.running and "Stopped" in live.status.value and live.progress.value < 20
+
+
+def test_networks_that_stop_early_end_each_at_its_own_epoch(digits):
+    live = TrainLive(digits, depth=4, epochs=40)
+    live.base = replace(live.base, patience=1, learning_rate=0.05)
+    live.train()
+    live.wait()
+    assert not live.running and "Finished" in live.status.value
+    for history in live.histories.values():
+        losses = history["val_loss"]
+        assert len(losses) < 40 and losses[-1] >= min(losses[:-1])
 
 
 def test_an_error_is_shown_and_ends_both(live, monkeypatch):

@@ -55,7 +55,11 @@ class InPlace(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem, self.conv, self.act = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.GELU()
+        self.stem, self.conv, self.act = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.GELU(),
+        )
         self.head = nn.Linear(4, CLASSES)
 
     def forward(self, x):
@@ -110,20 +114,20 @@ class Auxiliary(nn.Module):
         return logits
 
 
-def cnn(*activations, norm=nn.Identity, pool=None):
-    """Convolution, norm, activations, and a linear layer."""
-    pool = pool or nn.AdaptiveAvgPool2d(2)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3), norm(), *activations, pool, nn.Flatten(), nn.Linear(32, CLASSES)
-    )
+def cnn(*activations, norm=None):
+    """Convolution, norm, activations, average pooling, and a linear layer."""
+    head = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, CLASSES)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), norm or nn.Identity(), *activations, *head)
 
 
 def changed(model, change):
+    """The model, after a change in place."""
     change(model)
     return model
 
 
 def torchvision(name):
+    """A network of torchvision, its weights drawn."""
     import torchvision
 
     return getattr(torchvision.models, name)(num_classes=CLASSES)
@@ -134,46 +138,37 @@ NETWORKS = {
     "functional": Functional,
     "tanh": lambda: cnn(nn.Tanh()),
     "leaky-relu": lambda: cnn(nn.LeakyReLU()),
-    "relu-behind-logits": lambda: nn.Sequential(cnn(nn.Tanh()), nn.ReLU()),
-    "softplus-dropout": lambda: cnn(nn.Softplus(), nn.Dropout2d()),
-    "batch-norm": lambda: cnn(nn.ReLU(inplace=True), norm=lambda: nn.BatchNorm2d(8)),
-    "group-norm": lambda: cnn(nn.SiLU(), norm=lambda: nn.GroupNorm(2, 8)),
-    "frozen": lambda: changed(cnn(nn.ReLU()), lambda m: m[0].requires_grad_(False)),
+    "relu-behind-logits": lambda: nn.Sequential(*cnn(nn.Tanh()), nn.ReLU()),
+    "dropout": lambda: cnn(nn.Softplus(), nn.Dropout2d()),
+    "batch-norm": lambda: cnn(nn.ReLU(inplace=True), norm=nn.BatchNorm2d(8)),
+    "group-norm": lambda: cnn(nn.SiLU(), norm=nn.GroupNorm(2, 8)),
+    "frozen": lambda: nn.Sequential(cnn(nn.ReLU())[:3].requires_grad_(False), *cnn()[2:]),
     "weight-norm": lambda: changed(cnn(nn.ReLU()), lambda m: weight_norm(m[0])),
     "spectral-norm": lambda: changed(cnn(nn.ReLU()), lambda m: spectral_norm(m[0])),
     "double": lambda: cnn(nn.ReLU()).double(),
     "head-first": HeadFirst,
     "shared": Shared,
     "in-place": InPlace,
+    "auxiliary": Auxiliary,
     "patches": Patches,
     "lstm": Recurrent,
-    "auxiliary": Auxiliary,
     "conv1d": lambda: nn.Sequential(
         nn.Flatten(1, 2), nn.Conv1d(96, 8, 3), nn.ELU(), nn.Flatten(), nn.Linear(240, CLASSES)
     ),
     "conv3d": lambda: nn.Sequential(
-        nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 3), nn.ReLU(), nn.Flatten(2), nn.Flatten(),
-        nn.LazyLinear(CLASSES),
+        nn.Unflatten(1, (1, 3)),
+        nn.Conv3d(1, 2, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(1800, CLASSES),
     ),
-    "transposed": lambda: nn.Sequential(
-        nn.ConvTranspose2d(3, 4, 2), nn.Sigmoid(), nn.AvgPool2d(4), nn.Flatten(),
-        nn.LazyLinear(CLASSES),
+    "transposed": lambda: nn.Sequential(nn.ConvTranspose2d(3, 8, 2), nn.Sigmoid(), *cnn()[2:]),
+    "no-weight-layers": lambda: nn.Sequential(
+        nn.Flatten(), nn.LayerNorm(3072), nn.AdaptiveAvgPool1d(CLASSES)
     ),
-    "bilinear-free": lambda: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3072), nn.Linear(3072, CLASSES)),
     "compiled": lambda: torch.compile(cnn(nn.ReLU()), backend="eager"),
-    "resnet18": lambda: torchvision("resnet18"),
-    "mobilenet": lambda: torchvision("mobilenet_v3_small"),
-    "squeezenet": lambda: torchvision("squeezenet1_1"),
-    "convnext": lambda: torchvision("convnext_tiny"),
-    "transformer": lambda: nn.Sequential(nn.Flatten(2), nn.Linear(1024, 16), nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), nn.Flatten(), nn.Linear(48, CLASSES)),
     "scripted": lambda: torch.jit.script(cnn(nn.ReLU())),
-    "old-weight-norm": lambda: changed(cnn(nn.ReLU()), lambda m: nn.utils.weight_norm(m[0])),
-    "compiled-in-place": lambda: changed(cnn(nn.ReLU()), lambda m: m.compile(backend="eager")),
-    "no-weight-layers": lambda: nn.Sequential(nn.Flatten(), nn.LayerNorm(3072), nn.AdaptiveAvgPool1d(CLASSES)),
-    "densenet": lambda: torchvision("densenet121"),
-    "efficientnet": lambda: torchvision("efficientnet_b0"),
-    "shufflenet": lambda: torchvision("shufflenet_v2_x0_5"),
-    "vgg": lambda: torchvision("vgg11_bn"),
-    "googlenet": lambda: torchvision("googlenet"),
-    "quantstub": lambda: nn.DataParallel(cnn(nn.ReLU())),
-}  # fmt: skip
+    "resnet18": lambda: torchvision("resnet18"),
+    "mobilenet_v3_small": lambda: torchvision("mobilenet_v3_small"),
+    "squeezenet1_1": lambda: torchvision("squeezenet1_1"),
+}
