@@ -11,11 +11,11 @@ import pytest
 from command_line import SHORT, TRAIN_SHORT, start
 
 from labutils.cli import train as command
+from labutils.cli.loggers import LoggerError
 from labutils.cli.main import main
 from labutils.config.classifier import RunConfig
 from labutils.runs.load import load_or_train
 from labutils.runs.store import RunError
-from labutils.cli.loggers import LoggerError
 
 SLOW = """
 import contextlib, time, types, labutils.cli.train

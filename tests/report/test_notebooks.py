@@ -238,7 +238,7 @@ def test_a_signal_ends_kernel_and_command(make, tmp_path, number, code, said):
         # a shell that started the tests in the background has made Ctrl-C ignored
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys, pathlib; from labutils.report import notebooks\n"
-        "notebooks.ROOT = pathlib.Path(sys.argv[1]); sys.exit(notebooks.run_notebooks([], "quick"))"
+        "notebooks.ROOT = pathlib.Path(sys.argv[1]); sys.exit(notebooks.run_notebooks([], 'quick'))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
