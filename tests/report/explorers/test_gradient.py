@@ -63,6 +63,18 @@ def test_what_is_shown_is_what_layer_statistics_finds(explorer, shown, monkeypat
     assert f"{gradient[0] / gradient[-1]:.1e} times that at the logits" in shown[-2].data
 
 
+def test_it_opens_with_what_is_stored(shown):
+    stored = {name: [0.25] * GradientExplorer.OPENING.depth for name in STATISTICS}
+    explorer = GradientExplorer(IMAGES, LABELS, opening=stored)
+    assert explorer.config() == GradientExplorer.OPENING
+    opened = shown[-2].data
+    assert "is 1.0e+00 times that at the logits" in opened and "2.5e-01 across images" in opened
+    explorer.depth.value += 2
+    assert shown[-2].data != opened
+    explorer.depth.value -= 2
+    assert shown[-2].data == opened
+
+
 def test_a_network_that_cannot_be_is_explained(explorer, shown):
     explorer.init.value = "zero-residual"
     assert "zero-residual needs residual" in shown[-1].data
