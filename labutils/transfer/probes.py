@@ -25,8 +25,8 @@ from labutils.training.classifiers import untrained
 from labutils.transfer.features import FOLDER, SPLITS, Features, cached_features
 
 LARGEST_SIDE = 2  # of the maps that are kept
-Matrix = Float[np.ndarray, "n features"]
-Labels = Int[np.ndarray, " n"]
+Matrix = Float[np.ndarray, "_ features"]
+Labels = Int[np.ndarray, "_"]
 
 
 @dataclass(frozen=True)
