@@ -34,6 +34,12 @@ LONGER_SCRATCH = replace(SCRATCH, epochs=32, cutout=8)
 # Labels a class, and what makes 200 steps of them: all batches of one size, of about 550 images.
 BUDGETS = {22: {"batch_size": 550, "epochs": 50}, 112: {"batch_size": 560, "epochs": 10}}
 
+# The layers of the strong network that probes take their features from, and labels a class.
+LAYERS = ("stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3")
+LAST = LAYERS[-1:]
+PROBE_BUDGETS = (5, 22, 112)
+DRAWS = 5
+
 STUDENT = DistillConfig(**asdict(RESNET) | {"residual": True})
 SMOOTHED = replace(STUDENT, label_smoothing=0.1)
 SOFT = replace(STUDENT, teacher=SOURCES[0], temperature=4.0, soft_weight=0.9)
@@ -62,6 +68,25 @@ CANDIDATES: dict[str, list[RunConfig]] = {
         for weight in (0.5, 0.9)
     ],
 }
+
+
+# Keywords of `probe`: every probe on all labels, the last as floor and as control.
+PROBES: list[dict] = [
+    *({"kind": "svm", "layers": LAST, "side": side} for side in (1, 2)),
+    *({"kind": "logistic", "layers": LAST, "side": side} for side in (1, 2)),
+    {"kind": "logistic", "layers": LAYERS, "side": 2},
+    *({"kind": "ridge", "layers": LAST, "side": side} for side in (1, 2)),
+    {"kind": "ridge", "layers": LAYERS, "side": 2},
+    *({"kind": kind, "layers": LAST} for kind in ("neighbours", "nearest-mean")),
+    {"kind": "ridge", "layers": LAYERS, "side": 2, "of": "untrained"},
+    *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
+]
+BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
+FEW: list[dict] = [
+    {"kind": "ridge", "layers": LAYERS, "side": 2, "per_class": labels, "draw": draw}
+    for labels in PROBE_BUDGETS
+    for draw in range(DRAWS)
+]
 
 
 def _seeds(configs: Iterable[TransferConfig], seeds: Iterable[int] = SEEDS) -> list[TransferConfig]:
