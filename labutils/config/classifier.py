@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, NamedTuple
 
 from labutils.config.base import ConfigError, at_least, below_one, choice
-from labutils.config.data_sets import DataName
+from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.config.fit import FitConfig
 
 ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
@@ -154,3 +154,9 @@ class RunConfig(FitConfig):
         plain = "residual" if self.residual else "plain"
         middle = f"-{plain}" if "residual" in FAMILIES[self.model].options else ""
         return f"{self.data}-{self.model}{self.depth}{middle}-s{self.seed}"
+
+    @property
+    def training_images(self) -> int:
+        """How many images an epoch has."""
+        spec = DATA_SETS[self.data]
+        return spec.train - spec.val

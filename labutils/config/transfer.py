@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from labutils.config.base import ConfigError, at_least, choice
 from labutils.config.classifier import FAMILIES, RunConfig
+from labutils.config.data_sets import DATA_SETS
 
 Trained = Literal["head", "last-block", "last-two", "everything"]
 
@@ -55,6 +56,13 @@ class TransferConfig(RunConfig):
         budget = f"-{self.labels_per_class}" if self.labels_per_class else ""
         what = self.trained if self.source else "scratch"
         return f"{self.data}-{self.model}{self.depth}-{what}{budget}-s{self.seed}"
+
+    @property
+    def training_images(self) -> int:
+        """How many images an epoch has: all of the set, or few of each class."""
+        if self.labels_per_class is None:
+            return super().training_images
+        return self.labels_per_class * DATA_SETS[self.data].classes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from labutils.config.base import Config
-from labutils.config.data_sets import DATA_SETS
 from labutils.config.fcn import FCNConfig
 from labutils.config.transfer import DistillConfig, TransferConfig
 from labutils.fcn.training import detector_cost, train_detector
@@ -46,8 +45,7 @@ def estimate_seconds(configs: Sequence[Config]) -> float:
         if isinstance(config, FCNConfig):
             total += 2 * detector_cost(config) / rate
             continue
-        spec = DATA_SETS[config.data]
-        steps = config.epochs * (spec.train - spec.val)
-        total += 60e-6 * config.depth * steps / config.batch_size
+        steps = config.epochs * config.training_images / config.batch_size
+        total += 60e-6 * config.depth * steps
         total += 2 * training_cost(config) / rate
     return total

@@ -55,11 +55,10 @@ def _budget(config):
 
 
 def test_few_labels_are_shown_for_200_steps_of_whole_batches():
-    classes = DATA_SETS["cifar100"].classes
     for config in transfer.few_labels.grid():
-        images = config.labels_per_class * classes
-        assert images % config.batch_size == 0
-        assert math.ceil(images / config.batch_size) * config.epochs == 200
+        assert config.training_images == config.labels_per_class * 100
+        assert config.training_images % config.batch_size == 0
+        assert config.training_images // config.batch_size * config.epochs == 200
 
 
 CHOSEN = {
@@ -115,10 +114,7 @@ def test_the_quick_profile_has_stand_ins_and_few_steps(record):
     assert len(small) == len(set(small)) <= len(record.grid())
     for config in small:
         assert DATA_SETS[config.data].built_in and config.width <= 8
-        images = DATA_SETS[config.data].train - DATA_SETS[config.data].val
-        if getattr(config, "labels_per_class", None):
-            images = config.labels_per_class * DATA_SETS[config.data].classes
-        assert config.epochs * math.ceil(images / config.batch_size) <= 150
+        assert config.epochs * math.ceil(config.training_images / config.batch_size) <= 150
         assert not config.starts_from or config.starts_from in sources
 
 
