@@ -58,7 +58,7 @@ PROBES: dict[str, Probe] = {
         (1e-4, 1e-3, 1e-2, 1e-1),
         chosen_on=90,
     ),
-    "ridge": Probe(lambda alpha, jobs: RidgeClassifier(alpha=alpha), (1e1, 1e2, 1e3, 1e4)),
+    "ridge": Probe(lambda alpha, jobs: RidgeClassifier(alpha=alpha), (1e1, 1e2, 1e3, 1e4, 1e5)),
     "neighbours": Probe(
         lambda k, jobs: KNeighborsClassifier(int(k), weights="distance", n_jobs=jobs),
         (5, 15, 45),

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from labutils.config import DistillConfig, TransferConfig
+from labutils.config.data_sets import DataName
 from labutils.report.statistics import accuracy, by_network, paired_difference, percent
 from labutils.runs.store import Run
+from labutils.transfer.probes import probe
 
 TRAINED = {
     "head": "head",
@@ -19,6 +21,7 @@ TRAINED = {
     "last-two": "last two blocks, head",
     "everything": "everything",
 }
+ONTO: dict[DataName, DataName] = {"cifar10": "cifar100", "shapes10": "shapes20"}
 PROBE_NAMES = {
     "svm": "linear SVM",
     "logistic": "logistic regression",
@@ -81,6 +84,13 @@ def benefit_table(runs: Sequence[Run]) -> pd.DataFrame:
         for (labels, epochs), both in ordered
         if both[False] and both[True]
     )
+
+
+def probed(
+    run: Run, wanted: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Probes on a stored strong network, each after its keywords, which the grids' file lists."""
+    return [(given, probe(run, onto=ONTO[run.config.data], **given)) for given in wanted]
 
 
 def probes_table(found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> pd.DataFrame:

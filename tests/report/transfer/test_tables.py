@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from fakes import fake_runs
 
+from labutils.config.classifier import RunConfig
 from labutils.report.transfer import experiments, tables
 
 PROBE = {"val_accuracy": 0.5, "test_accuracy": 0.4567, "features": 3_584}
@@ -65,6 +66,15 @@ def test_probes_say_where_their_features_come_from():
     ]  # fmt: skip
     assert set(frame["test accuracy"]) == {"45.67 %"}
     assert set(frame["numbers an image"]) == {"3,584"}
+
+
+def test_probes_are_onto_the_partner_of_the_networks_own_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "probe", lambda run, **given: given)
+    for data, onto in (("cifar10", "cifar100"), ("shapes10", "shapes20")):
+        run = fake_runs(tmp_path, [RunConfig(data=data)])[0]
+        assert tables.probed(run, [{"kind": "svm"}]) == [
+            ({"kind": "svm"}, {"kind": "svm", "onto": onto})
+        ]
 
 
 def test_students_are_compared_with_hard_labels_seed_by_seed(tmp_path):
