@@ -62,4 +62,4 @@ def _classifier(config: RunConfig) -> dict[str, object]:
 
 
 def _detector(config: FCNConfig) -> dict[str, object]:
-    return {"size": 48, "canvases": 600, "batch_size": 10}
+    return {"size": 48, "canvases": 800, "batch_size": 10}
