@@ -54,8 +54,10 @@ def configs(name: str, which: Profile | None = None) -> list[Config]:
     grid = find(name).grid()
     if not (which or profile()).quick:
         return grid
-    full = {config.id: config for record in EXPERIMENTS.values() for config in record.grid()}
     first = [config for config in grid if config.seed == grid[0].seed]
+    full: dict[str, Config] = {}
+    if any(config.starts_from for config in first):  # making all grids takes a while
+        full = {config.id: config for record in EXPERIMENTS.values() for config in record.grid()}
     return list(dict.fromkeys(quick(config, full) for config in first))
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from labutils import data
+from labutils.analysis import lesions
 from labutils.analysis.lesions import (
     deleted,
     deletion_curves,
@@ -14,7 +15,6 @@ from labutils.analysis.lesions import (
 )
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
-from labutils.report.residuals.figures import lesions
 from labutils.runs.load import load_or_train
 from labutils.runs.store import Store
 from labutils.training.evaluation import evaluate

@@ -1,4 +1,4 @@
-"""Data sets: download, cache and their damages, the split, statistics, per-sample augmentation."""
+"""Data sets: download, cache and their damages, the split, statistics."""
 
 import collections
 import errno
@@ -21,19 +21,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.numpy import save_file
 
 from labutils import data
-from labutils.config.fit import FitConfig
-from labutils.data import Spec
-from labutils.data.augmentation import Augmenter, training_batches
+from labutils.config.data_sets import DATA_SETS, DataSpec
+from labutils.data import downloads, sets
 from labutils.data.files import DataError
-from labutils.data.sets import pixel_statistics
+from labutils.data.sets import Split, data_root, pixel_statistics
+from labutils.data.shapes import CLASS_NAMES, render
 from labutils.data.splits import stratified_split
 
 ROOT = Path(__file__).parents[2]
-TINY = Spec(train=60, test=20, image_shape=(6, 5, 1), classes=3)
+TINY = DataSpec("tiny", (1, 6, 5), train=60, test=20, classes=3, stand_in="digits")
 SPLIT_LABELS = torch.tensor([i * i % 7 for i in range(500)])  # classes 0, 1, 2, 4, unequally many
 SPLIT_SHA256 = "d8e8ea0f289a87a6322e4ce8bb9c61874e2527adce72faa50b7daf2be39f9324"
 
@@ -41,15 +40,15 @@ SPLIT_SHA256 = "d8e8ea0f289a87a6322e4ce8bb9c61874e2527adce72faa50b7daf2be39f9324
 @pytest.fixture(autouse=True)
 def fresh_cache():
     """Nothing loaded before a test is seen in it, and nothing it loaded stays in memory."""
-    data._load.cache_clear()
+    sets._load.cache_clear()
     yield
-    data._load.cache_clear()
+    sets._load.cache_clear()
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """`mnist` becomes a set of 60 + 20 images of 6 x 5 pixels and three classes."""
-    monkeypatch.setitem(data.SPECS, "mnist", TINY)
+    monkeypatch.setitem(DATA_SETS, "mnist", TINY)
     return TINY
 
 
@@ -58,7 +57,9 @@ def made_up(spec, seed=0):
     rng = np.random.default_rng(seed)
     arrays = {}
     for part, count in (("train", spec.train), ("test", spec.test)):
-        arrays[f"{part}_images"] = rng.integers(0, 256, (count, *spec.image_shape), np.uint8)
+        channels, height, width = spec.image_shape
+        shape = (count, height, width, channels)
+        arrays[f"{part}_images"] = rng.integers(0, 256, shape, np.uint8)
         arrays[f"{part}_labels"] = (np.arange(count) % spec.classes).astype(np.uint8)
         if spec.coarse_classes:
             coarse = np.arange(count) % spec.classes % spec.coarse_classes
@@ -134,11 +135,11 @@ def test_split_is_pinned_and_no_seed_changes_it(seed):
 def test_split_is_the_same_in_another_process_and_the_import_is_light():
     code = """
 import hashlib, sys, torch
-from labutils.data import stratified_split
+from labutils.data.splits import stratified_split
 torch.manual_seed(int(sys.argv[1]))
 parts = stratified_split(torch.tensor([i * i % 7 for i in range(500)]))
 print(hashlib.sha256(b"|".join(p.numpy().astype("<i8").tobytes() for p in parts)).hexdigest())
-print([name for name in ("torchvision", "sklearn", "cv2", "matplotlib") if name in sys.modules])
+print([name for name in ("torchvision", "sklearn", "matplotlib") if name in sys.modules])
 """
     process = python(code, 7, PYTHONHASHSEED="7")
     out, err = process.communicate()
@@ -188,8 +189,8 @@ def test_pixel_statistics_of_images_on_a_gpu_are_the_same():
 
 
 def test_statistics_see_no_validation_and_no_test_image(monkeypatch, tmp_path):
-    spec = TINY._replace(image_shape=(4, 4, 3))
-    monkeypatch.setitem(data.SPECS, "cifar10", spec)
+    spec = TINY._replace(image_shape=(3, 4, 4))
+    monkeypatch.setitem(DATA_SETS, "cifar10", spec)
     arrays = made_up(spec)
     _, val = stratified_split(torch.from_numpy(arrays["train_labels"].astype(np.int64)))
     train_images = arrays["train_images"] // np.array([2, 3, 4], np.uint8)
@@ -224,12 +225,12 @@ def test_load_reads_the_file_where_lab_data_points(tiny, tmp_path, monkeypatch):
 
 def test_data_root(monkeypatch, tmp_path):
     monkeypatch.delenv("LAB_DATA", raising=False)
-    assert data.data_root() == ROOT / "data"
+    assert data_root() == ROOT / "data"
     monkeypatch.setenv("LAB_DATA", "")
-    assert data.data_root() == ROOT / "data"
+    assert data_root() == ROOT / "data"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("LAB_DATA", "~/sets")  # as a .env file has it: no shell to expand it
-    assert data.data_root() == tmp_path / "sets"
+    assert data_root() == tmp_path / "sets"
 
 
 def test_unknown_set_is_named_with_those_there_are(tmp_path):
@@ -297,11 +298,11 @@ def test_wrong_content_is_named(tiny, tmp_path, damage):
     [(None, "test_coarse_labels is missing"), (np.full(20, 2, np.uint8), "not below 2")],
 )
 def test_coarse_labels_are_checked(monkeypatch, tmp_path, labels, words):
-    spec = Spec(60, 20, (6, 5, 1), classes=4, coarse_classes=2)
-    monkeypatch.setitem(data.SPECS, "cifar100", spec)
+    spec = TINY._replace(classes=4, coarse_classes=2)
+    monkeypatch.setitem(DATA_SETS, "cifar100", spec)
     good = write_set(tmp_path / "cifar100.safetensors", spec)
     assert data.load("cifar100", tmp_path).val.coarse_labels.max() == 1
-    data._load.cache_clear()
+    sets._load.cache_clear()
     good.unlink()
     path = write_set(tmp_path / "cifar100.safetensors", spec, test_coarse_labels=labels)
     check_damage("cifar100", path, words)
@@ -312,7 +313,7 @@ def test_coarse_labels_are_checked(monkeypatch, tmp_path, labels, words):
 
 def stub_download(monkeypatch, spec):
     names = [str(i) for i in range(spec.classes)]
-    monkeypatch.setattr(data, "_from_torchvision", lambda name, root: (made_up(spec), names))
+    monkeypatch.setattr(downloads, "_from_torchvision", lambda name, root: (made_up(spec), names))
 
 
 def check_no_download(name, root, words):
@@ -396,8 +397,10 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from labutils import data
+from labutils.config.data_sets import DATA_SETS, DataSpec
+from labutils.data import downloads
 root = Path(sys.argv[1])
-data.SPECS["mnist"] = data.Spec(20, 10, (2, 2, 1), 2)
+DATA_SETS["mnist"] = DataSpec("tiny", (1, 2, 2), 20, 10, 2, stand_in="digits")
 def fetch(name, root):
     with (root / "downloads").open("a") as file:
         file.write("one\\n")
@@ -408,7 +411,7 @@ def fetch(name, root):
         arrays[f"{part}_images"] = np.zeros((count, 2, 2, 1), np.uint8)
         arrays[f"{part}_labels"] = (np.arange(count) % 2).astype(np.uint8)
     return arrays, ["a", "b"]
-data._from_torchvision = fetch
+downloads._from_torchvision = fetch
 (root / f"ready{sys.argv[2]}").touch()
 while len(list(root.glob("ready*"))) < 2:
     time.sleep(0.01)
@@ -518,7 +521,7 @@ def check_downloaded(name, root, arrays, order, class_names, monkeypatch, reques
     data.load(name, root)
     asked = len(requests)
     assert asked and (root / f"{name}.safetensors").exists() and not list(root.glob("*.part*"))
-    data._load.cache_clear()
+    sets._load.cache_clear()
     for module in [key for key in sys.modules if key.split(".")[0] == "torchvision"]:
         monkeypatch.setitem(sys.modules, module, None)
     loaded = data.load(name, root)
@@ -541,8 +544,8 @@ def check_downloaded(name, root, arrays, order, class_names, monkeypatch, reques
 
 
 def test_mnist_download(server, tmp_path, monkeypatch):
-    spec = Spec(60, 20, (28, 28, 1), 10)
-    monkeypatch.setitem(data.SPECS, "mnist", spec)
+    spec = DATA_SETS["mnist"]._replace(train=60, test=20)
+    monkeypatch.setitem(DATA_SETS, "mnist", spec)
     arrays = made_up(spec)
     serve_mnist(server, monkeypatch, arrays)
     names = [str(digit) for digit in range(10)]
@@ -550,10 +553,10 @@ def test_mnist_download(server, tmp_path, monkeypatch):
     check_downloaded("mnist", root, arrays, order, names, monkeypatch, server[2])
 
 
-@pytest.mark.parametrize("name, classes, coarse", [("cifar10", 10, 0), ("cifar100", 100, 20)])
-def test_cifar_download(name, classes, coarse, server, tmp_path, monkeypatch):
-    spec = Spec(5 * classes, classes, (32, 32, 3), classes, coarse)
-    monkeypatch.setitem(data.SPECS, name, spec)
+@pytest.mark.parametrize("name, classes", [("cifar10", 10), ("cifar100", 100)])
+def test_cifar_download(name, classes, server, tmp_path, monkeypatch):
+    spec = DATA_SETS[name]._replace(train=5 * classes, test=classes)
+    monkeypatch.setitem(DATA_SETS, name, spec)
     arrays, names = made_up(spec), [f"{name} class {i}" for i in range(classes)]
     order = serve_cifar(server, monkeypatch, name, arrays, names)
     root = tmp_path / "data"
@@ -561,8 +564,8 @@ def test_cifar_download(name, classes, coarse, server, tmp_path, monkeypatch):
 
 
 def test_corrupt_archive_is_refused_and_tried_again(server, tmp_path, monkeypatch):
-    spec = Spec(50, 10, (32, 32, 3), 10)
-    monkeypatch.setitem(data.SPECS, "cifar10", spec)
+    spec = DATA_SETS["cifar10"]._replace(train=50, test=10)
+    monkeypatch.setitem(DATA_SETS, "cifar10", spec)
     names = [str(i) for i in range(10)]
     serve_cifar(server, monkeypatch, "cifar10", made_up(spec), names)
     served = server[0] / "cifar-10-python.tar.gz"
@@ -578,12 +581,12 @@ def test_corrupt_archive_is_refused_and_tried_again(server, tmp_path, monkeypatc
 @pytest.mark.parametrize("left", [0, 10, 500])
 def test_download_broken_off_while_unpacking(left, server, tmp_path, monkeypatch):
     """torchvision takes MNIST's unpacked files as they are: their damage must not be a riddle."""
-    spec = Spec(60, 20, (28, 28, 1), 10)
-    monkeypatch.setitem(data.SPECS, "mnist", spec)
+    spec = DATA_SETS["mnist"]._replace(train=60, test=20)
+    monkeypatch.setitem(DATA_SETS, "mnist", spec)
     serve_mnist(server, monkeypatch, made_up(spec))
     root = tmp_path / "data"
     data.load("mnist", root)
-    data._load.cache_clear()
+    sets._load.cache_clear()
     (root / "mnist.safetensors").unlink()
     broken = root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:left])
@@ -598,7 +601,7 @@ def test_digits_need_no_network(tmp_path, monkeypatch):
     digits = data.load("digits", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     splits = (digits.train, digits.val, digits.test)
-    spec = data.SPECS["digits"]
+    spec = DATA_SETS["digits"]
     assert len(digits.train) + len(digits.val) == spec.train and len(digits.test) == spec.test
     assert spec.train + spec.test == 1797 and len(digits.val) == 143
     assert digits.image_shape == (1, 28, 28) and digits.class_names == tuple("0123456789")
@@ -623,12 +626,11 @@ def test_digits_keep_their_labels():
 
 @pytest.mark.parametrize("name, classes", [("shapes10", 10), ("shapes20", 20)])
 def test_shapes_come_with_masks(name, classes, tmp_path, monkeypatch):
-    shapes = pytest.importorskip("labutils.data.shapes")
-    monkeypatch.setitem(data.SPECS, name, Spec(200, 40, (32, 32, 3), classes))
+    monkeypatch.setitem(DATA_SETS, name, DATA_SETS[name]._replace(train=200, test=40))
     loaded = data.load(name, tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
     assert (len(loaded.train), len(loaded.val), len(loaded.test)) == (180, 20, 40)
-    assert loaded.class_names == shapes.CLASS_NAMES[name] and len(loaded.class_names) == classes
+    assert loaded.class_names == CLASS_NAMES[name] and len(loaded.class_names) == classes
     for split in (loaded.train, loaded.val, loaded.test):
         assert split.masks.shape == (len(split), 32, 32) and split.masks.dtype == torch.uint8
         assert split.masks.unique().tolist() == [0, 1]
@@ -645,15 +647,13 @@ def test_shapes_come_with_masks(name, classes, tmp_path, monkeypatch):
 
 
 def rendered(name, count, seed):
-    from labutils.data.shapes import render
-
     made = render(name, count, seed)
     return zip(made.images, made.labels, made.masks, strict=True)
 
 
 def test_take_keeps_what_belongs_together():
     numbers = torch.arange(6)
-    split = data.Split(
+    split = Split(
         numbers.to(torch.uint8).view(6, 1, 1, 1),
         numbers,
         numbers + 10,
@@ -689,7 +689,7 @@ def test_take_keeps_what_belongs_together():
     ],
 )
 def test_real_sets_have_their_published_statistics(name, mean, std):
-    loaded, spec = data.load(name), data.SPECS[name]
+    loaded, spec = data.load(name), DATA_SETS[name]
     np.testing.assert_allclose(loaded.mean, mean, atol=1e-3)  # of nine tenths of the images
     np.testing.assert_allclose(loaded.std, std, atol=1e-3)
     assert len(loaded.class_names) == spec.classes
@@ -704,191 +704,3 @@ def test_real_sets_have_their_published_statistics(name, mean, std):
         )
         assert len(pairs) == 100  # each class in one superclass, five in each
         assert set(collections.Counter(coarse for _, coarse in pairs).values()) == {5}
-
-
-# Augmentation
-
-
-def random_images(count, channels=3, height=9, width=7, seed=0):
-    rng = np.random.default_rng(seed)
-    return torch.from_numpy(rng.integers(0, 256, (count, channels, height, width), np.uint8))
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def all_views(image, padding, flip):
-    """Every window of the image framed in black, by mirror, top and left: the slow way."""
-    framed = F.pad(image, (padding,) * 4)
-    height, width = image.shape[1:]
-    views = {}
-    for mirror in (False, True) if flip else (False,):
-        whole = framed.flip(2) if mirror else framed
-        for top in range(2 * padding + 1):
-            for left in range(2 * padding + 1):
-                view = whole[:, top : top + height, left : left + width]
-                views[view.contiguous().numpy().tobytes()] = (mirror, top, left)
-    return views
-
-
-def place(view):
-    return view.contiguous().numpy().tobytes()
-
-
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("padding", [0, 1, 4])
-def test_crops_are_exact_windows_of_the_framed_image(flip, padding):
-    images = random_images(5)
-    augment = Augmenter(images, flip=flip, crop_padding=padding)
-    indices = torch.arange(5).repeat(20)
-    batch = augment(indices, generator())
-    assert batch.shape == (100, 3, 9, 7) and batch.dtype == torch.uint8
-    for index, view in zip(indices, batch, strict=True):
-        assert place(view) in all_views(images[index], padding, flip)
-
-
-def test_a_reflected_frame_repeats_the_image_without_its_border():
-    images = random_images(5)
-    augment = Augmenter(images, crop_padding=2, padding_mode="reflect")
-    indices = torch.arange(5).repeat(20)
-    rows, columns = ([2, 1, *range(side), side - 2, side - 3] for side in (9, 7))
-    framed = images.numpy()[:, :, rows][:, :, :, columns]
-    for index, view in zip(indices, augment(indices, generator()), strict=True):
-        windows = np.lib.stride_tricks.sliding_window_view(framed[index], (3, 9, 7))
-        assert (windows == view.numpy()).all((3, 4, 5)).any()
-
-
-def test_each_image_has_its_own_draw():
-    """Mistake 12 of the older reports: one random draw for a whole batch."""
-    images = random_images(1).expand(2, -1, -1, -1)
-    views = all_views(images[0], 1, flip=True)
-    batch = Augmenter(images, flip=True, crop_padding=1)(torch.zeros(900).long(), generator())
-    counts = collections.Counter(views[place(view)] for view in batch)
-    assert len(counts) == 18, "every mirror, top and left comes"
-    assert min(counts.values()) > 20 and max(counts.values()) < 90  # 50 each, on average
-
-
-def test_about_half_are_mirrored_and_exactly():
-    images = random_images(400)
-    batch = Augmenter(images, flip=True)(torch.arange(400), generator())
-    mirrored = (batch == images.flip(3)).flatten(1).all(1)
-    kept = (batch == images).flatten(1).all(1)
-    assert (mirrored ^ kept).all()
-    assert 160 <= mirrored.sum() <= 240
-
-
-@pytest.mark.parametrize("side", [1, 4, 5, 7])
-def test_cutout_blanks_a_square_in_the_mean_colour(side):
-    height, width = 9, 7
-    images = 255 * (random_images(300) > 140).byte()  # no pixel has the mean colour
-    fill = (images.double().mean((0, 2, 3))).round().byte()
-    batch = Augmenter(images, cutout=side)(torch.arange(300), generator())
-    changed = batch != images
-    hole = changed[:, 0]
-    assert (changed == hole[:, None]).all(), "all channels of a pixel, or none"
-    assert (batch.permute(0, 2, 3, 1)[hole] == fill).all()
-    seen = set()
-    for square in hole:
-        rows, columns = (square.any(axis).nonzero().flatten() for axis in (1, 0))
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        assert square[top:bottom, left:right].all(), "a rectangle"
-        for start, stop, length in ((top, bottom, height), (left, right, width)):
-            assert stop - start == side or (start == 0) or (stop == length), "clipped at borders"
-            assert side // 2 <= stop - start <= side or side == 1
-        # The pixel that was drawn: the square lies from side // 2 before it on.
-        row = top + side // 2 if top > 0 else bottom - (side - side // 2)
-        column = left + side // 2 if left > 0 else right - (side - side // 2)
-        seen.add((int(row), int(column)))
-    assert hole.any(0).all(), "every pixel is reached"
-    assert len(seen) > 0.9 * height * width, "each pixel is the middle as often"
-    assert all(0 <= row < height and 0 <= column < width for row, column in seen)
-
-
-def test_cutout_is_drawn_anew_for_each_image():
-    images = 255 * (random_images(2) > 140).byte()
-    batch = Augmenter(images, cutout=3)(torch.zeros(50).long(), generator())
-    assert len({place(view) for view in batch}) > 20
-
-
-def test_augmentations_combine():
-    images = random_images(6)
-    augment = Augmenter(images, flip=True, crop_padding=2, cutout=3)
-    plain = Augmenter(images, flip=True, crop_padding=2)
-    indices = torch.tensor([3, 3, 0, 5])
-    batch, cropped = augment(indices, generator(4)), plain(indices, generator(4))
-    same = (batch == cropped).all(1)
-    assert (same.flatten(1).sum(1) >= 9 * 7 - 9).all() and batch.dtype == torch.uint8
-    assert not same.all()
-
-
-def test_alternating_flips_show_each_image_both_ways_in_two_epochs():
-    images = random_images(400)
-    augment = Augmenter(images, flip=True, alternating_seed=3)
-    mirrored = []
-    for epoch in range(4):
-        batch = augment(torch.arange(400), generator(epoch), epoch)
-        mirrored.append((batch == images.flip(3)).flatten(1).all(1))
-        kept = (batch == images).flatten(1).all(1)
-        assert (mirrored[-1] ^ kept).all()
-    first, second, *others = mirrored
-    assert 160 <= first.sum() <= 240, "a draw for each image"
-    assert torch.equal(second, ~first)
-    assert torch.equal(others[0], first) and torch.equal(others[1], second)
-    other = Augmenter(images, flip=True, alternating_seed=4)(torch.arange(400), generator(0), 0)
-    assert not torch.equal(other, augment(torch.arange(400), generator(0), 0))
-
-
-def test_alternating_flips_leave_the_other_draws_as_they_are():
-    images = random_images(20)
-    batch = Augmenter(images, flip=True, alternating_seed=0, crop_padding=2)
-    indices = torch.arange(20).repeat(5)
-    for index, view in zip(indices, batch(indices, generator(), 1), strict=True):
-        assert place(view) in all_views(images[index], 2, flip=True)
-
-
-def test_batches_without_augmentation_are_the_images():
-    images = random_images(6)
-    indices = torch.tensor([5, 0, 0])
-    for given in (images, images.float() / 255):
-        assert torch.equal(
-            training_batches(given, FitConfig())(indices, generator(), 0), given[indices]
-        )
-
-
-def test_without_augmentation_images_are_what_they_were():
-    images = random_images(8)
-    indices = torch.tensor([7, 0, 0, 3])
-    assert torch.equal(Augmenter(images)(indices, generator()), images[indices])
-
-
-def test_draws_come_from_the_generator_alone():
-    images = random_images(30)
-    augment = Augmenter(images, flip=True, crop_padding=3, cutout=2)
-    indices = torch.arange(30)
-    torch.manual_seed(1)
-    first = augment(indices, generator(5))
-    torch.manual_seed(2)
-    before = torch.get_rng_state()
-    assert torch.equal(augment(indices, generator(5)), first)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert not torch.equal(augment(indices, generator(6)), first)
-    again = generator(5)
-    augment(indices, again)
-    assert not torch.equal(augment(indices, again), first), "the next epoch is another"
-
-
-def test_augmentation_changes_no_stored_image():
-    images = random_images(3)
-    before = images.clone()
-    augment = Augmenter(images, flip=True, crop_padding=1, cutout=3)
-    augment(torch.arange(3), generator()).zero_()
-    augment(torch.arange(3), generator())
-    assert torch.equal(images, before)
-    assert torch.equal(Augmenter(images)(torch.arange(3), generator()), before)
-
-
-@pytest.mark.parametrize("wrong", [{"crop_padding": -1}, {"cutout": -2}, {"cutout": 8}])
-def test_bad_augmentation_is_refused(wrong):
-    with pytest.raises(ValueError, match="give whole numbers from 0.*9 x 7"):
-        Augmenter(random_images(2), **wrong)

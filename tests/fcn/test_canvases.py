@@ -4,7 +4,7 @@ import torch
 from labutils import data
 from labutils.data.sets import Split
 from labutils.fcn.canvases import BACKGROUND, INK, NO_DIGIT, concatenate, draw_canvases
-from labutils.fcn.clutter import KINDS, draw_clutter
+from labutils.fcn.clutter import CLUTTER, draw_clutter
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_digits_that_do_not_fit_are_refused(digits):
         draw_canvases(digits, 1, scale=(1.0, 3.0), seed=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLUTTER)
 def test_clutter_of_each_kind(kind):
     drawn = draw_clutter(kind, 40, (64, 80), seed=0)
     assert drawn.shape == (40, 1, 64, 80) and drawn.dtype == torch.uint8

@@ -1,14 +1,9 @@
-import pytest
 import torch
 
 from labutils.config.fcn import FCNConfig
 from labutils.fcn.canvases import BACKGROUND
-from labutils.fcn.conversion import convolutionalize
 from labutils.fcn.detection import Detections, detect, find_digits, pixel_probabilities, suppress
-from labutils.fcn.networks import build_detector, classifier_config
-from labutils.fcn.windows import answers_of_cells, compare_with_windows, slide_classifier
-from labutils.models.networks import build_model
-from labutils.training.evaluation import predict
+from labutils.fcn.networks import build_detector
 
 
 def probabilities(size, parts):
@@ -103,54 +98,3 @@ def test_images_are_seen_in_eval_mode_and_parts():
     assert len(detections) == 3
     again = find_digits(found[0], min_area=1)
     assert torch.equal(detections[0].boxes, again.boxes)
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return build_model(
-        classifier_config(FCNConfig(model="small-cnn", width=4)), (1, 28, 28), 10
-    ).eval()
-
-
-def test_windows_one_by_one_and_the_sliding_network_agree(classifier):
-    images = torch.randint(0, 256, (2, 1, 44, 52), dtype=torch.uint8)
-    windows = slide_classifier(classifier, images, side=28, stride=4)
-    dense = convolutionalize(classifier, (1, 28, 28))(images).softmax(1)
-    assert windows.shape == (2, 10, 5, 7)
-    torch.testing.assert_close(windows, dense[:, :, :5, :7])
-    crop = images[:, :, 8:36, 12:40]
-    torch.testing.assert_close(windows[:, :, 2, 3], predict(classifier, crop))
-
-
-def test_the_difference_is_the_largest_between_two_probabilities(classifier):
-    images = torch.randint(0, 256, (2, 1, 44, 52), dtype=torch.uint8)
-    network = convolutionalize(classifier, (1, 28, 28))
-    found = compare_with_windows(classifier, network, images, 28)
-    assert found.map_size == (5, 7) and found.difference < 1e-5
-    with torch.no_grad():
-        network.head[-1].bias[3] += 1
-    changed = network(images).softmax(1)[:, :, :5, :7]
-    windows = slide_classifier(classifier, images, side=28, stride=4)
-    found = compare_with_windows(classifier, network, images, 28).difference
-    assert found == pytest.approx((changed - windows).abs().max().item()) and found > 0.05
-
-
-def test_an_image_smaller_than_a_window_is_refused(classifier):
-    with pytest.raises(ValueError, match="no window of 28"):
-        slide_classifier(classifier, torch.zeros(1, 1, 20, 40), side=28, stride=4)
-
-
-def test_a_cell_answers_for_the_box_that_it_sees(classifier):
-    images = torch.randint(0, 256, (1, 1, 44, 52), dtype=torch.uint8)
-    network = convolutionalize(classifier, (1, 28, 28)).eval()
-    cells = [(2, 3), (0, 0)]
-    found = answers_of_cells(network, images[0], cells)
-    for (row, column), box, label, score in zip(
-        cells, found.boxes, found.labels, found.scores, strict=True
-    ):
-        top, left = 4 * row, 4 * column
-        probability = predict(classifier, images[:, :, top : top + 28, left : left + 28])[0]
-        assert label == probability.argmax()
-        torch.testing.assert_close(score, probability.max())
-        # the receptive field is 26 pixels: of the window of 28 the last two are not seen
-        assert box.tolist() == [left, top, left + 26, top + 26]

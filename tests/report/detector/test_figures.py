@@ -1,16 +1,15 @@
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from labutils.figures import detection
 from matplotlib.patches import Rectangle
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, draw_canvases
 from labutils.fcn.detection import Detections
+from labutils.report.detector import figures
 from labutils.runs.store import Store
 from labutils.training.classifiers import Outcome
 
@@ -20,12 +19,6 @@ FOUND = Detections(
     torch.tensor([0.9, 0.5]),
 )
 NOTHING = Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def boxes_on(ax):
@@ -38,16 +31,16 @@ def boxes_on(ax):
 
 def test_a_decision_map_is_black_where_no_digit_is():
     classes = np.array([[0, BACKGROUND], [9, 3]])
-    colors = detection.decision_map(classes)
+    colors = figures.decision_map(classes)
     assert colors.shape == (2, 2, 3) and not colors[0, 1].any()
-    np.testing.assert_allclose(colors[1, 0], detection.DIGIT_COLORS[9])
+    np.testing.assert_allclose(colors[1, 0], figures.DIGIT_COLORS[9])
     assert len(np.unique(colors.reshape(-1, 3), axis=0)) == 4
 
 
 def test_boxes_lie_around_their_pixels():
     image = np.zeros((32, 32), np.uint8)
     truth = np.array([[4.0, 6, 14, 20]])
-    fig = detection.detections_sheet([image, image], [FOUND, NOTHING], ["a", "b"], [truth, truth])
+    fig = figures.detections_sheet([image, image], [FOUND, NOTHING], ["a", "b"], [truth, truth])
     first, second = fig.axes[:2]
     # pixel 4 reaches from 3.5 to 4.5 on the axes
     assert boxes_on(first) == [
@@ -59,7 +52,7 @@ def test_boxes_lie_around_their_pixels():
 
 def test_a_map_without_detections_shows_the_canvas_alone():
     probability = np.full((10, 20, 24), 0.1, np.float32)
-    ax = detection.dense_map(np.zeros((20, 24), np.uint8), probability).axes[0]
+    ax = figures.dense_map(np.zeros((20, 24), np.uint8), probability).axes[0]
     assert ax.get_title() == "canvas" and not boxes_on(ax)
 
 
@@ -67,7 +60,7 @@ def test_a_map_without_detections_shows_the_canvas_alone():
 def test_every_class_has_its_map(classes):
     probability = np.zeros((classes, 20, 24), np.float32)
     probability[4, :10], probability[-1, 10:] = 1, 1
-    fig = detection.dense_map(np.zeros((20, 24), np.uint8), probability, FOUND)
+    fig = figures.dense_map(np.zeros((20, 24), np.uint8), probability, FOUND)
     titles = [ax.get_title() for ax in fig.axes]
     names = [*map(str, range(10)), *(["background"] if classes == 11 else [])]
     assert [title for title in titles if title in names] == names
@@ -90,7 +83,7 @@ def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
         for head in ("sliding", "deconvolution")
         for seed in range(2)
     ]
-    fig = detection.detector_curves(runs)
+    fig = figures.detector_curves(runs)
     assert [len(ax.lines) for ax in fig.axes] == [8, 8, 4], "mean IoU in validation alone"
     for ax in fig.axes:
         assert len({line.get_color() for line in ax.lines}) == 2
@@ -100,7 +93,7 @@ def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
 
 
 def test_conditions_show_every_seed_and_the_mean():
-    fig = detection.condition_scores({"one digit": [0.9, 0.94], "touching": [0.5]}, "AP")
+    fig = figures.condition_scores({"one digit": [0.9, 0.94], "touching": [0.5]}, "AP")
     points = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
     assert [list(line.get_xdata()) for line in points] == [[0.9, 0.94], [0.5]]
     means = [line.get_xdata()[0] for line in fig.axes[0].lines if line.get_marker() == "|"]
@@ -109,13 +102,13 @@ def test_conditions_show_every_seed_and_the_mean():
 
 
 def test_accuracy_by_distance_draws_each_curve():
-    fig = detection.accuracy_by_distance({"a": ([0, 5], [1, 0.5]), "b": ([0, 5], [0.9, 0.1])})
+    fig = figures.accuracy_by_distance({"a": ([0, 5], [1, 0.5]), "b": ([0, 5], [0.9, 0.1])})
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[1, 0.5], [0.9, 0.1]]
 
 
 def test_answers_on_black_stand_beside_the_labels_there():
     shares = {"probability": [0.3, *[0.7 / 9] * 9], "labels": [0.1] * 10, "digits": [0.1] * 10}
-    fig = detection.answers_on_black(shares | {"blind": 0.2})
+    fig = figures.answers_on_black(shares | {"blind": 0.2})
     heights = [bar.get_height() for bar in fig.axes[0].patches]
     assert heights[:10] == shares["probability"] and heights[10:] == shares["labels"]
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[0.1, 0.1]] * 10
@@ -128,7 +121,7 @@ def canvases():
 
 
 def test_canvases_of_each_kind_show_their_true_boxes_alone(canvases):
-    fig = detection.canvas_sheet({f"kind {n}": canvases for n in range(6)})
+    fig = figures.canvas_sheet({f"kind {n}": canvases for n in range(6)})
     assert len(fig.axes) == 12
     digits = (canvases.labels[:2] != NO_DIGIT).sum(1).tolist()
     assert [len(boxes_on(ax)) for ax in fig.axes[:2]] == digits
@@ -143,7 +136,7 @@ def test_failures_show_what_is_there_and_what_was_read(canvases):
         {"index": 0, "boxes": [], "labels": [], "scores": []},
     ]
     failures = {"share": 0.125, "examples": examples}
-    fig = detection.failure_sheet({"one digit": (canvases, failures)})
+    fig = figures.failure_sheet({"one digit": (canvases, failures)})
     assert fig.subfigs[0].get_suptitle() == "one digit: 12.50 % of canvases"
     first, second = fig.axes[:2]
     assert first.get_title() == f"{''.join(map(str, there))}, read 3"

@@ -2,19 +2,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from labutils.tables import detection, readme
 
-from labutils import tables
 from labutils.config.fcn import FCNConfig
-from labutils.fcn.clutter import KINDS
-from labutils.fcn.conditions import CONDITIONS
-from labutils.fcn.conversion import convolutionalize
-from labutils.fcn.networks import classifier_config
-from labutils.models.networks import build_model
+from labutils.fcn.clutter import CLUTTER
+from labutils.fcn.conditions import CONDITIONS, SIZES
+from labutils.report.detector import tables
+from labutils.report.detector.experiments import BEST_HEAD
 from labutils.runs.store import Store
 from labutils.training.classifiers import Outcome
 
-SIZES = ((28, 28), (64, 52))
 HEADS = ["sliding", "deconvolution", "skip"]
 
 
@@ -37,16 +33,19 @@ def detectors(tmp_path):
     return found
 
 
-def test_a_row_a_size_of_image():
-    config = classifier_config(FCNConfig(model="small-cnn", width=4))
-    classifier = build_model(config, (1, 28, 28), 10).eval()
-    network = convolutionalize(classifier, (1, 28, 28))
-    batches = [torch.randint(0, 256, (2, 1, *size), dtype=torch.uint8) for size in SIZES]
-    frame = tables.conversion_table(classifier, network, *batches)
+def test_a_row_a_size_of_image(detectors, monkeypatch):
+    cell = {"receptive_field": 26, "stride": 4, "difference": 2.4e-7}
+    found = [
+        {"image": [28, 28], "map": [1, 1], **cell},
+        {"image": [64, 52], "map": [10, 7], **cell},
+    ]
+    monkeypatch.setattr(tables, "window_agreement", lambda run: found)
+    frame = tables.conversion_table(detectors[0])
     assert list(frame["image (width x height)"]) == ["28 x 28", "52 x 64"]
     assert list(frame["map"]) == ["1 x 1", "7 x 10"]
     assert set(frame["receptive field of a cell"]) == {"26 px"}
-    assert all(float(value) < 1e-5 for value in frame["largest difference in probability"])
+    assert set(frame["between cells"]) == {"4 px"}
+    assert set(frame["largest difference in probability"]) == {"2e-07"}
 
 
 def test_a_row_a_head(detectors):
@@ -60,35 +59,44 @@ def measured(run, condition, *, dilate=False):
     """Made-up scores that tell which run, condition and network they are of."""
     row = CONDITIONS.index(condition)
     share = 0.5 + 0.01 * row + 0.1 * dilate + 0.2 * HEADS.index(run.config.head)
-    names = [name for name in detection.SCORES.values() if name != "pointing"]
+    names = [name for name in tables.SCORES.values() if name != "pointing"]
     found = dict.fromkeys([*names, "pixel_accuracy"], share + 0.02 * run.config.seed)
     found["background_accuracy"] = 0.4
     return found | ({"pointing": 1.0} if condition.name.startswith("one digit") else {})
 
 
 def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypatch):
-    monkeypatch.setattr(detection, "scores", measured)
-    frame = tables.condition_table(detectors[:2])
+    monkeypatch.setattr(tables, "scores", measured)
+    frame = tables.condition_table(detectors)
     assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS]
-    assert frame["AP at 0.5 (%)"][0] == "51.0 ± 1.4" and frame["AP at 0.5 (%)"][2] == "53.0 ± 1.4"
+    assert frame["AP at 0.5 (%)"][0] == "91.0 ± 1.4" and frame["AP at 0.5 (%)"][2] == "93.0 ± 1.4"
     assert frame["pointing (%)"][0] == "100.0 ± 0.0" and frame["pointing (%)"].iloc[-1] == "-"
-    assert frame["pixels right, all background (%)"][0] == "51.00, 40.00"
+    assert frame["pixels right, all background (%)"][0] == "91.00, 40.00"
 
 
 def test_where_points_lie_has_a_row_a_kind_of_canvas(detectors, monkeypatch):
-    right = {run.config.seed: 0.9 + 0.02 * run.config.seed for run in detectors[:2]}
-    monkeypatch.setattr(detection, "in_box", lambda run, condition: 1.0)
-    monkeypatch.setattr(
-        detection, "scores", lambda run, condition: {"pointing": right[run.config.seed]}
-    )
-    frame = tables.pointing_table(detectors[:2])
+    monkeypatch.setattr(tables, "in_box", lambda run, condition: 1 - 0.1 * run.config.seed)
+    monkeypatch.setattr(tables, "scores", measured)
+    frame = tables.pointing_table(detectors)
     assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS[:4]]
-    assert set(frame["in the box"]) == {"100.00 ± 0.00 %"}
-    assert set(frame["in the box, and names the digit"]) == {"91.00 ± 1.41 %"}
+    assert set(frame["in the box"]) == {"95.00 ± 7.07 %"}
+    assert set(frame["in the box, and names the digit"]) == {"100.00 ± 0.00 %"}
+
+
+def test_once_and_through_the_pyramid_stand_side_by_side(detectors, monkeypatch):
+    def pyramid_scores(run, condition):
+        once = {"precision": 0.5, "recall": 0.2 + 0.02 * run.config.seed}
+        return {"once": once, "pyramid": {"precision": 0.9, "recall": 0.8}}
+
+    monkeypatch.setattr(tables, "pyramid_scores", pyramid_scores)
+    frame = tables.pyramid_table(detectors)
+    assert list(frame["canvases"]) == [condition.name for condition in SIZES]
+    assert set(frame["recall, once"]) == {"21.00 ± 1.41 %"}
+    assert set(frame["precision, pyramid"]) == {"90.00 ± 0.00 %"}
 
 
 def test_four_ways_to_a_dense_map(detectors, monkeypatch):
-    monkeypatch.setattr(detection, "scores", measured)
+    monkeypatch.setattr(tables, "scores", measured)
     frame = tables.dense_table(detectors)
     assert list(frame["dense map"]) == [
         "coarse map, upsampled", "dilated, same weights", "deconvolution",
@@ -99,44 +107,20 @@ def test_four_ways_to_a_dense_map(detectors, monkeypatch):
 
 
 def test_a_row_a_kind_of_clutter(detectors, monkeypatch):
-    def alarms(run):
-        return {kind: 0.01 * (1 + run.config.seed) for kind in KINDS}
+    """Of the detectors with the best head alone."""
 
-    monkeypatch.setattr(detection, "alarms", alarms)
-    frame = tables.alarm_table(detectors[:2])
-    assert list(frame["canvases"]) == list(KINDS)
+    def alarms(run):
+        return dict.fromkeys(CLUTTER, 0.01 * (1 + run.config.seed) + (run.config.head != BEST_HEAD))
+
+    monkeypatch.setattr(tables, "alarms", alarms)
+    frame = tables.alarm_table(detectors)
+    assert list(frame["canvases"]) == list(CLUTTER)
     assert set(frame["with a detection"]) == {"1.50 ± 0.71 %"}
 
 
 def test_a_row_a_class_of_what_is_answered_on_black(detectors, monkeypatch):
     shares = {"probability": [0.1] * 10, "labels": [0.2, *[0.8 / 9] * 9], "digits": [0.1] * 10}
-    monkeypatch.setattr(detection, "answers_on_black", lambda run: shares | {"blind": 0.3})
-    frame = tables.black_table(detectors[0])
+    monkeypatch.setattr(tables, "answers_on_black", lambda run: shares | {"blind": 0.3})
+    frame = tables.black_table(detectors)
     assert list(frame["class"]) == list(range(10))
     assert list(frame["labels of such pixels"][:2]) == ["20.0 %", "8.9 %"]
-
-
-def test_tables_of_the_readme_take_the_detectors_that_they_speak_of(detectors, monkeypatch):
-    """Conditions and false alarms are those of one head, four ways those of all."""
-    asked = []
-    monkeypatch.setattr(readme, "load", lambda name, which: asked.append(name) or detectors)
-    monkeypatch.setattr(detection, "scores", measured)
-    measured_runs = []
-
-    def alarms(run):
-        measured_runs.append(run)
-        return dict.fromkeys(KINDS, 0.0)
-
-    monkeypatch.setattr(detection, "alarms", alarms)
-    ways = [row.split("|")[3] for row in tables.report("detector-dense").splitlines()[2:]]
-    assert [way.split("\N{NO-BREAK SPACE}")[0].strip() for way in ways] == [
-        "51.0",
-        "61.0",
-        "71.0",
-        "91.0",
-    ]
-    first = tables.report("detector-conditions").splitlines()[2]
-    assert first.startswith("| one digit | 91.00, 40.00 | 91.0")
-    tables.report("detector-alarms")
-    assert measured_runs == [run for run in detectors if run.config.head == "skip"]
-    assert asked == ["detector"] * 3

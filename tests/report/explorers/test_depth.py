@@ -70,42 +70,28 @@ def test_a_new_data_set_offers_its_depths_and_stays_near(grids, shown):
     assert "50.00" in text(shown[-2:])
 
 
-def test_missing_runs_are_named_with_the_command(grids, shown):
+def test_missing_runs_are_named(grids, shown):
     grids[0] = [run for run in grids[0] if not run.config.residual]
     explorer = DepthExplorer(*grids)
     shown.clear()
     explorer._show("MLP, MNIST", 10, True)
-    assert "No residual run of depth 10" in text(shown)
-    assert "python -m labutils sweep mnist-depth" in text(shown)
+    assert "No residual run of depth 10 of MLP, MNIST was given" in text(shown)
 
 
-def test_in_quick_the_command_is_that_of_the_stand_in(tmp_path, shown):
-    explorer = DepthExplorer(fake_runs(tmp_path, [RunConfig(data="digits", depth=4)]))
-    shown.clear()
-    explorer.residual.value = True
-    assert "LAB_PROFILE=quick python -m labutils sweep mnist-depth" in text(shown)
+AVERAGING = {"model": "convnet", "depth": 4, "head": "fully-convolutional"}
 
 
 @pytest.mark.parametrize(
-    "model, depth, title", [("convnet", 4, "ConvNet"), ("resnet", 8, "ResNet, batch norm")]
+    "network, title",
+    [
+        ({"model": "convnet", "depth": 4}, "ConvNet"),
+        (AVERAGING, "ConvNet with averaging head"),
+        ({"model": "resnet", "depth": 8}, "ResNet, batch norm"),
+    ],
 )
-def test_each_family_is_named_and_knows_its_experiment(model, depth, title, tmp_path, shown):
-    runs = fake_runs(tmp_path, [RunConfig(data="cifar10", model=model, depth=depth)])
-    explorer = DepthExplorer(runs)
+def test_each_family_is_named(network, title, tmp_path, shown):
+    explorer = DepthExplorer(fake_runs(tmp_path, [RunConfig(data="cifar10", **network)]))
     assert explorer.grid.options == (f"{title}, CIFAR-10",)
-    shown.clear()
-    explorer.residual.value = True
-    assert f"No residual run of depth {depth} of {title}, CIFAR-10" in text(shown)
-    assert f"python -m labutils sweep {model}-depth" in text(shown)
-
-
-def test_another_head_has_an_experiment_of_its_own(tmp_path, shown):
-    config = RunConfig(data="cifar10", model="convnet", depth=4, head="fully-convolutional")
-    explorer = DepthExplorer(fake_runs(tmp_path, [config]))
-    assert explorer.grid.options == ("ConvNet with averaging head, CIFAR-10",)
-    shown.clear()
-    explorer.residual.value = True
-    assert "python -m labutils sweep convnet-head" in text(shown)
 
 
 def test_labels_explain_themselves(grids, shown):

@@ -19,7 +19,9 @@ def shown(monkeypatch):
 @pytest.fixture
 def explorer(shown):
     network = build_detector(FCNConfig(width=4)).eval()
-    explorer = DetectorExplorer(network, data.load("digits").test, threshold=0.45)
+    test = data.load("digits").test
+    pictures = [test.images[test.labels == label][0, 0].numpy() for label in range(10)]
+    explorer = DetectorExplorer(network, np.stack(pictures), threshold=0.45)
     shown.clear()
     return explorer
 

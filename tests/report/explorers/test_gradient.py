@@ -57,10 +57,22 @@ def test_what_is_shown_is_what_layer_statistics_finds(explorer, shown, monkeypat
     model = build_model(explorer.config(), (1, 28, 28), 10, (mean[None], std[None]))
     expected = layer_statistics(model, IMAGES, LABELS).values
     assert set(drawn) == set(STATISTICS)
-    for name, values in expected.items():
+    for name, values in expected.values.items():
         assert drawn[name] == pytest.approx(values, rel=1e-3), name
     gradient = drawn["activation_gradient_norm"]
     assert f"{gradient[0] / gradient[-1]:.1e} times that at the logits" in shown[-2].data
+
+
+def test_it_opens_with_what_is_stored(shown):
+    stored = {name: [0.25] * GradientExplorer.OPENING.depth for name in STATISTICS}
+    explorer = GradientExplorer(IMAGES, LABELS, opening=stored)
+    assert explorer.config() == GradientExplorer.OPENING
+    opened = shown[-2].data
+    assert "is 1.0e+00 times that at the logits" in opened and "2.5e-01 across images" in opened
+    explorer.depth.value += 2
+    assert shown[-2].data != opened
+    explorer.depth.value -= 2
+    assert shown[-2].data == opened
 
 
 def test_a_network_that_cannot_be_is_explained(explorer, shown):

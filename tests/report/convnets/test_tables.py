@@ -1,0 +1,21 @@
+from dataclasses import replace
+
+from fakes import fake_runs
+
+from labutils.config.classifier import RunConfig
+from labutils.report.convnets import tables
+
+
+def test_head_table_sets_the_heads_beside_one_another(tmp_path):
+    base = RunConfig(data="cifar10", model="convnet", depth=4, width=4)
+    runs = []
+    for head, accuracy in (("flatten", 0.5), ("fully-convolutional", 0.6)):
+        grid = [replace(base, head=head, residual=residual) for residual in (False, True)]
+        runs += fake_runs(tmp_path, grid, test_accuracy=accuracy)
+    frame = tables.head_table(runs)
+    assert list(frame["network"]) == ["plain", "residual"]
+    assert list(frame["test accuracy, flatten"]) == ["50.00 %"] * 2
+    assert list(frame["test accuracy, average"]) == ["60.00 %"] * 2
+    assert list(frame["average - flatten"]) == ["10.00"] * 2
+    last = f"{runs[0].history['train_loss'][-1]:.3f}"
+    assert list(frame["train loss, flatten"]) == [last] * 2

@@ -1,0 +1,89 @@
+"""Stored measures: each is found by its key, and the report asks for these and for no others."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from labutils import data
+from labutils.analysis.predictions import test_predictions as predictions_of
+from labutils.config.profiles import profile
+from labutils.fcn.conditions import CONDITIONS, condition
+from labutils.fcn.examples import example_digits
+from labutils.fcn.scores import failures, named_by_distance
+from labutils.report import detector, readme, residuals
+from labutils.report.detector.experiments import BEST_HEAD
+from labutils.report.experiments import load
+from labutils.runs import load as doors
+
+ROOT = Path(__file__).resolve().parents[2]
+FULL = profile("full")
+FILES = {*FULL.runs.glob("*/measures/*.json"), *FULL.runs.glob("measures/*.json")}
+TABLES = re.findall(r"readme\.table\((.*?)\)", (ROOT / "README.md").read_text())
+
+
+def test_each_file_is_named_after_its_key():
+    assert FILES
+    for path in FILES:
+        stored = json.loads(path.read_text())
+        assert "result" in stored, path
+        key = {name: value for name, value in stored.items() if name != "result"}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        assert path.stem.endswith(f"-{digest[:8]}"), path
+        run = path.parents[1] / "metrics.json"
+        if run.exists():
+            weights = json.loads(run.read_text())["weights_sha256"]
+            assert key == {"arguments": key["arguments"], "weights": weights}, path
+        else:
+            assert key == {"arguments": key["arguments"]}, path
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The measures that are asked for; what is not stored is an error and not measured."""
+    found = set()
+
+    def read(path):
+        found.add(path)
+        return read_json(path)
+
+    def open_door(folder, name, key, function):
+        def refuse():
+            raise AssertionError(f"{name} of {folder.parent.name} is not stored for {key}")
+
+        return door(folder, name, key, refuse)
+
+    read_json, door = doors.read_json, doors._load_or_compute
+    monkeypatch.setattr(doors, "read_json", read)
+    monkeypatch.setattr(doors, "_load_or_compute", open_door)
+    return found
+
+
+def ask_for_what_notebooks_show():
+    """Measures that only a cell of a notebook asks for, not a table of the README."""
+    predictions_of(load("strong", FULL)[0])
+    detector.tables.conversion_table(load("window-classifier", FULL)[0])
+    reader = load("detector", FULL, head=BEST_HEAD, seed=0)[0]
+    example_digits(reader)
+    for name in ("one digit", "two or three, touching, on 96 x 96"):
+        failures(reader, condition(name))
+    for run in load("detector", FULL, seed=0):
+        named_by_distance(run, CONDITIONS[0])
+    digits = data.load("digits").train
+    for networks in residuals.experiments.untrained_networks((10, 20, 40)).values():
+        for config in networks:
+            residuals.experiments.untrained_statistics(
+                config, digits.images[:256], digits.labels[:256]
+            )
+
+
+def test_the_report_asks_for_what_is_stored_and_leaves_nothing_over(asked, monkeypatch):
+    monkeypatch.delenv("LAB_PROFILE", raising=False)
+    for arguments in TABLES:
+        readme.table(*re.findall(r'"([^"]+)"', arguments))
+    readme.headline()
+    ask_for_what_notebooks_show()
+    assert sorted(FILES - asked) == [], "nothing asks for these: delete them, or their key changed"
+    assert asked == FILES
