@@ -188,9 +188,7 @@ def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
     return found
 
 
-def swap_groups(
-    found: Mapping[str, Any],
-) -> dict[tuple[int, int], list[dict[str, Any]]]:
+def swap_groups(found: Mapping[str, Any]) -> dict[tuple[int, int], list[dict[str, Any]]]:
     """Pairs of swapped blocks by the stage that they belong to: blocks of one shape.
 
     Args:

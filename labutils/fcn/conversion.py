@@ -32,8 +32,7 @@ class FullyConvolutional(nn.Module):
     def with_finer_maps(
         self, images: Images
     ) -> tuple[
-        Float[Tensor, "batch classes map_height map_width"],
-        list[Float[Tensor, "batch _ _ _"]],
+        Float[Tensor, "batch classes map_height map_width"], list[Float[Tensor, "batch _ _ _"]]
     ]:
         """What `forward` returns, and the feature map before each pooling, finest first.
 

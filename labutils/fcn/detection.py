@@ -36,10 +36,7 @@ class Detections:
 
     @classmethod
     def of(
-        cls,
-        boxes: Sequence[Sequence[float]],
-        labels: Sequence[int],
-        scores: Sequence[float],
+        cls, boxes: Sequence[Sequence[float]], labels: Sequence[int], scores: Sequence[float]
     ) -> Detections:
         """Detections from lists, which may be empty."""
         return cls(

@@ -9,14 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labutils.config.classifier import RunConfig
-from labutils.models.blocks import (
-    Block,
-    GlobalAveragePool,
-    Images,
-    Normalize,
-    Shortcut,
-    Whitening,
-)
+from labutils.models.blocks import Block, GlobalAveragePool, Images, Normalize, Shortcut, Whitening
 from labutils.models.initialization import initialize
 
 Logits = Float[Tensor, "batch classes"]

@@ -62,11 +62,7 @@ def configs(name: str, which: Profile | None = None) -> list[Config]:
 
 
 def load(
-    name: str,
-    which: Profile | None = None,
-    *,
-    train_missing: bool = False,
-    **fields: object,
+    name: str, which: Profile | None = None, *, train_missing: bool = False, **fields: object
 ) -> list[Run]:
     """The runs of an experiment. In the quick profile what is missing is trained at once.
 

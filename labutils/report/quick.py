@@ -49,10 +49,7 @@ def _classifier(config: RunConfig) -> dict[str, object]:
     elif config.model != "mlp":
         epochs = min(epochs, 3 if digits else 2)
     scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
-    changed: dict[str, object] = {
-        "epochs": epochs,
-        "gradient_epochs": tuple(dict.fromkeys(scaled)),
-    }
+    changed: dict[str, object] = {"epochs": epochs, "gradient_epochs": tuple(dict.fromkeys(scaled))}
     # MLPs on digits are quick at any depth
     if config.model in ("convnet", "resnet") or (config.model, config.data) == ("mlp", "cifar10"):
         step = 2 * config.stages if config.model == "resnet" else 2

@@ -87,10 +87,7 @@ def _unwritable(what: str, error: OSError) -> RunError:
 
 
 def load_or_measure(
-    run: Run,
-    name: str,
-    arguments: Mapping[str, Any],
-    function: Callable[[], Any],
+    run: Run, name: str, arguments: Mapping[str, Any], function: Callable[[], Any]
 ) -> Any:
     """A stored measure of a run, or else `function()`, stored beside the run.
 

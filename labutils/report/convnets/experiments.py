@@ -10,12 +10,7 @@ from labutils.report.records import experiment, pairs
 DEPTHS = (4, 10, 16, 24, 36)
 # How networks with convolutions are trained; the network is added to it.
 PROTOCOL = RunConfig(
-    data="cifar10",
-    schedule="one-cycle",
-    flip=True,
-    crop_padding=4,
-    epochs=8,
-    precision="bf16",
+    data="cifar10", schedule="one-cycle", flip=True, crop_padding=4, epochs=8, precision="bf16"
 )
 CONVNET = replace(PROTOCOL, model="convnet", depth=10, width=32, stem_stride=2)
 RESNET = replace(

@@ -11,12 +11,7 @@ from labutils.report.records import SEEDS, experiment
 
 BEST_HEAD = "skip"  # the highest mean IoU in validation, in every seed: it reads pictures
 DETECTOR = FCNConfig(
-    width=16,
-    batch_size=50,
-    epochs=4,
-    learning_rate=5e-3,
-    schedule="one-cycle",
-    precision="bf16",
+    width=16, batch_size=50, epochs=4, learning_rate=5e-3, schedule="one-cycle", precision="bf16"
 )
 
 

@@ -122,10 +122,7 @@ def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
     runs = select(runs, head=BEST_HEAD)
     found = [alarms(run) for run in runs]
     return pd.DataFrame(
-        {
-            "canvases": kind,
-            "with a detection": f"{spread([100 * one[kind] for one in found])} %",
-        }
+        {"canvases": kind, "with a detection": f"{spread([100 * one[kind] for one in found])} %"}
         for kind in found[0]
     )
 
@@ -133,11 +130,7 @@ def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
 def black_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a class: what is answered at pixels that see nothing, and two explanations."""
     found = answers_on_black(runs[0])
-    columns = {
-        "answered": "probability",
-        "labels of such pixels": "labels",
-        "digits": "digits",
-    }
+    columns = {"answered": "probability", "labels of such pixels": "labels", "digits": "digits"}
     return pd.DataFrame(
         {
             "class": label,
