@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from labutils import data
 from labutils.models.blocks import Block
 from labutils.models.modes import probing
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import measure
 from labutils.runs.store import Run
 from labutils.training.evaluation import evaluate
 from labutils.training.execution import Execution, execution_for
@@ -38,13 +38,15 @@ def lesions_of(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the run keeps no weights.
     """
-    arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
-    found = load_or_measure(run, "lesions", arguments, lambda: _measure(run))
-    own = load_or_measure(run, "lesions-own", arguments, lambda: _measure_own(run))
-    return found | {"own_statistics": own}
+    return _with_kept_statistics(run) | {"own_statistics": _with_own_statistics(run)}
 
 
-def _measure(run: Run) -> dict[str, Any]:
+def _arguments(run: Run) -> dict[str, int]:
+    return {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
+
+
+@measure("lesions", _arguments)
+def _with_kept_statistics(run: Run) -> dict[str, Any]:
     model, images, labels, execution = _stored(run)
 
     def score(model: nn.Module) -> float:
@@ -53,7 +55,8 @@ def _measure(run: Run) -> dict[str, Any]:
     return _scores(model, score)
 
 
-def _measure_own(run: Run) -> dict[str, Any]:
+@measure("lesions-own", _arguments)
+def _with_own_statistics(run: Run) -> dict[str, Any]:
     model, images, labels, execution = _stored(run)
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from filelock import FileLock
 
 from labutils.config.base import Config
 from labutils.config.profiles import profile
-from labutils.runs.json_files import finite, fsync, write_json
+from labutils.runs.json_files import finite, fsync, with_nan, write_json
 from labutils.runs.store import Keep, Recipe, Run, RunError, Store, damaged, read_json
 from labutils.training.classifiers import OnEpoch, train
 
@@ -102,6 +103,27 @@ def load_or_measure(
     """
     key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
     return _load_or_compute(run.folder / "measures", name, key, function)
+
+
+def measure(name: str, arguments: Callable[..., Mapping[str, Any]]) -> Callable:
+    """Make a function of a run one whose result is stored beside the run, by `load_or_measure`.
+
+    What was not finite is nan in the result.
+
+    Args:
+        arguments: from those of the function to all that decides its result but the weights.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def door(run: Run, *given: Any, **options: Any) -> Any:
+            key = arguments(run, *given, **options)
+            found = load_or_measure(run, name, key, lambda: function(run, *given, **options))
+            return with_nan(found)
+
+        return door
+
+    return decorate
 
 
 def load_or_compute(

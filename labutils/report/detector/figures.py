@@ -126,7 +126,7 @@ def failure_sheet(
     """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
 
     Args:
-        kinds: by title, what `conditions.canvases_of` and `fcn.report.failures` return.
+        kinds: by title, what `conditions.canvases_of` and `fcn.scores.failures` return.
     """
     fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
     for panel, (title, (canvases, failures)) in zip(
@@ -215,15 +215,15 @@ def condition_scores(scores: Mapping[str, Sequence[float]], label: str) -> Figur
 
 
 @plt.rc_context(STYLE)
-def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+def accuracy_by_distance(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Share of a digit's pixels that name it against their distance from the middle of its box.
 
     Args:
-        curves: by name, distances and shares.
+        curves: by name, what `fcn.scores.named_by_distance` returns.
     """
     fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    for (name, (distances, shares)), color in zip(curves.items(), OTHERS, strict=False):
-        ax.plot(distances, shares, ".-", color=color, label=name)
+    for (name, found), color in zip(curves.items(), OTHERS, strict=False):
+        ax.plot(found["distances"], found["shares"], ".-", color=color, label=name)
     ax.set_xlabel("distance from the middle of the digit in pixels")
     percent_axis(ax, "the digit's pixels that name it")
     ax.set_ylim(0, 1.02)
@@ -236,7 +236,7 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
     """Where a network without a background class sees nothing: its answers, and the labels there.
 
     Args:
-        found: what `fcn.report.answers_on_black` returns.
+        found: what `fcn.scores.answers_on_black` returns.
     """
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     classes = np.arange(len(found["digits"]))

@@ -105,7 +105,7 @@ def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
     runs = select(runs, head=BEST_HEAD)
     rows = []
     for condition in POINTED:
-        inside = spread([100 * in_box(run, condition) for run in runs])
+        inside = spread([100 * in_box(run, condition)["share"] for run in runs])
         right = spread([100 * scores(run, condition)["pointing"] for run in runs])
         rows.append(
             {
