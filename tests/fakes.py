@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from labutils.config.classifier import RunConfig
+from labutils.config.base import Config
 from labutils.runs.store import Run, Store
-from labutils.training.classifiers import Outcome
+from labutils.training.history import Outcome
 from labutils.training.statistics import STATISTICS
 
 
 def fake_outcome(
-    config: RunConfig,
+    config: Config,
     *,
     test_accuracy: float = 0.9,
     train_accuracy: float = 0.9,
@@ -23,7 +23,8 @@ def fake_outcome(
 ) -> Outcome:
     """What a recipe would return; gradients grow with the layer, losses fall with the epoch."""
     per_epoch = [10.0**-epoch for epoch in range(epochs)]
-    layers = [[10.0 ** (layer - config.depth) for layer in range(config.depth)]] * (epochs + 1)
+    depth = getattr(config, "depth", 1)
+    layers = [[10.0 ** (layer - depth) for layer in range(depth)]] * (epochs + 1)
     history = {
         "train_loss": per_epoch,
         "train_accuracy": [train_accuracy] * epochs,
@@ -31,7 +32,7 @@ def fake_outcome(
         "val_accuracy": [train_accuracy] * epochs,
         "learning_rate": [config.learning_rate] * epochs,
         "seconds": [1.0] * epochs,
-        "layer_names": [f"layer{number}" for number in range(config.depth)],
+        "layer_names": [f"layer{number}" for number in range(depth)],
         "layers": {name: layers for name in STATISTICS},
         "status": status,
         "best_epoch": epochs,
@@ -56,7 +57,7 @@ def fake_outcome(
     return Outcome(torch.nn.Linear(1, 1), history, metrics)
 
 
-def fake_runs(folder: Path, configs: Sequence[RunConfig], **outcome: object) -> list[Run]:
+def fake_runs(folder: Path, configs: Sequence[Config], **outcome: object) -> list[Run]:
     """Store a made-up run for each configuration and read it back."""
     store = Store(folder / "runs", folder / "scratch")
     return [store.save(config, fake_outcome(config, **outcome)) for config in configs]

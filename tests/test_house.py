@@ -112,3 +112,10 @@ def test_every_room_says_in_a_sentence_what_it_is():
 def test_every_module_says_what_it_is():
     for path in MODULES:
         assert ast.get_docstring(ast.parse(path.read_text())), path.relative_to(ROOT)
+
+
+def test_the_page_on_the_house_says_of_each_room_what_its_docstring_says():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for folder in sorted({path.parent for path in MODULES} - {PACKAGE}):
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert f"- `{folder.relative_to(ROOT).as_posix()}`: {said}\n" in page

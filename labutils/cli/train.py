@@ -10,9 +10,9 @@ import tyro
 
 from labutils.cli.app import APP, Keep, default_hint, shown
 from labutils.cli.listing import result
+from labutils.cli.loggers import LOGGERS, open_loggers
 from labutils.config import RunConfig
 from labutils.config.profiles import profile
-from labutils.training.loggers import LOGGERS, open_loggers
 
 LoggerName = Literal[LOGGERS]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import atexit
 import contextlib
@@ -206,21 +205,3 @@ def _write(notebook: nbformat.NotebookNode, target: Path) -> None:
     part = target.with_name(f".{target.name}.part")
     nbformat.write(nbformat.reads(text, as_version=4), part)  # which sorts by the new names
     os.replace(part, target)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code of `run_notebooks`."""
-    parser = argparse.ArgumentParser(prog="python -m labutils.report.notebooks")
-    parser.add_argument(
-        "--profile",
-        choices=("quick", "full"),
-        default="quick",
-        help="quick (the default): built-in data, results in build/quick/; full: in place",
-    )
-    parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
-    options = parser.parse_args(arguments)
-    return run_notebooks(options.notebooks, options.profile)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

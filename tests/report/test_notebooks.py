@@ -134,7 +134,7 @@ def test_a_failing_cell_is_named_and_nothing_is_lost(make, profile, capsys):
     stale.parent.mkdir(parents=True)
     stale.write_text("an older run")
     before = path.read_bytes()
-    assert notebooks.main(["--profile", profile, str(path)]) == 1
+    assert notebooks.run_notebooks([path], profile) == 1
     error = capsys.readouterr().err
     assert error.startswith("Tiny.ipynb, cell 2 of 3:")
     assert "ZeroDivisionError: division by zero" in error
@@ -146,7 +146,7 @@ def test_a_failing_cell_is_named_and_nothing_is_lost(make, profile, capsys):
 
 def test_a_dying_kernel_is_named(make, capsys):
     path = make("import ctypes; ctypes.string_at(0)")
-    assert notebooks.main([str(path)]) == 1
+    assert notebooks.run_notebooks([path], "quick") == 1
     error = capsys.readouterr().err
     assert "Tiny.ipynb, cell 1 of 1: Kernel died (out of memory?)" in error
     assert "Segmentation fault" in error
@@ -155,7 +155,7 @@ def test_a_dying_kernel_is_named(make, capsys):
 def test_a_kernel_that_does_not_start_says_why(make, capsys, tmp_path):
     path = make("print(1)")
     (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('there is no kernel')")
-    assert notebooks.main([str(path)]) == 1
+    assert notebooks.run_notebooks([path], "quick") == 1
     error = capsys.readouterr().err
     assert "Tiny.ipynb, cell 0 of 1: Kernel died before replying" in error
     assert "there is no kernel" in error
@@ -187,14 +187,14 @@ def test_what_is_no_notebook_is_named(tmp_path, text, capsys):
     path = tmp_path / "Other.ipynb"
     if text is not None:
         path.write_text(text)
-    assert notebooks.main([str(path)]) == 1
+    assert notebooks.run_notebooks([path], "quick") == 1
     assert str(path) in capsys.readouterr().err
 
 
 def test_all_notebooks_in_the_order_of_the_report(make, capsys):
     for name in ("Exercise3_CAM", "Appendix", "Lab1", "Exercise2_FCN"):
         make("print(1)", name=f"{name}.ipynb")
-    assert notebooks.main([]) == 0
+    assert notebooks.run_notebooks([], "quick") == 0
     lines = capsys.readouterr().out.splitlines()
     names = ["Lab1", "Exercise2_FCN", "Exercise3_CAM", "Appendix"]
     for line, name in zip(lines[:-1], names, strict=True):
@@ -211,7 +211,7 @@ def test_the_report_is_small_enough_to_be_shown():
 
 
 def test_no_notebook_is_an_error(make, capsys):
-    assert notebooks.main([]) == 1
+    assert notebooks.run_notebooks([], "quick") == 1
     assert "no notebook" in capsys.readouterr().err
 
 
@@ -238,7 +238,7 @@ def test_a_signal_ends_kernel_and_command(make, tmp_path, number, code, said):
         # a shell that started the tests in the background has made Ctrl-C ignored
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys, pathlib; from labutils.report import notebooks\n"
-        "notebooks.ROOT = pathlib.Path(sys.argv[1]); sys.exit(notebooks.main([]))"
+        "notebooks.ROOT = pathlib.Path(sys.argv[1]); sys.exit(notebooks.run_notebooks([], 'quick'))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],

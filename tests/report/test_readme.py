@@ -1,20 +1,35 @@
+"""README.md and what it is made from: tables by address, figures, the headline, the sentences."""
+
+import functools
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import PIL.Image
+import PIL.PngImagePlugin
 import pytest
+from fakes import fake_outcome
 
-from labutils import tables
-from labutils.report.notebooks import main
+from labutils.cli.main import main
+from labutils.report import readme
+from labutils.report.detector.experiments import BEST_HEAD
+from labutils.report.experiments import configs, find
+from labutils.report.strong import tables as strong_tables
+from labutils.runs.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 GENERATED = re.compile(r"<!-- \[\[\[cog.*?\[\[\[end\]\]\] -->", re.DOTALL)
 MEASURED = re.compile(r"(?<![\w.,-])(\d[\d,]*\.\d+|\d[\d,]*(?= (?:%|points?\b)))(?![\w.]*\d)")
 NOTEBOOKS = sorted(path.name for path in ROOT.glob("*.ipynb"))
-TABLES = re.findall(r'tables\.report\("([\w-]+)"\)', README)
+# the arguments of each table: its address, and the experiments whose runs it shows
+TABLES = [
+    tuple(re.findall(r'"([^"]+)"', given))
+    for given in re.findall(r"readme\.table\((.*?)\)", README)
+]
+COMMAND = re.compile(r"<sub>The runs: `python -m labutils runs --experiment (.*)`</sub>")
 # accuracies of report-d (the first three, and the last two in validation) and of report-b
 NOT_OURS = {"69.92", "92.75", "97.35", "43.02", "70.28", "75.37", "82.21", "75.65", "79.18"}
 SETTINGS = {"0.001", "0.1", "0.05", "0.0005", "3.11"}  # learning rates, weight decay, Python
@@ -37,10 +52,16 @@ def notebook_prose(path: Path) -> str:
     return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
 
 
+@functools.cache
+def table(address: str, *names: str) -> str:
+    """A table as the README shows it, made once for all tests."""
+    return readme.table(address, *names)
+
+
 @pytest.mark.parametrize("name", ["README.md", *NOTEBOOKS])
 def test_numbers_in_sentences_stand_in_a_generated_table(name):
     """A sentence repeats a number of a table, or one of the few that are listed above."""
-    generated = "\n".join([*map(tables.report, TABLES), tables.benchmarks()])
+    generated = "\n".join([*(table(*given) for given in TABLES), readme.benchmarks()])
     shown = set(re.findall(r"\d[\d,]*\.?\d*", generated))
     path = ROOT / name
     text = notebook_prose(path) if path.suffix == ".ipynb" else prose(README)
@@ -53,11 +74,21 @@ def test_numbers_in_sentences_stand_in_a_generated_table(name):
     assert not strange, f"in no table: {strange}"
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_every_table_is_made_from_stored_runs(name):
-    lines = tables.report(name).splitlines()
+@pytest.mark.parametrize("given", TABLES, ids=" ".join)
+def test_every_table_is_made_from_stored_runs_and_says_which(given):
+    rows, command = table(*given).split("\n\n")
+    lines = rows.splitlines()
     assert len(lines) > 2
     assert len({line.count("|") for line in lines}) == 1
+    assert COMMAND.fullmatch(command)[1].split() == list(given[1:])
+
+
+def test_the_commands_below_the_tables_name_experiments():
+    """In the order of the calls that made them, so that no table stands without its own."""
+    named = [names.split() for names in COMMAND.findall(README)]
+    assert named == [list(names) for _, *names in TABLES]
+    for names in named:
+        assert all(find(name).grid() for name in names)
 
 
 def test_the_example_of_the_readme_learns():
@@ -100,3 +131,95 @@ def test_contents_list_leads_to_headings():
     }
     anchors = re.findall(r"\]\(#([^)]+)\)", README)
     assert anchors and set(anchors) <= headings
+
+
+# What the README is made from
+
+
+@pytest.fixture
+def which(private, monkeypatch):
+    """A full report of the test's own."""
+    found = private("full")
+    monkeypatch.setattr(readme, "profile", lambda name=None: found)
+    return found
+
+
+def save(which, *names, keep="none"):
+    for name in names:
+        for config in configs(name, which):
+            Store.of(which).save(config, fake_outcome(config), keep=keep)
+
+
+def cells(markdown):
+    """The cells of a table's rows, without those of its head."""
+    rows = markdown.split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().replace("\xa0", " ") for cell in row.split("|")[1:-1]] for row in rows]
+
+
+def test_a_table_of_one_experiment_brings_what_it_is_compared_with(which):
+    save(which, "schedule", "resnet-depth")
+    found = readme.table("families.schedule_table", "schedule")
+    assert [row[0] for row in cells(found)] == ["constant", "one-cycle"]
+    assert found.endswith("`python -m labutils runs --experiment schedule`</sub>")
+
+
+def test_a_table_of_several_experiments_shows_the_runs_of_each(which, monkeypatch):
+    save(which, "strong", "strong-plain", keep="fp16")
+    monkeypatch.setattr(strong_tables, "test_predictions", lambda run: {"accuracy": 0.75})
+    rows = cells(readme.table("strong.strong_table", "strong", "strong-plain"))
+    assert [row[0] for row in rows[:6]] == ["residual"] * 3 + ["plain twin"] * 3
+    assert [row[-1] for row in rows] == ["75.00 %"] * 3 + ["-"] * 3 + [""] * 3
+
+
+def test_a_figure_has_the_alternative_text_of_its_file(which):
+    which.images.mkdir()
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_itxt("Description", "Deep networks learn")
+    PIL.Image.new("L", (2, 2)).save(which.images / "some-figure.png", pnginfo=text)
+    assert readme.figure("some-figure") == "![Deep networks learn](images/some-figure.png)"
+
+
+def test_benchmarks_are_chosen_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    hardware = {"device": "cpu", "processor": "AVX512", "threads": 2}
+    for name, ratio in (("windows-1", 22.04), ("sweep", 2.2)):
+        ratios = {"median": ratio, "min": 1.26, "max": 30, "pairs": 5}
+        result = {"question": f"{name}, slow / fast", "ratio": ratios, "hardware": hardware}
+        (tmp_path / "benchmarks" / "results" / f"{name}.json").write_text(json.dumps(result))
+    assert cells(readme.benchmarks("windows-*")) == [
+        ["windows-1, slow / fast", "22.0", "1.3 to 30.0", "5", "cpu (AVX512)", "2"]
+    ]
+    assert len(cells(readme.benchmarks())) == 2
+    with pytest.raises(FileNotFoundError, match="no result winograd.*make bench"):
+        readme.benchmarks("winograd")
+
+
+def test_headline_has_ten_lines_from_stored_runs(which, monkeypatch):
+    names = ("mnist-width", "best-mlp", "mnist-cnn", "mnist-depth", "convnet-depth")
+    names += ("resnet-depth", "schedule", "side-by-side-sgd", "strong", "strong-plain")
+    for number, name in enumerate(names, 1):
+        for config in configs(name, which):
+            # a share of its own for each experiment, kind, view of the images, and for CNNs
+            share = 0.2 + number / 20 + config.residual / 100 + (config.crop_padding > 0) / 1000
+            share += (config.model == "cnn") / 20
+            stuck = name == "mnist-depth" and not config.residual and config.depth > 22
+            outcome = fake_outcome(
+                config, test_accuracy=share, train_accuracy=0.1 if stuck else share
+            )
+            Store.of(which).save(config, outcome, keep=find(name).keep)
+    save(which, "detector", keep="fp16")
+    precision = {"one digit": 0.75, "four digits on 96 x 96": 0.25}
+
+    def scores(run, shown):
+        return {"ap_half": precision[shown.name] - (run.config.head != BEST_HEAD)}
+
+    monkeypatch.setattr(readme, "scores", scores)
+    found = cells(readme.headline(which))
+    shares = [re.findall(r"[\d.]+(?= ± 0.00 %)", row[-1]) or [row[-1]] for row in found]
+    assert shares == [
+        ["25.00", "25.10"], ["31.10", "40.10"], ["26"], ["31.10", "60.10", "65.10"],
+        ["45.10", "46.10"], ["50.10", "51.10"], ["60.10", "61.10"], ["56.10", "51.10"],
+        ["66.10", "70.10"], ["75.00", "25.00"],
+    ]  # fmt: skip
+    assert [row[1] for row in found[2:4]] == ["MNIST", "CIFAR\N{NON-BREAKING HYPHEN}10"]

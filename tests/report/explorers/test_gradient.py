@@ -57,7 +57,7 @@ def test_what_is_shown_is_what_layer_statistics_finds(explorer, shown, monkeypat
     model = build_model(explorer.config(), (1, 28, 28), 10, (mean[None], std[None]))
     expected = layer_statistics(model, IMAGES, LABELS).values
     assert set(drawn) == set(STATISTICS)
-    for name, values in expected.values.items():
+    for name, values in expected.items():
         assert drawn[name] == pytest.approx(values, rel=1e-3), name
     gradient = drawn["activation_gradient_norm"]
     assert f"{gradient[0] / gradient[-1]:.1e} times that at the logits" in shown[-2].data

@@ -2,7 +2,6 @@ import time
 from dataclasses import replace
 
 import pytest
-from labutils.widgets import live as module
 
 from labutils import data
 from labutils.models.networks import build_model

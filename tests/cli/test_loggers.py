@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from labutils.training import loggers
-from labutils.training.loggers import LoggerError, open_loggers
+from labutils.cli import loggers
+from labutils.cli.loggers import LoggerError, open_loggers
 
 ROOT = Path(__file__).parents[2]
 RUN = "digits-mlp4-s0-1a2b3c4d"
@@ -116,7 +116,7 @@ def start_python(code, folder, **environment):
 def test_without_names_nothing_is_imported_and_nothing_is_written(tmp_path):
     code = """
 import sys
-from labutils.training import loggers
+from labutils.cli import loggers
 with loggers.open_loggers([], run_name="any name", config={}, folder=FOLDER) as opened:
     opened.log(0, {"loss": 1.0})
 assert not {"wandb", "tensorboard", "torch.utils.tensorboard"} & set(sys.modules)
@@ -199,7 +199,7 @@ def test_wandb_offline_reads_back_what_was_logged(tmp_path, wandb):
 def test_a_killed_run_is_resumed_under_the_same_names(tmp_path, wandb, events, monkeypatch):
     code = f"""
 import time
-from labutils.training.loggers import open_loggers
+from labutils.cli.loggers import open_loggers
 names = ["tensorboard", "wandb-offline"]
 with open_loggers(names, run_name={RUN!r}, config={{}}, folder=FOLDER) as opened:
     for epoch in range(4):
@@ -305,7 +305,7 @@ def test_wandb_without_a_key_says_what_to_do_at_once(tmp_path, wandb, monkeypatc
 def test_wandb_without_a_server_gives_up(tmp_path):
     pytest.importorskip("wandb")
     code = """
-from labutils.training import loggers
+from labutils.cli import loggers
 loggers.WANDB_SECONDS = 1.0
 try:
     with loggers.open_loggers(["wandb"], run_name="a", config={}, folder=FOLDER):
