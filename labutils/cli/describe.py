@@ -6,16 +6,18 @@ import tyro
 
 from labutils.cli.app import APP
 from labutils.cli.listing import dimensions, table
+from labutils.cli.options import Options
 from labutils.config import DATA_SETS, RunConfig
 
 
 @APP.command
-def describe(config: tyro.conf.OmitArgPrefixes[RunConfig]) -> int:
+def describe(network: tyro.conf.OmitArgPrefixes[Options]) -> int:
     """Show a network's layers: output shape, parameters, multiply-adds.
 
     Args:
-        config: The network; options of training change nothing here.
+        network: The network; options of training change nothing here.
     """
+    config = RunConfig(**network)
     from labutils.models.costs import describe
     from labutils.models.networks import build_model
 

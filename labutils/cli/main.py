@@ -10,6 +10,7 @@ from collections.abc import Sequence
 # a command is registered where it is defined
 from labutils.cli import data, describe, notebooks, pictures, runs, sweep, train  # noqa: F401
 from labutils.cli.app import APP, PROG, SETTINGS
+from labutils.cli.options import REGISTRY
 
 INTERRUPTED, CLOSED_PIPE = 130, 141  # as shells count them
 DESCRIPTION = f"""Train networks, and see what is trained.
@@ -31,7 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
-            return APP.cli(prog=PROG, description=DESCRIPTION, args=arguments, config=SETTINGS)
+            return APP.cli(
+                prog=PROG,
+                description=DESCRIPTION,
+                args=arguments,
+                config=SETTINGS,
+                registry=REGISTRY,
+            )
         finally:
             sys.stdout.flush()  # here, where a closed pipe is caught
     except BrokenPipeError:  # the reader, for example head, has seen enough

@@ -11,6 +11,7 @@ import tyro
 from labutils.cli.app import APP, Keep, default_hint, shown
 from labutils.cli.listing import result
 from labutils.cli.loggers import LOGGERS, open_loggers
+from labutils.cli.options import Options
 from labutils.config import RunConfig
 from labutils.config.profiles import profile
 
@@ -19,18 +20,18 @@ LoggerName = Literal[LOGGERS]
 
 @APP.command
 def train(
-    config: tyro.conf.OmitArgPrefixes[RunConfig],
+    network: tyro.conf.OmitArgPrefixes[Options],
     keep: Keep = "none",
     log: Annotated[tuple[LoggerName, ...], default_hint("none")] = (),
 ) -> int:
     """Train one network; what is stored is loaded, what was interrupted goes on.
 
     Args:
-        config: The network, and how it is trained.
+        network: The network, and how it is trained.
         keep: Store the weights too; a run that is stored without is trained again.
         log: Write the curves for these programs too, under build/logs/.
     """
-    which = profile()
+    config, which = RunConfig(**network), profile()
     from labutils.runs.load import load_or_train
     from labutils.runs.store import Store
 

@@ -79,7 +79,7 @@ DEFAULTS = {
 def test_every_option_of_a_run_is_explained_with_its_default(field):
     option = "--" + field.name.replace("_", "-")
     page = plain(help_of("train"))
-    found = re.search(rf"{option} (\S+ )?([A-Za-z].+?) \(default: (.+?)\)( --|$| training)", page)
+    found = re.search(rf"{option} (\[.*?\]\] |\S+ )?([A-Za-z].+?) \(default: (.+?)\)( --|$)", page)
     assert found, f"{option} is not explained"
     plainly = "off" if field.default is False else str(field.default)
     assert found[3] == DEFAULTS.get(field.name, plainly)

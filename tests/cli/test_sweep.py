@@ -6,6 +6,7 @@ import re
 
 from labutils.cli.main import main
 from labutils.report.experiments import EXPERIMENTS
+from labutils.report.recipes import estimate_seconds
 from labutils.runs.load import default_store, load_or_train
 from labutils.runs.sweep import SweepError
 
@@ -99,6 +100,7 @@ def test_sweep_passes_its_options_on(monkeypatch, tiny, capsys):
     assert given.pop("store") == default_store()
     assert given == {
         "configs": tiny,
+        "seconds": estimate_seconds,
         "n_jobs": 3,
         "cluster": "tcp://localhost:8786",
         "keep": "fp16",

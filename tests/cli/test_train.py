@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+import torch
 from command_line import SHORT, TRAIN_SHORT, start
 
 from labutils.cli import train as command
@@ -155,7 +156,20 @@ def test_an_interrupted_training_goes_on(capsys, root, store, monkeypatch):
 def test_a_checkpoint_that_is_damaged_counts_no_epochs(capsys, store):
     checkpoint = store.scratch / SHORT.id / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"half a file")
+    torch.save({"weights": torch.zeros(1_000)}, checkpoint)
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
     with pytest.warns(UserWarning, match="training starts from the beginning"):
         assert main(TRAIN_SHORT) == 0
     assert "(trained from the beginning)" in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_checkpoint_is_left_alone(capsys, store):
+    checkpoint = store.scratch / SHORT.id / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"my notes")
+    assert main(TRAIN_SHORT) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"{checkpoint} is no checkpoint") and not said.out
+    assert checkpoint.read_bytes() == b"my notes" and store.find(SHORT) is None
