@@ -37,8 +37,8 @@ class DepthExplorer(Explorer):
         self.depth = ipywidgets.SelectionSlider(
             options=self._depths(),
             description="Depth (weight layers)",
-            layout={"width": "26em"},
             **SLIDER,
+            layout={"width": "26em"},
         )
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
