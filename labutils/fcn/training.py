@@ -63,7 +63,7 @@ def train_detector(
     progress: bool = True,
     store: Store | None = None,
 ) -> Outcome:
-    """The recipe of a detector: draw canvases, train, and test once at the end.
+    """Train a detector: draw canvases, train, and test once at the end.
 
     Args:
         store: where the classifier is looked up that `config` starts from.

@@ -14,10 +14,10 @@ from labutils.report.detector import experiments as detector
 from labutils.report.families import experiments as families
 from labutils.report.mlps import experiments as mlps
 from labutils.report.quick import quick
-from labutils.report.recipes import estimate_seconds, train_run
 from labutils.report.records import Experiment
 from labutils.report.residuals import experiments as residuals
 from labutils.report.strong import experiments as strong
+from labutils.report.training import estimate_seconds, train_run
 from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
 

@@ -21,8 +21,6 @@ def history_json(history: dict[str, Any]) -> str:
     """One line a quantity, and for layers one line an epoch: small, and readable in a diff."""
     lines = []
     for name, value in history.items():
-        if name == "first_gradient" and not value:
-            continue  # few runs keep it
         if name == "layers":
             rows = [
                 f'  "{quantity}": [\n   '

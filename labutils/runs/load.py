@@ -18,8 +18,9 @@ from filelock import FileLock
 from labutils.config.base import Config
 from labutils.config.profiles import profile
 from labutils.runs.json_files import finite, fsync, with_nan, write_json
-from labutils.runs.store import Keep, Recipe, Run, RunError, Store, damaged, read_json
-from labutils.training.classifiers import OnEpoch, train
+from labutils.runs.store import Keep, Run, RunError, Store, Train, damaged, read_json
+from labutils.training import classifiers
+from labutils.training.loop import OnEpoch
 
 
 def default_store() -> Store:
@@ -29,20 +30,20 @@ def default_store() -> Store:
 
 def load_or_train(
     config: Config,
-    recipe: Recipe = train,
+    train: Train = classifiers.train,
     *,
     store: Store | None = None,
     keep: Keep = "none",
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> Run:
-    """A finished run from the store, or else the recipe run, resumed where it was killed.
+    """A finished run from the store, or else trained, from where it was killed.
 
     Two processes that ask for one run train it once: the second waits, then loads it. A stored
     run is read without writing anything anywhere.
 
     Args:
-        recipe: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
+        train: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
         keep: also store the weights, in full or half precision. A stored run without weights is
             then trained again.
 
@@ -56,7 +57,7 @@ def load_or_train(
         if not store.missing([config], keep):  # another process has trained it meanwhile
             return store.load(config)
         checkpoint = store.scratch / config.id / "checkpoint.pt"
-        outcome = recipe(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+        outcome = train(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
         run = store.save(config, outcome, keep)
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
         return run

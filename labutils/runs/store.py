@@ -25,7 +25,7 @@ from labutils.models.networks import build_model
 from labutils.runs.json_files import finite, fsync, history_json, with_nan, write_json
 from labutils.training.classifiers import Outcome
 
-Recipe = Callable[..., Outcome]
+Train = Callable[..., Outcome]  # what `load_or_train` is given
 Keep = Literal["none", "fp32", "fp16"]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)

@@ -6,8 +6,8 @@ import torch
 from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.fcn import FCNConfig
-from labutils.report import recipes
-from labutils.report.recipes import estimate_seconds, train_run
+from labutils.report import training
+from labutils.report.training import estimate_seconds, train_run
 from labutils.runs.store import Store
 
 
@@ -18,7 +18,7 @@ def test_estimates_grow_with_the_work(monkeypatch):
     for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
         assert estimate_seconds([replace(base, **larger)]) > seconds, larger
     for bf16 in (True, False):
-        monkeypatch.setattr(recipes, "multiplies_bf16", lambda device, bf16=bf16: bf16)
+        monkeypatch.setattr(training, "multiplies_bf16", lambda device, bf16=bf16: bf16)
         assert (estimate_seconds([replace(base, precision="bf16")]) < seconds) == bf16
     assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
     assert estimate_seconds([]) == 0
@@ -42,9 +42,9 @@ def test_a_detector_is_estimated_too():
 
 def test_each_kind_is_trained_by_its_own_recipe(monkeypatch, tmp_path):
     called, store = [], Store(tmp_path, tmp_path)
-    monkeypatch.setattr(recipes, "train", lambda config, **given: called.append((config, given)))
+    monkeypatch.setattr(training, "train", lambda config, **given: called.append((config, given)))
     monkeypatch.setattr(
-        recipes, "train_detector", lambda config, **given: called.append((config, given))
+        training, "train_detector", lambda config, **given: called.append((config, given))
     )
     train_run(RunConfig(), store=store, progress=False)
     train_run(FCNConfig(), store=store, progress=False)
