@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,6 +48,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __iter__(self) -> Iterator[tuple[list[float], int, float]]:
+        """Box, label and score of each."""
+        columns = (self.boxes.tolist(), self.labels.tolist(), self.scores.tolist())
+        return zip(*columns, strict=True)
+
     @property
     def text(self) -> str:
         """The digits as they are read, from left to right."""
@@ -55,9 +60,10 @@ class Detections:
 
     def above(self, score: float) -> Detections:
         """Those with at least this score."""
-        return self._take(self.scores >= score)
+        return self.take(self.scores >= score)
 
-    def _take(self, chosen: Tensor) -> Detections:
+    def take(self, chosen: Shaped[Tensor, " _"]) -> Detections:
+        """Those chosen by index or mask."""
         return Detections(self.boxes[chosen], self.labels[chosen], self.scores[chosen])
 
 
@@ -113,15 +119,10 @@ def find_digits(
             seen = digits[label][blob.window][part.window][part.mask]
             moved = tuple(np.add(part.box, (left, top, left, top)).tolist())
             rows.append((moved, label, float(seen.mean())))
-    rows = [row for row in rows if _longer_side(row[0]) >= min_side]
+    rows = [row for row in rows if max(np.subtract(row[0][2:], row[0][:2])) >= min_side]
     boxes, labels, scores = zip(*rows, strict=True) if rows else ((), (), ())
     found = Detections.of(boxes, labels, scores)
     return suppress(found, max_overlap)
-
-
-def _longer_side(box: tuple[int, int, int, int]) -> int:
-    left, top, right, bottom = box
-    return max(right - left, bottom - top)
 
 
 class _Component(NamedTuple):
@@ -153,7 +154,7 @@ def suppress(found: Detections, max_overlap: float) -> Detections:
     from torchvision.ops import nms  # 2 s to import
 
     kept = nms(found.boxes, found.scores, max_overlap)
-    return found._take(kept[found.boxes[kept, 0].argsort(stable=True)])
+    return found.take(kept[found.boxes[kept, 0].argsort(stable=True)])
 
 
 def detect(

@@ -163,10 +163,9 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         classifier: where its weights are taken from; by default they are drawn from the seed.
     """
     spec = DATA_SETS[config.data]
-    channels, height, width = spec.image_shape
     if classifier is None:
-        classifier = build_model(classifier_config(config), (channels, height, width), spec.classes)
-    network = convolutionalize(classifier, (channels, height, width))
+        classifier = build_model(classifier_config(config), spec.image_shape, spec.classes)
+    network = convolutionalize(classifier, spec.image_shape)
     *hidden, last = network.head
     if config.model == "cnn":  # as its convolutions do; a frame around the image costs half more
         window = hidden[0].kernel_size

@@ -105,9 +105,8 @@ def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
 def inference_cost(config: RunConfig) -> int:
     """Multiply-adds of one forward pass of one image through the network of `config`."""
     spec = DATA_SETS[config.data]
-    channels, height, width = spec.image_shape
-    shape = (channels, height, width)
-    return multiply_adds(build_model(config, shape, spec.classes), shape)
+    model = build_model(config, spec.image_shape, spec.classes)
+    return multiply_adds(model, spec.image_shape)
 
 
 def training_cost(config: RunConfig) -> float:

@@ -13,6 +13,8 @@ from labutils.models.blocks import Block, GlobalAveragePool, Images, Normalize, 
 from labutils.models.initialization import initialize
 
 Logits = Float[Tensor, "batch classes"]
+ImageShape = tuple[int, int, int]  # channels, height, width
+Parts = tuple[nn.Module, nn.Module, nn.Module]  # stem, blocks, head
 
 
 class Classifier(nn.Sequential):
@@ -35,7 +37,7 @@ class Classifier(nn.Sequential):
 
 def build_model(
     config: RunConfig,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     classes: int,
     statistics: tuple[Tensor, Tensor] | None = None,
 ) -> Classifier:
@@ -62,9 +64,7 @@ def build_model(
     return model
 
 
-def _mlp(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _mlp(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     width, inputs = config.width, image_shape[0] * image_shape[1] * image_shape[2]
     norm = _norm_maker(config.norm, nn.BatchNorm1d)
     bias = config.norm == "none"
@@ -81,9 +81,7 @@ def _mlp(
     return stem, nn.Sequential(*blocks), head
 
 
-def _convnet(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Blocks of one width and one resolution, in the manner of report-a."""
     channels, height, width_px = image_shape
     width, stride = config.width, config.stem_stride
@@ -98,9 +96,7 @@ def _convnet(
     return stem, nn.Sequential(*blocks), head
 
 
-def _resnet(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _resnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
     norm = _norm_maker(config.norm, nn.BatchNorm2d)
     stem = _conv_stem(image_shape[0], config.width, config.norm, config.stem_stride)
@@ -115,9 +111,7 @@ def _resnet(
     return stem, nn.Sequential(*blocks), head
 
 
-def _strong(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _strong(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Three stages after a fixed whitening stem: conv and pool, then residual blocks.
 
     In the manner of Page's ResNet-9 (2019) and Jordan's airbench networks (2024): GELU, batch
@@ -158,9 +152,7 @@ def _shift_norm(width: int) -> nn.BatchNorm2d:
     return norm
 
 
-def _small_cnn(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _small_cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Two convolutions with max pooling, two linear layers."""
     channels, height, width_px = image_shape
     width, padding = config.width, 0 if config.unpadded else 1
@@ -175,9 +167,7 @@ def _small_cnn(
     return stem, blocks, _hidden_head(2 * width * height * width_px, classes, config.dropout)
 
 
-def _cnn(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Three stages of two convolutions and max pooling, two linear layers with dropout."""
     channels, height, width_px = image_shape
     width = config.width

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.fcn.canvases import BACKGROUND, Canvases
 from labutils.fcn.detection import Detections
 from labutils.report import style
 from labutils.report.statistics import percent
@@ -99,8 +99,7 @@ def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
         panel.suptitle(title, fontsize=8)
         for index, ax in enumerate(panel.subplots(2, 1)):
             ax.axis("off")
-            there = canvases.labels[index] != NO_DIGIT
-            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.boxes[index][there])
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.digits(index)[0])
     return fig
 
 
@@ -124,10 +123,10 @@ def failure_sheet(
             ax.axis("off")
         for ax, example in zip(axes, examples, strict=False):
             index = example["index"]
-            there = canvases.labels[index] != NO_DIGIT
+            boxes, labels = canvases.digits(index)
             found = Detections.of(example["boxes"], example["labels"], example["scores"])
-            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, canvases.boxes[index][there])
-            truth = "".join(str(label) for label in canvases.labels[index][there].tolist())
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, boxes)
+            truth = "".join(str(label) for label in labels.tolist())
             ax.set_title(f"{truth or 'none'}, read {found.text or 'nothing'}", fontsize=8)
     return fig
 
@@ -241,13 +240,11 @@ def _draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for left, top, right, bottom in () if true_boxes is None else np.asarray(true_boxes):
-        _draw_box(ax, (left, top, right, bottom), "white", "--")
+    for box in () if true_boxes is None else np.asarray(true_boxes):
+        _draw_box(ax, box, "white", "--")
     if found is None:
         return
-    for box, label, score in zip(
-        found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
-    ):
+    for box, label, score in found:
         _draw_box(ax, box, DIGIT_COLORS[label], "-")
         ax.text(
             box[0], box[1] - 1, f"{label} {score:.2f}", color=DIGIT_COLORS[label], fontsize=7,

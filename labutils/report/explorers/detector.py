@@ -70,8 +70,5 @@ def _sentence(found: Detections, digit: int) -> str:
     """What is found, in words."""
     if not len(found):
         return f"No digit is found; a {digit} is there, unless it lies outside the canvas."
-    names = ", ".join(
-        f"a {label} with score {score:.2f}"
-        for label, score in zip(found.labels.tolist(), found.scores.tolist(), strict=True)
-    )
+    names = ", ".join(f"a {label} with score {score:.2f}" for _, label, score in found)
     return f"Found: {names}; the digit is a {digit}."
