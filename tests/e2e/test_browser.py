@@ -151,9 +151,9 @@ def changed(page, explorer, before, action) -> tuple[str, str]:
 def expected(depth: int, residual: bool) -> str:
     """The accuracy of the stored quick runs of a position, as the explorer words it."""
     code = (
-        "from labutils import experiments, summaries; from labutils.config.profiles import profile; "
-        "runs = experiments.load('mnist-depth', profile('quick')); "
-        f"print(summaries.accuracy(experiments.select(runs, depth={depth}, residual={residual})))"
+        "from labutils.report.experiments import load; "
+        "from labutils.report.statistics import accuracy; "
+        f"print(accuracy(load('mnist-depth', depth={depth}, residual={residual})))"
     )
     environment = os.environ | {"LAB_PROFILE": "quick", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(

@@ -6,9 +6,11 @@ import torch
 from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.fcn import FCNConfig
+from labutils.fcn.networks import DenseNetwork, classifier_config
+from labutils.models.networks import Classifier
 from labutils.report import training
 from labutils.report.training import estimate_seconds, train_run
-from labutils.runs.store import Store
+from labutils.runs.store import MissingRuns, Store
 
 
 def test_estimates_grow_with_the_work(monkeypatch):
@@ -40,15 +42,16 @@ def test_a_detector_is_estimated_too():
     assert estimate_seconds([base, RunConfig()]) > estimate_seconds([RunConfig()]) > 0
 
 
-def test_each_kind_is_trained_by_its_own_recipe(monkeypatch, tmp_path):
-    called, store = [], Store(tmp_path, tmp_path)
-    monkeypatch.setattr(training, "train", lambda config, **given: called.append((config, given)))
-    monkeypatch.setattr(
-        training, "train_detector", lambda config, **given: called.append((config, given))
-    )
-    train_run(RunConfig(), store=store, progress=False)
-    train_run(FCNConfig(), store=store, progress=False)
-    assert called == [
-        (RunConfig(), {"progress": False}),
-        (FCNConfig(), {"progress": False, "store": store}),
-    ]
+def test_each_kind_is_trained_by_its_own_recipe(tmp_path):
+    """A detector finds the classifier that it starts from in the store that is given."""
+    store = Store(tmp_path / "runs", tmp_path / "scratch")
+    detector = FCNConfig(data="digits", width=4, canvases=20, size=40, epochs=1, batch_size=10)
+    classifier = replace(classifier_config(detector), epochs=1)
+    detector = replace(detector, classifier=classifier.id)
+    with pytest.raises(MissingRuns, match=f"run {classifier.id} is not stored"):
+        train_run(detector, store=store, progress=False)
+    outcome = train_run(classifier, store=store, progress=False)
+    assert isinstance(outcome.model, Classifier)
+    store.save(classifier, outcome, keep="fp32")
+    outcome = train_run(detector, store=store, progress=False)
+    assert isinstance(outcome.model, DenseNetwork) and "test_mean_iou" in outcome.metrics
