@@ -1,7 +1,5 @@
 """Lesions of trained networks: blocks deleted or swapped, without training again."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

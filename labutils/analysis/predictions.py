@@ -1,7 +1,5 @@
 """What a stored network answers on the test set: its confusion matrix and worst mistakes."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """`labutils sweep`: what is missing of experiments, side by side."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated
 

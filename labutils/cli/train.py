@@ -1,7 +1,5 @@
 """`labutils train`: one network."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal

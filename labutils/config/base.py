@@ -1,7 +1,5 @@
 """What every configuration has: validation, an id, and the way to and from JSON."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """RunConfig: a classifier's whole run, and what each model family takes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """FCNConfig: a digit detector's whole run, the canvases that it is trained on included."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal

@@ -1,7 +1,5 @@
 """FitConfig: how a network is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Random flips, crops and cutout for whole batches, each image by its own draw."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Built-in data sets: scikit-learn's digits in MNIST's format, and rendered shapes."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Real data sets: fetched through torchvision, then kept as one file a set."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path

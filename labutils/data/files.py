@@ -1,7 +1,5 @@
 """The file that a data set is kept in: read and checked, written whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

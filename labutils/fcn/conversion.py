@@ -1,7 +1,5 @@
 """Classifiers made fully convolutional, and where in the image each cell of their maps looks."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 

@@ -1,7 +1,5 @@
 """One digit of each class, kept beside a run: enough to show what a detector does."""
 
-from __future__ import annotations
-
 import base64
 
 import numpy as np

@@ -6,8 +6,6 @@ their intersection over union is at least 0.5. Average precision is the mean ove
 over all scores, as COCO defines it (Lin et al. 2014), by pycocotools.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterable, Sequence

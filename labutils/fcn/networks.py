@@ -1,7 +1,5 @@
 """The detector's network: a sliding classifier that answers for every pixel of any image."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

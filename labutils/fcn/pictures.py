@@ -1,7 +1,5 @@
 """Digits in any picture: look at it at several sizes, draw what was found."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import cv2

@@ -5,8 +5,6 @@ digits for what a network has learnt to answer, else with test digits. Results a
 run.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

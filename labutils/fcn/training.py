@@ -1,7 +1,5 @@
 """Training of detectors: canvases drawn anew each epoch, a label a pixel."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path

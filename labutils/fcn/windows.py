@@ -1,7 +1,5 @@
 """The peer of dense inference: the classifier asked about every window, one by one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What networks cost: parameters of their layers, multiply-adds of an image and of a training."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The networks of the report: depth, width, residual, norm and init as arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

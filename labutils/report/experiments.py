@@ -1,7 +1,5 @@
 """The experiments of all chapters: their configurations and runs, and what is missing of these."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """What the report calls data sets, networks and groups of runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from labutils.config.classifier import FAMILIES, RunConfig

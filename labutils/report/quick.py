@@ -1,7 +1,5 @@
 """The quick profile: a full configuration made small enough to train in seconds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace

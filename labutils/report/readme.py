@@ -1,7 +1,5 @@
 """What README.md shows: tables of stored runs, figures, benchmarks, the report in ten lines."""
 
-from __future__ import annotations
-
 import importlib
 import json
 

@@ -1,7 +1,5 @@
 """What an experiment is: its grid, and all that the report must know of it."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Runs chosen and summed up over seeds: means, deviations, paired differences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter

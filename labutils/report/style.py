@@ -1,7 +1,5 @@
 """Colours, axes, labels and lines that all figures share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 

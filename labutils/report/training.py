@@ -1,7 +1,5 @@
 """What trains each kind of configuration, and about how long it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Results as JSON: small, readable in a diff, and nothing in them that is not finite."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

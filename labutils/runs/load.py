@@ -1,7 +1,5 @@
 """load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import functools

@@ -1,7 +1,5 @@
 """Run many configurations side by side: in processes here through joblib, or on a Dask cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading

@@ -1,7 +1,5 @@
 """Checkpoints: the state of an unfinished training, written whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Training of classifiers: fit on one's own tensors, train from a configuration."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How a network is scored: loss and accuracy, and its predictions."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

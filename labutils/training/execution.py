@@ -1,7 +1,5 @@
 """How a network is computed: device, memory layout, precision."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,5 @@
 """What is measured through a training (History), and what it returns (Outcome)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The one epoch loop: early stopping, divergence, resume, progress and history, for any task."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import math

@@ -1,7 +1,5 @@
 """Optimisers and learning-rate schedules by name."""
 
-from __future__ import annotations
-
 import math
 
 import torch

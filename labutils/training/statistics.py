@@ -1,7 +1,5 @@
 """Gradient and activation statistics of the layers of any network."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Section 1.3: depth of networks with convolutions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from labutils.config.classifier import RunConfig

@@ -1,7 +1,5 @@
 """Section 1.3: what the skip changes at each depth."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Section 1.3: ConvNets with either head."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

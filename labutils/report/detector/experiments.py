@@ -1,7 +1,5 @@
 """Exercise 2: detectors and the classifiers that they start from."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from labutils.config.classifier import RunConfig

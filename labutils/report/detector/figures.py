@@ -1,7 +1,5 @@
 """Exercise 2: what a detector sees, where it draws boxes, and how good these are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Exercise 2: what detectors find, under which conditions, and at what price."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

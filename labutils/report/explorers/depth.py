@@ -1,7 +1,5 @@
 """Curves and gradients of stored runs, by family, depth and skip."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets

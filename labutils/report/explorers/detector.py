@@ -1,7 +1,5 @@
 """One digit, moved and scaled by sliders, and what a stored detector makes of it."""
 
-from __future__ import annotations
-
 import ipywidgets
 import numpy as np
 import torch

@@ -1,7 +1,5 @@
 """What explorers share: controls, and a text and a picture that are made anew at each move."""
 
-from __future__ import annotations
-
 import io
 import threading
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What the explorers draw, and all their positions at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Gradients and activations, layer by layer, of networks that are built on the spot."""
 
-from __future__ import annotations
-
 import html
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A training that starts and stops at a button, with live curves."""
 
-from __future__ import annotations
-
 import html
 import tempfile
 import threading

@@ -1,7 +1,5 @@
 """Section 1.4: families side by side, and one factor of their protocol at a time."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from labutils.config.classifier import RunConfig

@@ -1,7 +1,5 @@
 """Networks compared with one another, and what the best of them gets wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

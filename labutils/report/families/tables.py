@@ -1,7 +1,5 @@
 """Networks compared under one protocol, and the strong one: sections 1.3 to 1.5."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

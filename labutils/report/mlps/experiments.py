@@ -1,7 +1,5 @@
 """Sections 1.1 and 1.2: width, depth, learning rate and early stopping of MLPs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

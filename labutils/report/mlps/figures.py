@@ -1,7 +1,5 @@
 """Width, depth and early stopping: curves and final numbers of the grids."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt

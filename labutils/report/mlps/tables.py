@@ -1,7 +1,5 @@
 """Width, depth, learning rate and early stopping: sections 1.1 to 1.3."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

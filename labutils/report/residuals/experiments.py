@@ -1,7 +1,5 @@
 """Why residual connections work: gradients, skip x normalisation x initialisation, lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What gradients and activations do, layer by layer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

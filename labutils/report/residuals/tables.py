@@ -1,7 +1,5 @@
 """Skip, normalisation and initialisation in every combination, and lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Section 1.5: what accuracy costs, and what the strong network gets wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

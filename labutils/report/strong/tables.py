@@ -1,7 +1,5 @@
 """Section 1.5: the strong network, its plain twin, and ways to train them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
