@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import combinations, permutations
 from typing import Any
 
@@ -93,8 +93,7 @@ def removable_blocks(model: nn.Module) -> dict[str, Block]:
     }
 
 
-@contextmanager
-def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+def deleted(model: nn.Module, names: Sequence[str]) -> AbstractContextManager[None]:
     """Inside the context these blocks lose their weight layers; afterwards all is as it was.
 
     Of a residual block the skip stays, and the activation behind the sum. A plain one hands on
@@ -103,17 +102,14 @@ def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
     Raises:
         ValueError: one of them is no block that can be deleted; the message lists those that can.
     """
-    removable = _checked(model, names)
     rests = {
         name: block.activation2 if block.residual else nn.Identity()
-        for name, block in removable.items()
+        for name, block in _checked(model, names).items()
     }
-    with _replaced(model, rests):
-        yield
+    return _replaced(model, rests)
 
 
-@contextmanager
-def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
+def swapped(model: nn.Module, first: str, second: str) -> AbstractContextManager[None]:
     """Inside the context two blocks of one shape have changed places.
 
     Raises:
@@ -122,8 +118,7 @@ def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
     blocks = _checked(model, (first, second))
     if _shapes(blocks[first]) != _shapes(blocks[second]):
         raise ValueError(f"{first} and {second} have different shapes: swap blocks of one stage")
-    with _replaced(model, {first: blocks[second], second: blocks[first]}):
-        yield
+    return _replaced(model, {first: blocks[second], second: blocks[first]})
 
 
 def deletion_curves(

@@ -17,7 +17,7 @@ from labutils.fcn.networks import DenseNetwork
 from labutils.training.evaluation import predict
 from labutils.training.execution import Execution
 
-BATCH = 50  # canvases at a time
+PREDICT_BATCH = 50  # canvases at a time
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def pixel_probabilities(
     execution: Execution | None = None,
 ) -> Float[Tensor, "n classes height width"]:
     """Probability of each class for each pixel, in eval mode, on the CPU."""
-    return predict(network, images, execution, BATCH)
+    return predict(network, images, execution, PREDICT_BATCH)
 
 
 def find_digits(

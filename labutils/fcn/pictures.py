@@ -69,7 +69,9 @@ def read_digits(
         rows, columns = (whole / part for whole, part in zip(picture.shape, size, strict=True))
         boxes = seen.boxes * torch.tensor([columns, rows, columns, rows])
         found.append(replace(seen, boxes=boxes).take(trained))
-    return _without_parts(suppress(_together(found), max_overlap))
+    columns = ("boxes", "labels", "scores")
+    together = Detections(*(torch.cat([getattr(one, name) for one in found]) for name in columns))
+    return _without_parts(suppress(together, max_overlap))
 
 
 def _without_parts(found: Detections) -> Detections:
@@ -93,13 +95,6 @@ def _factors(shape: tuple[int, int], scales: tuple[float, float]) -> list[float]
         if factor * max(shape) <= scales[1] * DIGIT:
             return factors
         factor /= OCTAVE
-
-
-def _together(found: list[Detections]) -> Detections:
-    boxes, labels, scores = (
-        torch.cat([getattr(one, name) for one in found]) for name in ("boxes", "labels", "scores")
-    )
-    return Detections(boxes, labels, scores)
 
 
 def annotate(picture: UInt8[np.ndarray, "height width"], found: Detections) -> np.ndarray:

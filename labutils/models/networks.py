@@ -83,9 +83,8 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Blocks of one width and one resolution, in the manner of report-a."""
     channels, height, width_px = image_shape
     width, stride = config.width, config.stem_stride
-    norm = _norm_maker(config.norm, nn.BatchNorm2d)
-    stem = _conv_stem(channels, width, config.norm, stride)
-    blocks = [_conv_block(width, width, 1, norm, config) for _ in range((config.depth - 2) // 2)]
+    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm, stride))
+    blocks = [_conv_block(width, width, 1, config) for _ in range((config.depth - 2) // 2)]
     if config.head == "fully-convolutional":
         head = nn.Sequential(nn.Conv2d(width, classes, 1), GlobalAveragePool())
     else:
@@ -96,17 +95,16 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
 
 def _resnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
-    norm = _norm_maker(config.norm, nn.BatchNorm2d)
-    stem = _conv_stem(image_shape[0], config.width, config.norm, config.stem_stride)
+    layers = _conv_norm_relu(image_shape[0], config.width, config.norm, config.stem_stride)
     blocks, width = [], config.width
     for stage in range(config.stages):
         for block in range((config.depth - 2) // (2 * config.stages)):
             grow = stage > 0 and block == 0
             new = 2 * width if grow else width
-            blocks.append(_conv_block(width, new, 2 if grow else 1, norm, config))
+            blocks.append(_conv_block(width, new, 2 if grow else 1, config))
             width = new
     head = nn.Sequential(GlobalAveragePool(), nn.Linear(width, classes))
-    return stem, nn.Sequential(*blocks), head
+    return nn.Sequential(*layers), nn.Sequential(*blocks), head
 
 
 def _strong(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
@@ -206,15 +204,12 @@ def _conv_norm_relu(
     return [_conv3x3(inputs, outputs, norm, stride, padding), norm_maker(outputs), nn.ReLU()]
 
 
-def _conv_stem(inputs: int, outputs: int, norm: str, stride: int) -> nn.Module:
-    return nn.Sequential(*_conv_norm_relu(inputs, outputs, norm, stride))
-
-
-def _conv_block(inputs: int, outputs: int, stride: int, norm: Callable, config: RunConfig) -> Block:
+def _conv_block(inputs: int, outputs: int, stride: int, config: RunConfig) -> Block:
     layers = (
         _conv3x3(inputs, outputs, config.norm, stride),
         _conv3x3(outputs, outputs, config.norm),
     )
+    norm = _norm_maker(config.norm, nn.BatchNorm2d)
     shortcut = Shortcut(stride, outputs - inputs) if (stride, inputs) != (1, outputs) else None
     return Block(
         layers, (norm(outputs), norm(outputs)), residual=config.residual, shortcut=shortcut

@@ -22,6 +22,10 @@ class Evaluation(NamedTuple):
     loss: float
     accuracy: float
 
+    def named(self, part: str) -> dict[str, float]:
+        """As a history has them, for example `val_loss` and `val_accuracy`."""
+        return {f"{part}_{name}": value for name, value in self._asdict().items()}
+
 
 def fitting(count: int, images: Tensor) -> int:
     """At most so many images for one pass through a network: fewer, where they are large."""
