@@ -16,7 +16,7 @@ from labutils.report.names import family_and_data
 from labutils.runs.store import Run
 
 Color = tuple[float, float, float]
-Thing = TypeVar("Thing")
+Key = TypeVar("Key")
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 # of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
 OTHERS = [sns.color_palette("colorblind")[number] for number in (2, 3, 4, 5, 7, 9, 6)]
@@ -49,9 +49,9 @@ def make_axes(
     return fig, axes if rows > 1 else axes[0]
 
 
-def colors_of(things: Iterable[Thing]) -> dict[Thing, Color]:
+def colors_of(keys: Iterable[Key]) -> dict[Key, Color]:
     """A colour for each of what is neither plain nor residual, in order of first appearance."""
-    return dict(zip(dict.fromkeys(things), OTHERS, strict=False))
+    return dict(zip(dict.fromkeys(keys), OTHERS, strict=False))
 
 
 def shades_of(numbers: Iterable[float]) -> dict[float, Color]:
@@ -164,7 +164,7 @@ def legend(
         colors: of solid lines; `words` makes names of its keys.
         more: colours, line styles and names of other lines.
     """
-    entries = [(color, "-", words.format(thing)) for thing, color in colors.items()] + list(more)
+    entries = [(color, "-", words.format(key)) for key, color in colors.items()] + list(more)
     handles = [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in entries]
     where = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if outside else {}
     ax.legend(handles=handles, **where)
