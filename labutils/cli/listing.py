@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from labutils.config.base import Config
+from labutils.config import Config
 
 if TYPE_CHECKING:
     from labutils.report.records import Experiment

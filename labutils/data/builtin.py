@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.data.shapes import render
 from labutils.data.splits import stratified_split
 

@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import save
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.data.files import DataError, problem_with, write_file
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from labutils.config.data_sets import DataSpec
+from labutils.config import DataSpec
 
 
 class DataError(RuntimeError):

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS, RunConfig
 from labutils.config.fcn import DIGIT_SIDE, FCNConfig
 from labutils.fcn.conversion import FullyConvolutional, convolutionalize, dilate
 from labutils.models.blocks import Images

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from labutils import data
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.fcn import measures
 from labutils.fcn.canvases import BACKGROUND, Canvases
 from labutils.fcn.clutter import CLUTTER, draw_clutter

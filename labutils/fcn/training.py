@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from labutils import data
-from labutils.config.fcn import FCNConfig
+from labutils.config import FCNConfig
 from labutils.data.sets import Split
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_accuracy, pixel_confusion

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS, RunConfig
 from labutils.models.blocks import Whitening
 from labutils.models.modes import eval_mode
 from labutils.models.networks import build_model

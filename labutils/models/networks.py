@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.models.blocks import Block, GlobalAveragePool, Images, Normalize, Shortcut, Whitening
 from labutils.models.initialization import initialize
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from labutils.config.classifier import FAMILIES, RunConfig
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS, FAMILIES, RunConfig
 from labutils.runs.store import Run
 
 

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import PIL.Image
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.config.profiles import ROOT, Profile, profile
 from labutils.fcn.conditions import Condition, condition
 from labutils.fcn.scores import scores

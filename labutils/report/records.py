@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from labutils.config.base import Config
-from labutils.config.classifier import RunConfig
+from labutils.config import Config, RunConfig
 from labutils.runs.store import Keep
 
 SEEDS = range(3)  # of every comparison, where nothing else is said

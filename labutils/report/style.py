@@ -11,7 +11,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.report.names import family_and_data
 from labutils.runs.store import Run
 

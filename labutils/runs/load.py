@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from labutils.config.base import Config
+from labutils.config import Config
 from labutils.config.profiles import profile
 from labutils.runs.json_files import finite, fsync, with_nan, write_json
 from labutils.runs.store import Keep, Run, RunError, Store, Train, damaged, read_json

@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from labutils.config.base import Config
+from labutils.config import Config
 from labutils.runs.load import default_store, load_or_train
 from labutils.runs.store import Keep, Run, Store, Train
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labutils.config.base import Config
+from labutils.config import Config
 from labutils.training.inputs import TrainingError
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from labutils.config.fit import FitConfig
+from labutils.config import FitConfig
 from labutils.training.checkpoints import Checkpoint
 from labutils.training.execution import Execution
 from labutils.training.history import History

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from labutils.config.fit import FitConfig
+from labutils.config import FitConfig
 from labutils.training.muon import MuonAndSGD
 
 

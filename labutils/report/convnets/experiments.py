@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.report.records import experiment, pairs
 
 DEPTHS = (4, 10, 16, 24, 36)

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
-from labutils.config.fcn import FCNConfig
+from labutils.config import FCNConfig, RunConfig
 from labutils.fcn.networks import classifier_config
 from labutils.report.records import SEEDS, experiment
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import ipywidgets
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
 from labutils.report.explorers.figures import explorer_view
 from labutils.report.names import count_of, family_name

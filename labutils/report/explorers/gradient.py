@@ -9,8 +9,7 @@ import ipywidgets
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils.config.base import ConfigError
-from labutils.config.classifier import RunConfig
+from labutils.config import ConfigError, RunConfig
 from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
 from labutils.report.explorers.figures import gradient_view
 from labutils.report.names import network_name

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.report.convnets.experiments import PROTOCOL, resnet_depth
 from labutils.report.records import SEEDS, experiment
 

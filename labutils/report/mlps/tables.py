@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.report.names import family_and_data, network_name
 from labutils.report.statistics import (
     accuracy,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.config.profiles import profile
 from labutils.report.convnets.experiments import CONVNET, resnet_depth
 from labutils.report.records import SEEDS, experiment, pairs
