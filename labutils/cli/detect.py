@@ -1,7 +1,5 @@
 """What the command `detect` does."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Command line: options are made from the configuration dataclasses."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

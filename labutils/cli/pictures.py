@@ -1,7 +1,5 @@
 """`labutils detect`: digits in pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -6,8 +6,6 @@ their intersection over union is at least 0.5. Average precision is the mean ove
 over all scores, as COCO defines it (Lin et al. 2014), by pycocotools.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterable, Sequence
@@ -230,17 +228,15 @@ def accuracy_by_distance(
 
 
 def _true_digits(canvases: Canvases, index: int) -> Detections:
-    there = canvases.labels[index] != NO_DIGIT
-    labels = canvases.labels[index][there]
-    return Detections(canvases.boxes[index][there], labels, torch.ones(len(labels)))
+    boxes, labels = canvases.digits(index)
+    return Detections(boxes, labels, torch.ones(len(labels)))
 
 
 def _as_coco(images: Iterable[Detections]) -> list[dict]:
     """Boxes as COCO has them: left, top, width, height."""
     annotations = []
     for image, found in enumerate(images):
-        rows = zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
-        for (left, top, right, bottom), label, score in rows:
+        for (left, top, right, bottom), label, score in found:
             width, height = right - left, bottom - top
             annotations.append(
                 {

@@ -102,7 +102,12 @@ def test_conditions_show_every_seed_and_the_mean():
 
 
 def test_accuracy_by_distance_draws_each_curve():
-    fig = figures.accuracy_by_distance({"a": ([0, 5], [1, 0.5]), "b": ([0, 5], [0.9, 0.1])})
+    fig = figures.accuracy_by_distance(
+        {
+            "a": {"distances": [0, 5], "shares": [1, 0.5]},
+            "b": {"distances": [0, 5], "shares": [0.9, 0.1]},
+        }
+    )
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[1, 0.5], [0.9, 0.1]]
 
 
