@@ -55,10 +55,6 @@ def deletion_insertion(
     Source: Petsiuk, Das and Saenko 2018, "RISE: Randomized Input Sampling for Explanation",
     section 4.2.
     """
-    if maps.shape != (len(images), *images.shape[2:]):
-        raise ValueError(
-            f"maps of shape {tuple(maps.shape)} for images of {tuple(images.shape)}: upsample them"
-        )
     network, whole = prepare(network, images)
     _, empty = prepare(network, fill)
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)

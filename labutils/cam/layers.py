@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from labutils.models.modes import eval_mode
+from labutils.training.evaluation import runnable
 from labutils.training.execution import device_of, execution_for
 
 Images = Shaped[Tensor, "batch channels height width"]
@@ -45,7 +46,7 @@ def watching(network: nn.Module, hooks: Mapping[nn.Module, Hook]) -> Iterator[No
                 owner[name] = buffer.copy_(value)
 
 
-def prepare(network: nn.Module, images: Images) -> tuple[nn.Module, Images]:
+def prepare(network: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
     """The network without its compilation, and a copy of the images that it can take.
 
     They go to the network's device and precision; bytes become floats from 0 to 1 where the network
@@ -70,18 +71,12 @@ def prepare(network: nn.Module, images: Images) -> tuple[nn.Module, Images]:
             "the network was made in torch.inference_mode, where nothing can be differentiated: "
             "make or load it outside, or give copy.deepcopy(network), made outside"
         )
-    with torch.inference_mode(False), torch.no_grad():
-        by_channel = images.is_contiguous(memory_format=torch.channels_last)
-        layout = (
-            torch.channels_last
-            if by_channel and not images.is_contiguous()
-            else torch.contiguous_format
-        )
-        execution = execution_for(network, device=device_of(network))
-        return network, execution._replace(memory_format=layout).place(images)
+    with watching(network, {}):
+        execution = runnable(network, execution_for(network, device=device_of(network)), images)
+        return network, execution.place(images)
 
 
-def map_layers(network: nn.Module, images: Images) -> dict[str, tuple[int, int, int]]:
+def map_layers(network: nn.Module, images: Tensor) -> dict[str, tuple[int, int, int]]:
     """Layers whose output is a map, in the order in which they finish: channels, rows, columns.
 
     Maps of one cell and layers that run more than once in a pass do not count.
@@ -107,7 +102,7 @@ def is_map(output: Any) -> bool:
     return isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1
 
 
-def find_layer(network: nn.Module, images: Images, name: str | None) -> str:
+def find_layer(network: nn.Module, images: Tensor, name: str | None) -> str:
     """The name, once it is known that the network has such a layer; by default the last map's.
 
     Raises:
@@ -126,7 +121,7 @@ def find_layer(network: nn.Module, images: Images, name: str | None) -> str:
     return name
 
 
-def no_map(network: nn.Module, images: Images, complaint: str) -> ValueError:
+def no_map(network: nn.Module, images: Tensor, complaint: str) -> ValueError:
     """An error that lists the layers that give maps."""
     names = ", ".join(map_layers(network, images)) or "none"
     return ValueError(f"{complaint}: expected a layer that gives a map once in a pass: {names}")

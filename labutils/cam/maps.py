@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from labutils.cam.layers import Images, find_layer, is_map, no_map, prepare, watching
+from labutils.cam.layers import find_layer, is_map, no_map, prepare, watching
 
 FeatureMap = Float[Tensor, "batch channels rows columns"]
-Classes = int | Sequence[int] | Tensor  # one for all images, or one an image
+Classes = int | Sequence[int] | np.ndarray | Tensor  # one for all images, or one an image
 
 
 class Maps(NamedTuple):
@@ -113,7 +114,7 @@ METHODS = {
 
 def class_activation_maps(
     network: nn.Module,
-    images: Images,
+    images: Tensor,
     *,
     method: str = "grad-cam",
     target_layer: str | None = None,
@@ -127,7 +128,7 @@ def class_activation_maps(
     ("cam": not at all). It is left as it was.
 
     Args:
-        images: as the network takes them; bytes or floats.
+        images: (batch, channels, height, width) as the network takes them; bytes or floats.
         method: a key of `METHODS`.
         target_layer: name of a layer; by default the last whose output is a map of more than one
             cell, containers included.
@@ -190,7 +191,7 @@ class _Record:
 
 
 def _check_pass(
-    network: nn.Module, images: Images, layer: str, record: _Record, logits: Any
+    network: nn.Module, images: Tensor, layer: str, record: _Record, logits: Any
 ) -> None:
     if record.runs != 1:
         raise no_map(network, images, f"layer {layer!r} runs {record.runs} times in a pass")

@@ -35,12 +35,8 @@ def overlay(
         peak: value of the brightest colour; one for several maps makes them comparable.
 
     Raises:
-        ValueError: image and map differ in size, or an opacity out of range.
+        ValueError: an opacity out of range.
     """
-    if image.shape[:2] != pixel_map.shape:
-        raise ValueError(
-            f"the map has {pixel_map.shape} pixels, the image {image.shape[:2]}: upsample it first"
-        )
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity is {opacity}: expected a number from 0 to 1")
     alpha = opacity * relative(pixel_map, peak)[..., None]
@@ -50,7 +46,7 @@ def overlay(
 
 def triptych(
     image: Picture, pixel_map: PixelMap, *, opacity: float = 0.7, peak: float | None = None
-) -> Picture:
+) -> UInt8[np.ndarray, "height wide 3"]:
     """Original, map and overlay side by side, and the scale: 0 at the bottom, the peak on top."""
     height = len(image)
     scale = np.linspace(1, 0, height, dtype=np.float32)[:, None]

@@ -167,7 +167,9 @@ def _windows(operation: Any, args: tuple) -> tuple[tuple[int, ...], tuple[int, .
         left, _, top, _ = (*args[1], 0, 0)[:4]
         return _axes(1, 1, (top, left), 1)
     if operation == aten.slice.Tensor and given.get(1, 0) in (2, 3):
-        moved = (1, given.get(4, 1), -(given.get(2) or 0))
+        start = given.get(2) or 0
+        start += args[0].shape[args[1]] if start < 0 else 0
+        moved = (1, given.get(4, 1), -start)
         return (moved, (1,)) if args[1] == 2 else ((1,), moved)
     return None
 
@@ -177,50 +179,51 @@ def _axes(*sides: int | Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]
     return tuple(zip(*pairs, strict=True))
 
 
-def measure_cells(network: nn.Module, images: Images, layer: str, count: int = 8) -> Cells:
+def measure_cells(network: nn.Module, images: Images, layer: str) -> Cells:
     """Where the cells of a layer's map look, from the gradients of cells in the middle of the map.
 
-    The centre of a cell is the centre of gravity of its squared gradient with respect to `count`
-    images of noise, and a line through the centres is fitted. Cells are spread evenly where that
-    says nothing: there are fewer than two, they have no gradient, or the line's stride is not
-    within a half of an even one.
+    The centre of a cell is the centre of gravity of its squared gradient with respect to images of
+    noise, and a line through the centres is fitted. Where that says nothing, because there are no
+    gradients or the line's stride is not within a half of an even one, cells are spread evenly.
     """
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(count, *images.shape[1:], generator=generator)
+    size, kept = images.shape[2:], []
+    count = max(1, min(8, 2**20 // size.numel()))  # of a large image one is enough, and fits
+    noise = torch.rand(count, *images.shape[1:], generator=torch.Generator().manual_seed(0))
     network, batch = prepare(network, noise)
-    kept: list[Tensor] = []
-    target = network.get_submodule(layer)
-    with watching(network, {target: lambda module, args, output: kept.append(output.clone())}):
-        with torch.enable_grad():
-            network(batch.requires_grad_())
-            cells = kept[0].shape[2:]
-            evenly = spread_evenly(cells, batch.shape[2:])
-            fitted = [_fitted(kept[0], batch, number) for number in (0, 1)]
-    plausible = [
-        line is not None and abs(line.stride / axis.stride - 1) <= 0.5
-        for line, axis in zip(fitted, evenly, strict=True)
-    ]
-    return Cells(*(fitted[n] if plausible[n] else evenly[n] for n in (0, 1)))
+    hook = {network.get_submodule(layer): lambda module, args, output: kept.append(output.clone())}
+    with watching(network, hook), torch.enable_grad():
+        network(batch.requires_grad_().clone())  # it may work on its input in place
+        evenly = spread_evenly(kept[0].shape[2:], size)
+        if not kept[0].requires_grad:
+            return evenly
+        count = max(2, min(kept[0].shape[2:]) // 2)
+        at = [
+            torch.linspace(side // 4, -(-3 * side // 4) - 1, count).round().long()
+            for side in kept[0].shape[2:]
+        ]
+        centres = torch.stack(
+            [_centre(kept[0], batch, row, column) for row, column in zip(*at, strict=True)]
+        )
+    fitted = [_line(*each) for each in zip(at, centres.T, strict=True)]
+    return Cells(
+        *(
+            line if abs(line.stride / even.stride - 1) <= 0.5 else even
+            for line, even in zip(fitted, evenly, strict=True)
+        )
+    )
 
 
-def _fitted(feature_map: Tensor, batch: Tensor, number: int) -> Axis | None:
-    """Line through the centres of the cells in the middle of the rows (0) or columns (1)."""
-    sides = feature_map.shape[2:]
-    first, last = sides[number] // 4, -(-3 * sides[number] // 4)
-    at = torch.arange(first, last).unique()
-    other = sides[1 - number] // 2
-    centres = []
-    for cell in at.tolist():
-        here = (cell, other) if number == 0 else (other, cell)
-        score = feature_map[:, :, here[0], here[1]].square().sum()
-        if not score.requires_grad:
-            return None
-        (gradient,) = torch.autograd.grad(score, batch, retain_graph=True)
-        weight = gradient.double().square().sum((0, 1)).sum(1 - number)
-        centres.append((weight @ torch.arange(len(weight)).to(weight) / weight.sum()).cpu())
-    centre = torch.stack(centres)
-    if len(at) < 2 or not torch.isfinite(centre).all():
-        return None
-    line = torch.stack([at.double(), torch.ones(len(at)).double()], 1)
-    stride, offset = torch.linalg.lstsq(line, centre[:, None].double()).solution.flatten().tolist()
-    return Axis(stride, offset)
+def _centre(feature_map: Tensor, batch: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Row and column of the pixels that a cell depends on."""
+    score = feature_map[:, :, row, column].square().sum()
+    (gradient,) = torch.autograd.grad(score, batch, retain_graph=True)
+    weight = gradient.double().square().sum((0, 1)).cpu()
+    sides = (weight.sum(1), weight.sum(0))
+    return torch.stack([side @ torch.arange(len(side)).double() / side.sum() for side in sides])
+
+
+def _line(at: Tensor, centres: Tensor) -> Axis:
+    """Least squares: nan where all cells are one, or have no centre."""
+    away = at - at.double().mean()
+    stride = away @ centres / (away @ away)
+    return Axis(stride.item(), (centres.mean() - stride * at.double().mean()).item())

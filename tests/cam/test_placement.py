@@ -40,7 +40,7 @@ class Unpadded(nn.Sequential):
         super().__init__(nn.Conv2d(3, 4, 5), nn.Conv2d(4, 4, 3, dilation=2), nn.Linear(4 * 64, 10))
 
     def forward(self, x):
-        x = F.max_pool2d(self[0](F.pad(x, (1, 0, 2, 1))[:, :, 1::2, 1:]), (1, 2))
+        x = F.max_pool2d(self[0](F.pad(x, (1, 0, 2, 1))[:, :, 1::2, -40:]), (1, 2))
         return self[2](F.adaptive_avg_pool2d(self[1](F.avg_pool2d(x, 2, 1)), 8).flatten(1))
 
 
@@ -176,8 +176,11 @@ def test_measured_places_agree_with_the_arithmetic(name):
 
 
 def test_cells_without_gradients_are_spread_evenly():
-    network = nn.Sequential(nn.Conv2d(3, 1, 2, 2), nn.Threshold(1e9, 0.0)).eval()
+    network = nn.Sequential(nn.Conv2d(3, 1, 2, 2), nn.Threshold(1e9, 0.0), nn.Conv2d(1, 1, (1, 4)))
     images = torch.zeros(1, 3, 8, 8)
+    assert measure_cells(network, images, "1") == spread_evenly((4, 4), (8, 8))
+    assert measure_cells(network.requires_grad_(False), images, "2").columns == (8, 3.5)
+    network[0].register_forward_hook(lambda module, args, output: output.detach())
     assert measure_cells(network, images, "1") == spread_evenly((4, 4), (8, 8))
 
 
