@@ -36,8 +36,11 @@ def main() -> None:
 
 def compare_with_library(network: nn.Module, images: torch.Tensor, classes: list[int]) -> None:
     """Both give a map at each pixel of each image."""
-    import pytorch_grad_cam as library
-
+    try:
+        import pytorch_grad_cam as library
+    except ImportError:
+        print("not compared with pytorch-grad-cam: pip install --no-deps grad-cam ttach")
+        return
     targets = [library.utils.model_targets.ClassifierOutputTarget(each) for each in classes]
     extractor = library.GradCAM(network, [network.get_submodule(LAYER)])
 

@@ -166,7 +166,7 @@ def stability(
     return rank_correlation(maps_of(images), maps_of(change(images)))
 
 
-def with_noise(images: Images, deviation: float = 0.05, seed: int = 0) -> Images:
+def with_noise(images: Images, deviation: float = 0.01, seed: int = 0) -> Images:
     """The images with Gaussian noise, its deviation a share of the range from black to white."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(images.shape, generator=generator).to(images.device)
