@@ -18,7 +18,7 @@ MISTAKES = 12
 
 
 @measure("test-answers", lambda run: {"mistakes": MISTAKES, "pixels": True})
-def test_predictions(run: Run) -> dict[str, Any]:
+def predictions_on_test(run: Run) -> dict[str, Any]:
     """Confusion matrix and most confident mistakes of a run whose weights are stored.
 
     Returns:
@@ -61,6 +61,6 @@ def test_predictions(run: Run) -> dict[str, Any]:
 
 
 def mistaken_images(found: Mapping[str, Any]) -> UInt8[np.ndarray, "n height width channels"]:
-    """The images of the mistakes in what `test_predictions` returned, 0 to 255."""
+    """The images of the mistakes in what `predictions_on_test` returned, 0 to 255."""
     pixels = b"".join(base64.b64decode(mistake["pixels"]) for mistake in found["mistakes"])
     return np.frombuffer(pixels, np.uint8).reshape(-1, *found["image_shape"])

@@ -11,7 +11,7 @@ from labutils.config.fcn import FCNConfig
 
 WIDTH = {"mlp": 128}  # the most units of a hidden layer; of convolutions:
 FILTERS = 8
-BATCH = {"digits": 32, "shapes10": 200, "shapes20": 200}  # so few images make too few steps else
+BATCH = {"digits": 32, "shapes10": 250, "shapes20": 250}  # so few images make too few steps else
 
 
 def quick(config: Config, full: Mapping[str, Config]) -> Config:
@@ -40,18 +40,17 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
 
 
 def _classifier(config: RunConfig) -> dict[str, object]:
-    digits = config.data == "mnist"  # its stand-in has few images: one epoch teaches little
-    epochs = max(math.ceil(config.epochs / 5), min(config.epochs, 3) if digits else 1)
-    if config.model == "strong":
-        epochs = 1
-    elif config.model != "mlp":
-        epochs = min(epochs, 3 if digits else 2)
+    epochs = math.ceil(config.epochs / 5)
+    if config.data == "mnist":  # its stand-in has few images: fewer epochs teach little
+        epochs = max(epochs, min(config.epochs, 3))
+    else:
+        epochs = 1 if config.model == "strong" else min(epochs, 2)
     scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
     changed: dict[str, object] = {"epochs": epochs, "gradient_epochs": tuple(dict.fromkeys(scaled))}
     # MLPs on digits are quick at any depth
     if config.model in ("convnet", "resnet") or (config.model, config.data) == ("mlp", "cifar10"):
         step = 2 * config.stages if config.model == "resnet" else 2
-        changed["depth"] = 2 + step * math.ceil((config.depth - 2) / step / 3)
+        changed["depth"] = 2 + step * math.ceil((config.depth - 2) / step / 4)
     if config.model in ("convnet", "resnet"):
         changed["stem_stride"] = 2
     return changed

@@ -98,7 +98,8 @@ class Checkpoint:
 
     def _foreign(self, reason: str) -> TrainingError:
         return TrainingError(
-            f"{self.path} is no checkpoint ({reason}) and stays as it is: give another name"
+            f"{self.path} is no checkpoint ({reason}) and stays as it is: delete it, or give "
+            "another name"
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from labutils.analysis.predictions import test_predictions
+from labutils.analysis.predictions import predictions_on_test
 from labutils.models.costs import inference_cost, training_cost
 from labutils.report.names import kind_name, network_name
 from labutils.report.statistics import (
@@ -39,7 +39,7 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "val loss": f"{metrics['val_loss']:.4f}",
                 "val accuracy": percent(metrics["val_accuracy"]),
                 "test accuracy": percent(metrics["test_accuracy"]),
-                "as stored": percent(test_predictions(run)["accuracy"]) if held else "-",
+                "as stored": percent(predictions_on_test(run)["accuracy"]) if held else "-",
             }
         )
     plain, residual = plain_and_residual(runs)
