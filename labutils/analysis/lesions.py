@@ -145,24 +145,21 @@ def deletion_curves(
     else:
         shuffles = (torch.randperm(len(names), generator=generator) for _ in range(orders))
         drawn = [[names[i] for i in shuffle] for shuffle in shuffles]
-    curves = []
     whole = score(model)
-    for order in drawn:
-        curve = [whole]
-        for count in range(1, len(order) + 1):
-            with deleted(model, order[:count]):
-                curve.append(score(model))
-        curves.append(curve)
-    return curves
+    return [
+        [whole, *(_without(model, order[:count], score) for count in range(1, len(order) + 1))]
+        for order in drawn
+    ]
 
 
 def single_deletions(model: nn.Module, score: Score) -> dict[str, float]:
     """Accuracy, in [0, 1], with one block deleted, for each that can be."""
-    found = {}
-    for name in removable_blocks(model):
-        with deleted(model, [name]):
-            found[name] = score(model)
-    return found
+    return {name: _without(model, [name], score) for name in removable_blocks(model)}
+
+
+def _without(model: nn.Module, names: Sequence[str], score: Score) -> float:
+    with deleted(model, names):
+        return score(model)
 
 
 def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:

@@ -110,9 +110,9 @@ def dimensions(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def shortened(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and dots where there are more."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def shortened(names: Sequence[str]) -> str:
+    """The first ten names, and dots where there are more."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

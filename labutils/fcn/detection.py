@@ -17,6 +17,7 @@ from labutils.fcn.networks import DenseNetwork
 from labutils.training.evaluation import predict
 from labutils.training.execution import Execution
 
+MAX_OVERLAP = 0.3  # intersection over union of two boxes that may both be digits
 PREDICT_BATCH = 50  # canvases at a time
 
 
@@ -82,7 +83,7 @@ def find_digits(
     min_area: int = 8,
     min_side: int = 10,
     fragment: float = 0.25,
-    max_overlap: float = 0.3,
+    max_overlap: float = MAX_OVERLAP,
 ) -> Detections:
     """Boxes around the connected parts of the map of the most probable classes.
 
@@ -149,7 +150,7 @@ def _components(mask: np.ndarray, min_area: int) -> list[_Component]:
     return found
 
 
-def suppress(found: Detections, max_overlap: float) -> Detections:
+def suppress(found: Detections, max_overlap: float = MAX_OVERLAP) -> Detections:
     """Without the boxes that overlap one of a higher score by more; from left to right."""
     from torchvision.ops import nms  # 2 s to import
 
@@ -161,8 +162,6 @@ def detect(
     network: DenseNetwork,
     images: Shaped[Tensor, "n 1 height width"],
     execution: Execution | None = None,
-    **settings: float,
 ) -> list[Detections]:
-    """What `find_digits` finds in each image; `settings` are its own."""
-    probability = pixel_probabilities(network, images, execution)
-    return [find_digits(one, **settings) for one in probability]
+    """What `find_digits` finds in each image."""
+    return [find_digits(one) for one in pixel_probabilities(network, images, execution)]

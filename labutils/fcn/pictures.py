@@ -42,7 +42,6 @@ def read_digits(
     *,
     threshold: float,
     scales: tuple[float, float] = (0.7, 1.5),
-    max_overlap: float = 0.3,
 ) -> Detections:
     """Digits of any size, from 8 pixels of height to that of the picture: an image pyramid.
 
@@ -71,7 +70,7 @@ def read_digits(
         found.append(replace(seen, boxes=boxes).take(trained))
     columns = ("boxes", "labels", "scores")
     together = Detections(*(torch.cat([getattr(one, name) for one in found]) for name in columns))
-    return _without_parts(suppress(together, max_overlap))
+    return _without_parts(suppress(together))
 
 
 def _without_parts(found: Detections) -> Detections:

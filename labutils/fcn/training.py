@@ -2,8 +2,7 @@
 
 import functools
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +24,7 @@ from labutils.training.evaluation import Evaluation
 from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
 from labutils.training.inputs import TrainingError
-from labutils.training.loop import OnEpoch, Task, run_epochs
+from labutils.training.loop import Task, run_epochs
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1_000_001, 1_000_002, 1_000_003  # no epoch's seed
@@ -56,18 +55,12 @@ class PixelScores(NamedTuple):
     named = Evaluation.named
 
 
-def train_detector(
-    config: FCNConfig,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    progress: bool = True,
-    store: Store | None = None,
-) -> Outcome:
+def train_detector(config: FCNConfig, *, store: Store | None = None, **options: Any) -> Outcome:
     """Train a detector: draw canvases, train, and test once at the end.
 
     Args:
         store: where the classifier is looked up that `config` starts from.
+        options: those of `run_epochs`.
 
     Raises:
         MissingRuns: that classifier is not stored.
@@ -84,7 +77,7 @@ def train_detector(
         normalize.mean.copy_(digits.mean.view(1, -1, 1, 1))
         normalize.std.copy_(digits.std.view(1, -1, 1, 1))
     task = Detection(network, digits, config)
-    history = run_epochs(task, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+    history = run_epochs(task, **options)
     val, test = task.score(digits.val, VAL_SEED), task.score(digits.test, TEST_SEED)
     metrics = {
         "status": history.status,

@@ -73,16 +73,12 @@ def detections_sheet(
     images: Sequence[np.ndarray],
     found: Sequence[Detections],
     titles: Sequence[str],
-    true_boxes: Sequence[np.ndarray] | None = None,
     columns: int = 6,
 ) -> Figure:
-    """Canvases with what was found on them, a title each; true boxes in white, dashed."""
+    """Canvases with what was found on them, a title each."""
     fig, axes = style.picture_axes(len(images), columns, (10, 1.9))
-    boxes = true_boxes if true_boxes is not None else [None] * len(images)
-    for ax, image, detections, title, true in zip(
-        axes.flat, images, found, titles, boxes, strict=False
-    ):
-        _draw_canvas(ax, image, detections, true)
+    for ax, image, detections, title in zip(axes.flat, images, found, titles, strict=False):
+        _draw_canvas(ax, image, detections, None)
         ax.set_title(title, fontsize=8)
     return fig
 
@@ -102,9 +98,7 @@ def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
 
 
 @plt.rc_context(IMAGE_STYLE)
-def failure_sheet(
-    kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]], columns: int = 6
-) -> Figure:
+def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) -> Figure:
     """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
 
     Args:
@@ -115,11 +109,10 @@ def failure_sheet(
         fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
     ):
         panel.suptitle(f"{title}: {percent(failures['share'])} of canvases", fontsize=9)
-        examples = failures["examples"][:columns]
-        axes = panel.subplots(1, columns, squeeze=False)[0]
+        axes = panel.subplots(1, 6)
         for ax in axes:
             ax.axis("off")
-        for ax, example in zip(axes, examples, strict=False):
+        for ax, example in zip(axes, failures["examples"], strict=False):
             index = example["index"]
             boxes, labels = canvases.digits(index)
             found = Detections.of(example["boxes"], example["labels"], example["scores"])
