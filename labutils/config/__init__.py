@@ -5,6 +5,7 @@ from labutils.config.classifier import FAMILIES, ModelName, RunConfig
 from labutils.config.data_sets import DATA_SETS, DataName, DataSpec
 from labutils.config.fcn import FCNConfig
 from labutils.config.fit import FitConfig
+from labutils.config.transfer import DistillConfig, TransferConfig
 
 __all__ = [
     "FAMILIES",
@@ -13,8 +14,10 @@ __all__ = [
     "DATA_SETS",
     "DataName",
     "DataSpec",
+    "DistillConfig",
     "FCNConfig",
     "FitConfig",
     "ModelName",
     "RunConfig",
+    "TransferConfig",
 ]

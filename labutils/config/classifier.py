@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from labutils.config.base import AtLeast, ConfigError, Count, Share
-from labutils.config.data_sets import DataName
+from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.config.fit import FitConfig
 
 ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
@@ -123,3 +123,9 @@ class RunConfig(FitConfig):
         plain = "residual" if self.residual else "plain"
         middle = f"-{plain}" if "residual" in FAMILIES[self.model].options else ""
         return f"{self.data}-{self.model}{self.depth}{middle}-s{self.seed}"
+
+    @property
+    def training_images(self) -> int:
+        """How many images an epoch has."""
+        spec = DATA_SETS[self.data]
+        return spec.train - spec.val

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from labutils.config.profiles import ROOT
 from labutils.data.builtin import make
 from labutils.data.downloads import download
 from labutils.data.files import DataError, read_file
-from labutils.data.splits import stratified_split
+from labutils.data.splits import nested_subset, stratified_split
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,23 @@ class DataSet:
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return tuple(self.train.images.shape[1:])
+
+    def with_labels(self, per_class: int, draw: int = 0) -> DataSet:
+        """The set as it would be with `per_class` training images of each class; test stays whole.
+
+        Validation shrinks by the same factor, to one image a class at least. Mean and deviation
+        are those of the images that are left.
+
+        Args:
+            draw: which images; of one draw, fewer are among more.
+        """
+        classes = len(self.class_names)
+        share = per_class * classes / len(self.train)
+        val_per_class = max(1, round(share * len(self.val) / classes))
+        train = self.train.take(nested_subset(self.train.labels, per_class, draw))
+        val = self.val.take(nested_subset(self.val.labels, val_per_class, draw))
+        mean, std = pixel_statistics(train.images)
+        return replace(self, train=train, val=val, mean=mean, std=std)
 
 
 def data_root() -> Path:

@@ -8,6 +8,7 @@ from torch import Tensor
 from labutils.config.data_sets import VALIDATION_SHARE
 
 SPLIT_SEED = 20151210  # no run changes it: every run sees the same validation images
+SUBSET_SEED = 20150309  # with the number of the draw
 
 
 def stratified_split(
@@ -27,3 +28,23 @@ def stratified_split(
         train.append(members[cut:])
     shuffled = (generator.permutation(np.concatenate(part)) for part in (train, val))
     return tuple(torch.from_numpy(indices) for indices in shuffled)
+
+
+def nested_subset(
+    labels: Int64[Tensor, " n"], per_class: int, draw: int = 0
+) -> Int64[Tensor, " k"]:
+    """Indices of `per_class` images of each class, in the order in which they are given.
+
+    Of one draw, a smaller subset is a part of a larger.
+
+    Raises:
+        ValueError: a class has fewer images.
+    """
+    generator = np.random.default_rng((SUBSET_SEED, draw))
+    chosen = []
+    for label in np.unique(labels.numpy()):
+        members = generator.permutation(np.flatnonzero(labels.numpy() == label))
+        if len(members) < per_class:
+            raise ValueError(f"class {label} has {len(members)} images: {per_class} were asked for")
+        chosen.append(members[:per_class])
+    return torch.from_numpy(np.sort(np.concatenate(chosen)))

@@ -111,5 +111,4 @@ def training_cost(config: RunConfig) -> float:
 
     Evaluation after each epoch is not counted.
     """
-    spec = DATA_SETS[config.data]
-    return 3 * inference_cost(config) * (spec.train - spec.val) * config.epochs
+    return 3 * inference_cost(config) * config.training_images * config.epochs

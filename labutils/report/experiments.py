@@ -16,10 +16,12 @@ from labutils.report.records import Experiment
 from labutils.report.residuals import experiments as residuals
 from labutils.report.strong import experiments as strong
 from labutils.report.training import estimate_seconds, train_run
+from labutils.report.transfer import experiments as transfer
 from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
 
-CHAPTERS = (mlps, convnets, families, strong, residuals, detector)  # in the order of the report
+# in the order of the report
+CHAPTERS = (mlps, convnets, families, strong, residuals, transfer, detector)
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
     for chapter in CHAPTERS

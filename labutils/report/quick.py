@@ -41,9 +41,10 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
 
 def _classifier(config: RunConfig) -> dict[str, object]:
     epochs = math.ceil(config.epochs / 5)
+    few = getattr(config, "labels_per_class", None) is not None  # an epoch is a few steps
     if config.data == "mnist":  # its stand-in has few images: fewer epochs teach little
         epochs = max(epochs, min(config.epochs, 3))
-    else:
+    elif not few:
         epochs = 1 if config.model == "strong" else min(epochs, 2)
     scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
     changed: dict[str, object] = {"epochs": epochs, "gradient_epochs": tuple(dict.fromkeys(scaled))}

@@ -6,13 +6,15 @@ from typing import Any
 import torch
 
 from labutils.config.base import Config
-from labutils.config.data_sets import DATA_SETS
 from labutils.config.fcn import FCNConfig
+from labutils.config.transfer import DistillConfig, TransferConfig
 from labutils.fcn.training import detector_cost, train_detector
 from labutils.models.costs import training_cost
 from labutils.runs.store import Store
 from labutils.training.classifiers import Outcome, train
 from labutils.training.execution import multiplies_bf16
+from labutils.transfer.distillation import distill
+from labutils.transfer.fine_tuning import fine_tune
 
 
 def train_run(config: Config, *, store: Store, **arguments: Any) -> Outcome:
@@ -22,8 +24,9 @@ def train_run(config: Config, *, store: Store, **arguments: Any) -> Outcome:
         store: where the runs are looked up that this one starts from.
         arguments: those that `runs.load_or_train` gives.
     """
-    if isinstance(config, FCNConfig):
-        return train_detector(config, store=store, **arguments)
+    started = {FCNConfig: train_detector, TransferConfig: fine_tune, DistillConfig: distill}
+    if type(config) in started:
+        return started[type(config)](config, store=store, **arguments)
     return train(config, **arguments)
 
 
@@ -40,8 +43,7 @@ def estimate_seconds(configs: Sequence[Config]) -> float:
         if isinstance(config, FCNConfig):
             total += 2 * detector_cost(config) / rate
             continue
-        spec = DATA_SETS[config.data]
-        steps = config.epochs * (spec.train - spec.val)
-        total += 60e-6 * config.depth * steps / config.batch_size
+        steps = config.epochs * config.training_images / config.batch_size
+        total += 60e-6 * config.depth * steps
         total += 2 * training_cost(config) / rate
     return total

@@ -21,6 +21,7 @@ from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.config.fcn import FCNConfig
 from labutils.config.profiles import Profile, profile
+from labutils.config.transfer import DistillConfig, TransferConfig
 from labutils.models.networks import build_model
 from labutils.runs.json_files import finite, fsync, history_json, with_nan, write_json
 from labutils.training.classifiers import Outcome
@@ -30,7 +31,9 @@ Keep = Literal["none", "fp32", "fp16"]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 WEIGHTS = "weights.safetensors"
-CONFIGS: dict[str, type[Config]] = {kind.kind: kind for kind in (RunConfig, FCNConfig)}
+CONFIGS: dict[str, type[Config]] = {
+    kind.kind: kind for kind in (RunConfig, FCNConfig, TransferConfig, DistillConfig)
+}
 
 
 class RunError(RuntimeError):

@@ -14,7 +14,7 @@ from labutils.config.classifier import RunConfig
 from labutils.config.fit import FitConfig
 from labutils.data.augmentation import training_batches
 from labutils.models.modes import eval_mode
-from labutils.models.networks import build_model, whiten
+from labutils.models.networks import Classifier, build_model, whiten
 from labutils.training.evaluation import evaluate, fitting, runnable
 from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
@@ -164,22 +164,39 @@ def train(
 ) -> Outcome:
     """The recipe of a classifier: load its data, build, fit, and test once at the end."""
     images = data.load(config.data)
+    task = Classification(untrained(config, images), *labelled(images), config)
+    return train_and_test(
+        task, images.test, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress
+    )
+
+
+def untrained(config: RunConfig, images: data.DataSet) -> Classifier:
+    """The network that `config` describes as it is before training on `images`."""
     statistics = (images.mean, images.std)
     model = build_model(config, images.image_shape, len(images.class_names), statistics)
     whiten(model, images.train.images[:WHITENING_IMAGES])
-    history = fit(
-        model,
-        (images.train.images, images.train.labels),
-        (images.val.images, images.val.labels),
-        config,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-        progress=progress,
-    )
-    execution = execution_for(model, config.precision)
-    val = evaluate(model, images.val.images, images.val.labels, execution=execution)
+    return model
+
+
+def labelled(images: data.DataSet) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Images and labels of the training and of the validation split."""
+    train, val = ((part.images, part.labels) for part in (images.train, images.val))
+    return train, val
+
+
+def train_and_test(
+    task: Classification,
+    test: data.Split,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    progress: bool = True,
+) -> Outcome:
+    """Run all epochs of a task, and test its model once at the end."""
+    history = run_epochs(task, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+    val = evaluate(task.model, *task.val, execution=task.execution)
     started = time.perf_counter()
-    test = evaluate(model, images.test.images, images.test.labels, execution=execution)
+    tested = evaluate(task.model, test.images, test.labels, execution=task.execution)
     test_seconds = time.perf_counter() - started
     metrics = {
         "status": history.status,
@@ -187,11 +204,11 @@ def train(
         "best_epoch": history.best_epoch,
         "val_loss": val.loss,
         "val_accuracy": val.accuracy,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
+        "test_loss": tested.loss,
+        "test_accuracy": tested.accuracy,
         "seconds": sum(history.seconds),
         "test_seconds": test_seconds,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **execution.record(),
+        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        **task.execution.record(),
     }
-    return Outcome(model, history.to_dict(), metrics)
+    return Outcome(task.model, history.to_dict(), metrics)

@@ -86,10 +86,13 @@ class MuonAndSGD:
 
     def __init__(self, model: nn.Module, config: FitConfig) -> None:
         *hidden, head = weight_layers(model).values()
+        hidden = [layer for layer in hidden if layer.weight.requires_grad]
         self.filters = [layer.weight for layer in hidden if isinstance(layer, nn.Conv2d)]
-        if len(self.filters) < len(hidden):
+        if not self.filters or len(self.filters) < len(hidden):
             raise ValueError(
                 "muon trains convolutions: its network has linear layers before the head"
+                if hidden
+                else "muon trains convolutions: all layers before the head are frozen, take sgd"
             )
         self.matrices = [nn.Parameter(_matrix(weight.detach())) for weight in self.filters]
         self.muon = Muon(self.matrices, config.learning_rate, config.momentum, config.weight_decay)

@@ -135,20 +135,20 @@ def test_the_test_set_is_evaluated_once_and_after_training(monkeypatch, data_set
     assert set(inspect.signature(fit).parameters) == {
         "model", "train", "val", "config", "device", "checkpoint", "on_epoch", "progress",
     }  # fmt: skip
-    events, original_fit, original = [], classifiers.fit, classifiers.evaluate
+    events, original_run, original = [], classifiers.run_epochs, classifiers.evaluate
 
     def spy(model, images, labels, **options):
         parts = {len(TRAIN[1]): "train", len(VAL[1]): "val", len(TEST[1]): "test"}
         events.append(parts[len(labels)])
         return original(model, images, labels, **options)
 
-    def fit_spy(*args, **options):
-        history = original_fit(*args, **options)
+    def run_spy(*args, **options):
+        history = original_run(*args, **options)
         events.append("fitted")
         return history
 
     monkeypatch.setattr(classifiers, "evaluate", spy)
-    monkeypatch.setattr(classifiers, "fit", fit_spy)
+    monkeypatch.setattr(classifiers, "run_epochs", run_spy)
     train(replace(MLP, data="digits", patience=1), progress=False)
     assert Counter(events)["test"] == 1
     assert events.index("test") > events.index("fitted") > 0

@@ -1,0 +1,5 @@
+"""Transfer to CIFAR-100, and distillation."""
+
+from labutils.report.records import chapter
+
+__getattr__ = chapter(__name__)

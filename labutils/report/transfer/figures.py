@@ -1,0 +1,107 @@
+"""Transfer to CIFAR-100 and distillation, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from labutils.report.style import OTHERS, STYLE, make_axes, percent_axis
+from labutils.runs.store import Run
+
+TUNED, SCRATCH, FROZEN = OTHERS[0], OTHERS[1], OTHERS[2]
+
+
+@plt.rc_context(STYLE)
+def benefit(
+    runs: Sequence[Run],
+    probes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    all_labels: int,
+) -> Figure:
+    """Test accuracy against labels a class: from scratch, fine-tuned, and a frozen network.
+
+    Every seed and every draw is a point.
+
+    Args:
+        runs: one of each budget, seed and start, none of them trained longer than the others.
+        probes: the keywords of each `probe`, and what it returned.
+        all_labels: how many labels a class has where a budget is not said.
+    """
+    fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    lines: dict[str, dict[int, list[float]]] = {}
+    for run in runs:
+        name = "fine-tuned" if run.config.source else "from scratch"
+        at = lines.setdefault(name, {})
+        values = at.setdefault(run.config.labels_per_class or all_labels, [])
+        values.append(run.metrics["test_accuracy"])
+    for given, result in probes:
+        at = lines.setdefault("frozen, ridge regression", {})
+        at.setdefault(given.get("per_class") or all_labels, []).append(result["test_accuracy"])
+    for (name, at), color in zip(lines.items(), (TUNED, SCRATCH, FROZEN), strict=False):
+        labels = sorted(at)
+        for count in labels:
+            ax.plot([count] * len(at[count]), at[count], "o", ms=4, color=color, alpha=0.6)
+        ax.plot(labels, [np.mean(at[count]) for count in labels], color=color, lw=1.3, label=name)
+    ticks = sorted({count for at in lines.values() for count in at})
+    ax.set(xscale="log", xlabel="labels a class")
+    ax.set_xticks(ticks, [str(count) for count in ticks])
+    ax.minorticks_off()
+    percent_axis(ax, "test accuracy")
+    ax.legend()
+    return fig
+
+
+@plt.rc_context(STYLE)
+def reliability(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Accuracy against confidence in bins, a panel a network: before and after scaling.
+
+    Bins of all seeds are counted together.
+
+    Args:
+        groups: by the name of a network, what `calibration` returned for each of its seeds.
+    """
+    fig, axes = make_axes(1, len(groups), (2.4 * len(groups), 2.7), sharey=True, sharex=True)
+    for ax, (name, found) in zip(axes, groups.items(), strict=True):
+        ax.plot([0, 1], [0, 1], ":", color="gray", lw=1)
+        for when, label, color in (("before", "as trained", SCRATCH), ("after", "scaled", TUNED)):
+            _draw_bins(ax, [one[when] for one in found], color, label)
+        ax.set(title=name, xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
+    percent_axis(axes[0], "test accuracy")
+    axes[0].legend()
+    return fig
+
+
+def _draw_bins(ax: Axes, found: Sequence[Mapping[str, Any]], color: object, label: str) -> None:
+    counts = np.array([one["counts"] for one in found], dtype=float)
+    points = []
+    for quantity in ("confidence", "accuracy"):
+        values = np.array([one[quantity] for one in found], dtype=float)
+        points.append((np.nan_to_num(values) * counts).sum(0) / np.maximum(counts.sum(0), 1))
+    filled = counts.sum(0) > 0
+    ax.plot(points[0][filled], points[1][filled], "o-", ms=3, lw=1, color=color, label=label)
+
+
+@plt.rc_context(STYLE | {"axes.grid": False})
+def superclass_confusion(found: Sequence[Mapping[str, Any]]) -> Figure:
+    """Mistakes between superclasses, as shares of the images of the true one, mean over seeds.
+
+    Args:
+        found: what `superclass_predictions` returned for each seed.
+    """
+    counts = np.mean([one["confusion"] for one in found], axis=0)
+    shares = counts / counts.sum(1, keepdims=True)
+    names = found[0]["superclass_names"]
+    wrong = np.where(np.eye(len(names), dtype=bool), np.nan, 100 * shares)
+    fig, ax = plt.subplots(figsize=(8.5, 7), layout="constrained")
+    sns.heatmap(
+        wrong, cmap="Oranges", square=True, ax=ax, xticklabels=names, yticklabels=names,
+        annot=True, fmt=".0f", annot_kws={"size": 6}, cbar_kws={"label": "% of true images"},
+    )  # fmt: skip
+    ax.set(xlabel="predicted superclass", ylabel="true superclass")
+    ax.tick_params(length=0)
+    return fig

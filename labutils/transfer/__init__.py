@@ -1,0 +1,1 @@
+"""What a trained network is good for elsewhere: fine-tuning and distillation."""

@@ -1,0 +1,179 @@
+"""Features of a trained network: what its layers make of images, pooled and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float16, Int64, Shaped
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from labutils import data
+from labutils.config.profiles import ROOT
+from labutils.data.splits import nested_subset
+from labutils.models.modes import eval_mode
+from labutils.runs.store import weights_digest
+from labutils.training.execution import Execution, device_of, execution_for
+
+FOLDER = ROOT / "build" / "features"
+BATCH = 250
+SPLITS = ("train", "val", "test")
+
+Maps = Float16[Tensor, "n _ _ _"]  # channels, side, side: each layer has its own
+
+
+@dataclass(frozen=True)
+class Features:
+    """Pooled feature maps of the images of one split, by layer, in half precision; and labels."""
+
+    maps: dict[str, Maps]
+    labels: Int64[Tensor, " n"]
+
+    def matrix(
+        self, layers: Sequence[str] | None = None, side: int | None = None
+    ) -> Float[np.ndarray, "n features"]:
+        """The maps of some layers side by side, one row an image, in single precision.
+
+        Args:
+            layers: by default all.
+            side: pooled further to side x side; by default as they are.
+        """
+        parts = []
+        for name in layers or self.maps:
+            maps = self.maps[name].float()
+            parts.append((F.adaptive_avg_pool2d(maps, side) if side else maps).flatten(1))
+        return torch.cat(parts, 1).numpy()
+
+    def take(self, per_class: int, draw: int = 0) -> Features:
+        """Those of so many images of each class; of one draw, fewer are among more."""
+        chosen = nested_subset(self.labels, per_class, draw)
+        maps = {name: maps[chosen] for name, maps in self.maps.items()}
+        return Features(maps, self.labels[chosen])
+
+
+@torch.no_grad()
+def extract(
+    model: nn.Module,
+    images: Shaped[Tensor, "n channels height width"],
+    layers: Sequence[str],
+    side: int,
+    *,
+    execution: Execution | None = None,
+    progress: bool = True,
+) -> dict[str, Maps]:
+    """Outputs of named layers, averaged to side x side each, from one pass in eval mode.
+
+    Args:
+        images: as the model takes them; a network of this package takes bytes.
+        layers: names of modules whose output is a map, as `model.named_modules()` gives them.
+
+    Raises:
+        ValueError: the model has no such layer, or its output is not a map.
+    """
+    modules = dict(model.named_modules())
+    if not layers or not set(layers) <= set(modules):
+        raise ValueError(f"layers are {list(layers)}: choose of {', '.join(filter(None, modules))}")
+    execution = execution or execution_for(model, device=device_of(model))
+    pooled: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+    def keep(name: str, output: Tensor) -> None:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            raise ValueError(f"the output of layer {name!r} is no map: choose another")
+        pooled[name].append(F.adaptive_avg_pool2d(output.float(), side).half().cpu().contiguous())
+
+    handles = [
+        modules[name].register_forward_hook(lambda module, _, output, name=name: keep(name, output))
+        for name in layers
+    ]
+    try:
+        with eval_mode(model), execution.autocast():
+            for batch in tqdm(images.split(BATCH), "features", disable=not progress, unit="batch"):
+                model(execution.place(batch))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: torch.cat(parts) for name, parts in pooled.items()}
+
+
+def cached_features(
+    model: nn.Module,
+    images: data.DataSet,
+    layers: Sequence[str],
+    side: int,
+    file: Path,
+    *,
+    precision: str = "fp32",
+    progress: bool = True,
+) -> dict[str, Features]:
+    """Features of all three splits, from a file where they are those of this model and data.
+
+    The file says which weights, images, layers and precision it is of, and its own digest. A file
+    of others, or one that is damaged, is written anew.
+
+    Returns:
+        Those of `train`, `val` and `test`.
+    """
+    execution = execution_for(model, precision)
+    model.to(execution.device)
+    splits = {name: getattr(images, name) for name in SPLITS}
+    key = {
+        "weights": weights_digest(model.state_dict()),
+        "images": _digest({name: split.images for name, split in splits.items()}),
+        "layers": json.dumps([*layers, side]),
+        "arithmetic": execution.arithmetic,
+    }
+    tensors = _read(file, key)
+    if tensors is None:
+        tensors = {
+            f"{part}/{name}": maps
+            for part, split in splits.items()
+            for name, maps in extract(
+                model, split.images, layers, side, execution=execution, progress=progress
+            ).items()
+        }
+        _write(file, key, tensors)
+    return {
+        part: Features({name: tensors[f"{part}/{name}"] for name in layers}, split.labels)
+        for part, split in splits.items()
+    }
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and bytes; unlike `weights_digest` it makes no copy of what is large."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.stride()}".encode())
+        dense = tensor.permute(0, 2, 3, 1)
+        digest.update(dense.contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _read(file: Path, key: Mapping[str, str]) -> dict[str, Tensor] | None:
+    """The tensors of a file, if it is whole and its key is this."""
+    try:
+        with safe_open(file, "pt") as opened:
+            stated = opened.metadata() or {}
+            if {name: stated.get(name) for name in key} != key:
+                return None
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    except (OSError, SafetensorError):
+        return None
+    whole = stated.get("content") == weights_digest(tensors)
+    return tensors if whole else None
+
+
+def _write(file: Path, key: Mapping[str, str], tensors: dict[str, Tensor]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part{os.getpid()}")
+    part.write_bytes(save(tensors, {**key, "content": weights_digest(tensors)}))
+    os.replace(part, file)

@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import numpy as np
+from drawings import lines
+from fakes import fake_runs
+
+from labutils.report.transfer import experiments, figures
+
+
+def test_benefit_has_a_point_a_run_and_a_line_a_start(tmp_path):
+    grid = [
+        (replace(config, labels_per_class=labels), accuracy)
+        for config, accuracy in ((experiments.EVERYTHING, 0.7), (experiments.SCRATCH, 0.5))
+        for labels in (22, None)
+    ]
+    runs = [
+        fake_runs(tmp_path, [replace(config, seed=seed)], test_accuracy=accuracy + seed / 10)[0]
+        for config, accuracy in grid
+        for seed in (0, 1)
+    ]
+    probes = [({"per_class": 22}, {"test_accuracy": 0.3}), ({}, {"test_accuracy": 0.6})]
+    fig = figures.benefit(runs, probes, 450)
+    ax = fig.axes[0]
+    named = {line.get_label(): line for line in ax.get_lines() if line.get_linestyle() == "-"}
+    means = {
+        name: dict(zip(line.get_xdata(), np.round(line.get_ydata(), 3), strict=True))
+        for name, line in named.items()
+    }
+    assert means == {
+        "fine-tuned": {22: 0.75, 450: 0.75},
+        "from scratch": {22: 0.55, 450: 0.55},
+        "frozen, ridge regression": {22: 0.3, 450: 0.6},
+    }
+    points = [y for line in ax.get_lines() if line.get_marker() == "o" for y in line.get_ydata()]
+    assert len(points) == len(runs) + len(probes)
+
+
+def bins(counts, confidence, accuracy):
+    return {"counts": counts, "confidence": confidence, "accuracy": accuracy}
+
+
+def test_reliability_counts_the_bins_of_all_seeds_together():
+    before = [bins([1, 0], [0.4, None], [0.0, None]), bins([3, 0], [0.4, None], [1.0, None])]
+    after = [bins([0, 2], [None, 0.9], [None, 0.5])] * 2
+    found = [{"before": b, "after": a} for b, a in zip(before, after, strict=True)]
+    axes = figures.reliability({"one": found, "other": found}).axes
+    assert [ax.get_title() for ax in axes] == ["one", "other"]
+    diagonal, raw, scaled = lines(axes[0])
+    assert (list(raw.get_xdata()), list(raw.get_ydata())) == ([0.4], [0.75])
+    assert (list(scaled.get_xdata()), list(scaled.get_ydata())) == ([0.9], [0.5])
+
+
+def test_confusion_between_superclasses_is_in_percent_and_leaves_the_diagonal_out():
+    found = [
+        {"superclass_names": ["a", "b"], "confusion": [[8, 2], [3, 7]]},
+        {"superclass_names": ["a", "b"], "confusion": [[6, 4], [5, 5]]},
+    ]
+    ax = figures.superclass_confusion(found).axes[0]
+    assert [text.get_text() for text in ax.texts] == ["30", "40"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
