@@ -56,7 +56,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> object:
     """A stored detector of the quick profile, trained in seconds: it reads most digits."""
     from labutils.config.profiles import profile
     from labutils.report.experiments import configs
-    from labutils.report.recipes import train_run
+    from labutils.report.training import train_run
     from labutils.runs.load import load_or_train
     from labutils.runs.store import Store
 

@@ -1,10 +1,8 @@
 """Lesions of trained networks: blocks deleted or swapped, without training again."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import combinations, permutations
 from typing import Any
 
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from labutils import data
 from labutils.models.blocks import Block
 from labutils.models.modes import probing
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import measure
 from labutils.runs.store import Run
 from labutils.training.evaluation import evaluate
 from labutils.training.execution import Execution, execution_for
@@ -38,13 +36,15 @@ def lesions_of(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the run keeps no weights.
     """
-    arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
-    found = load_or_measure(run, "lesions", arguments, lambda: _measure(run))
-    own = load_or_measure(run, "lesions-own", arguments, lambda: _measure_own(run))
-    return found | {"own_statistics": own}
+    return _with_kept_statistics(run) | {"own_statistics": _with_own_statistics(run)}
 
 
-def _measure(run: Run) -> dict[str, Any]:
+def _arguments(run: Run) -> dict[str, int]:
+    return {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
+
+
+@measure("lesions", _arguments)
+def _with_kept_statistics(run: Run) -> dict[str, Any]:
     model, images, labels, execution = _stored(run)
 
     def score(model: nn.Module) -> float:
@@ -53,7 +53,8 @@ def _measure(run: Run) -> dict[str, Any]:
     return _scores(model, score)
 
 
-def _measure_own(run: Run) -> dict[str, Any]:
+@measure("lesions-own", _arguments)
+def _with_own_statistics(run: Run) -> dict[str, Any]:
     model, images, labels, execution = _stored(run)
 
     @torch.no_grad()
@@ -92,8 +93,7 @@ def removable_blocks(model: nn.Module) -> dict[str, Block]:
     }
 
 
-@contextmanager
-def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
+def deleted(model: nn.Module, names: Sequence[str]) -> AbstractContextManager[None]:
     """Inside the context these blocks lose their weight layers; afterwards all is as it was.
 
     Of a residual block the skip stays, and the activation behind the sum. A plain one hands on
@@ -102,17 +102,14 @@ def deleted(model: nn.Module, names: Sequence[str]) -> Iterator[None]:
     Raises:
         ValueError: one of them is no block that can be deleted; the message lists those that can.
     """
-    removable = _checked(model, names)
     rests = {
         name: block.activation2 if block.residual else nn.Identity()
-        for name, block in removable.items()
+        for name, block in _checked(model, names).items()
     }
-    with _replaced(model, rests):
-        yield
+    return _replaced(model, rests)
 
 
-@contextmanager
-def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
+def swapped(model: nn.Module, first: str, second: str) -> AbstractContextManager[None]:
     """Inside the context two blocks of one shape have changed places.
 
     Raises:
@@ -121,8 +118,7 @@ def swapped(model: nn.Module, first: str, second: str) -> Iterator[None]:
     blocks = _checked(model, (first, second))
     if _shapes(blocks[first]) != _shapes(blocks[second]):
         raise ValueError(f"{first} and {second} have different shapes: swap blocks of one stage")
-    with _replaced(model, {first: blocks[second], second: blocks[first]}):
-        yield
+    return _replaced(model, {first: blocks[second], second: blocks[first]})
 
 
 def deletion_curves(
@@ -149,24 +145,21 @@ def deletion_curves(
     else:
         shuffles = (torch.randperm(len(names), generator=generator) for _ in range(orders))
         drawn = [[names[i] for i in shuffle] for shuffle in shuffles]
-    curves = []
     whole = score(model)
-    for order in drawn:
-        curve = [whole]
-        for count in range(1, len(order) + 1):
-            with deleted(model, order[:count]):
-                curve.append(score(model))
-        curves.append(curve)
-    return curves
+    return [
+        [whole, *(_without(model, order[:count], score) for count in range(1, len(order) + 1))]
+        for order in drawn
+    ]
 
 
 def single_deletions(model: nn.Module, score: Score) -> dict[str, float]:
     """Accuracy, in [0, 1], with one block deleted, for each that can be."""
-    found = {}
-    for name in removable_blocks(model):
-        with deleted(model, [name]):
-            found[name] = score(model)
-    return found
+    return {name: _without(model, [name], score) for name in removable_blocks(model)}
+
+
+def _without(model: nn.Module, names: Sequence[str], score: Score) -> float:
+    with deleted(model, names):
+        return score(model)
 
 
 def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
@@ -188,9 +181,7 @@ def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
     return found
 
 
-def swap_groups(
-    found: Mapping[str, Any],
-) -> dict[tuple[int, int], list[dict[str, Any]]]:
+def swap_groups(found: Mapping[str, Any]) -> dict[tuple[int, int], list[dict[str, Any]]]:
     """Pairs of swapped blocks by the stage that they belong to: blocks of one shape.
 
     Args:

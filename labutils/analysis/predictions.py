@@ -1,7 +1,5 @@
 """What a stored network answers on the test set: its confusion matrix and worst mistakes."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +9,7 @@ from jaxtyping import UInt8
 from sklearn.metrics import confusion_matrix
 
 from labutils import data
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import measure
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
 from labutils.training.execution import execution_for
@@ -19,7 +17,8 @@ from labutils.training.execution import execution_for
 MISTAKES = 12
 
 
-def test_predictions(run: Run) -> dict[str, Any]:
+@measure("test-answers", lambda run: {"mistakes": MISTAKES, "pixels": True})
+def predictions_on_test(run: Run) -> dict[str, Any]:
     """Confusion matrix and most confident mistakes of a run whose weights are stored.
 
     Returns:
@@ -34,17 +33,6 @@ def test_predictions(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the run keeps no weights.
     """
-    arguments = {"mistakes": MISTAKES, "pixels": True}
-    return load_or_measure(run, "test-answers", arguments, lambda: _measure(run))
-
-
-def mistaken_images(found: Mapping[str, Any]) -> UInt8[np.ndarray, "n height width channels"]:
-    """The images of the mistakes in what `test_predictions` returned, 0 to 255."""
-    pixels = b"".join(base64.b64decode(mistake["pixels"]) for mistake in found["mistakes"])
-    return np.frombuffer(pixels, np.uint8).reshape(-1, *found["image_shape"])
-
-
-def _measure(run: Run) -> dict[str, Any]:
     images = data.load(run.config.data)
     model, test = run.model(), images.test
     execution = execution_for(model, run.config.precision)
@@ -70,3 +58,9 @@ def _measure(run: Run) -> dict[str, Any]:
             for index in worst
         ],
     }
+
+
+def mistaken_images(found: Mapping[str, Any]) -> UInt8[np.ndarray, "n height width channels"]:
+    """The images of the mistakes in what `predictions_on_test` returned, 0 to 255."""
+    pixels = b"".join(base64.b64decode(mistake["pixels"]) for mistake in found["mistakes"])
+    return np.frombuffer(pixels, np.uint8).reshape(-1, *found["image_shape"])

@@ -1,7 +1,5 @@
 """The command line itself: its commands' home, how arguments are written, what errors print."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any, Literal

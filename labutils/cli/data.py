@@ -1,7 +1,5 @@
 """`labutils data`: what is in a data set."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`labutils describe`: the layers of a network."""
 
-from __future__ import annotations
-
 import tyro
 
 from labutils.cli.app import APP

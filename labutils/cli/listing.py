@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from labutils.config.base import Config
+from labutils.config import Config
 
 if TYPE_CHECKING:
     from labutils.report.records import Experiment
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_plan(configs: Iterable[Config], missing: Mapping[str, Config], store: Store) -> None:
     """Every run, stored or missing, with the time that it will take."""
-    from labutils.report.recipes import estimate_seconds
+    from labutils.report.training import estimate_seconds
 
     rows = []
     for config in configs:
@@ -35,7 +35,7 @@ def print_estimate(
     if missing:
         from joblib import cpu_count
 
-        from labutils.report.recipes import estimate_seconds
+        from labutils.report.training import estimate_seconds
 
         times = [estimate_seconds([config]) for config in missing]
         if cluster:
@@ -110,9 +110,9 @@ def dimensions(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def shortened(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and dots where there are more."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def shortened(names: Sequence[str]) -> str:
+    """The first ten names, and dots where there are more."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:

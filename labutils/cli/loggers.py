@@ -4,8 +4,6 @@ A logger is a guest of a training: one that cannot start says so before the firs
 fails later is dropped with a warning, and the training goes on.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import textwrap

@@ -1,14 +1,12 @@
 """Command line: options are made from the configuration dataclasses."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 
 # a command is registered where it is defined
-from labutils.cli import data, describe, notebooks, pictures, runs, sweep, train  # noqa: F401
+from labutils.cli import data, describe, detect, notebooks, runs, sweep, train  # noqa: F401
 from labutils.cli.app import APP, PROG, SETTINGS
 from labutils.cli.options import REGISTRY
 

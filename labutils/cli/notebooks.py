@@ -1,7 +1,5 @@
 """`labutils notebooks`: the report, run top to bottom."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

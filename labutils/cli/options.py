@@ -1,7 +1,5 @@
 """The fields of a configuration as options: what Python calls None, False and () is in words."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """`labutils runs`: what is stored."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`labutils sweep`: what is missing of experiments, side by side."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated
 
@@ -36,7 +34,7 @@ def sweep(
     """
     which = profile()
     from labutils.report.experiments import EXPERIMENTS, configs, plan
-    from labutils.report.recipes import estimate_seconds, train_run
+    from labutils.report.training import estimate_seconds, train_run
     from labutils.runs.store import Store
     from labutils.runs.sweep import run_sweep
 

@@ -1,7 +1,5 @@
 """`labutils train`: one network."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,7 +35,7 @@ def train(
 
     origin = "it was stored already, nothing was trained"
 
-    def recipe(config: RunConfig, **arguments: Any) -> Any:
+    def train_and_log(config: RunConfig, **arguments: Any) -> Any:
         nonlocal origin
         from labutils.training.classifiers import train
 
@@ -54,7 +52,7 @@ def train(
         ) as loggers:
             return train(config, **arguments | {"on_epoch": loggers.log})
 
-    run = load_or_train(config, recipe, store=Store.of(which), keep=keep)
+    run = load_or_train(config, train_and_log, store=Store.of(which), keep=keep)
     print(f"{shown(run.folder)}: {result(run)} ({origin})")
     return 0
 

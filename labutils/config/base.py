@@ -1,12 +1,22 @@
 """What every configuration has: validation, an id, and the way to and from JSON."""
 
-from __future__ import annotations
-
+import functools
 import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 
 class ConfigError(ValueError):
@@ -15,7 +25,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base of every configuration: validation, identity, and the way to and from JSON.
+    """Base of every configuration: validation by the types of its fields, identity, JSON.
 
     `recipe` is raised by hand when code changes what a configuration of this class computes:
     then every id changes, and no stored run is mistaken for a new one.
@@ -26,23 +36,8 @@ class Config:
     source_field: ClassVar[str] = ""  # the field that names the run that this one starts from
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, kind = getattr(self, field.name), str(field.type)
-            if kind.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, field.name, float(value))
-            if kind.startswith("tuple") and isinstance(value, list):  # as JSON has it
-                value = tuple(value)
-                object.__setattr__(self, field.name, value)
-            if kind.startswith("tuple[float") and isinstance(value, tuple):
-                # 1 and 1.0 are equal, and would make two ids
-                whole = tuple(
-                    float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value
-                )
-                object.__setattr__(self, field.name, whole)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{field.name} is {value}: give a finite number")
-            if kind == "bool" and not isinstance(value, bool):  # 1 would make another id than True
-                raise ConfigError(f"{field.name} is {value!r}: give True or False")
+        for name, hint in _types_of(type(self)).items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), hint))
 
     @property
     def starts_from(self) -> str:
@@ -100,25 +95,59 @@ class Config:
         return cls(**values)
 
 
-def choice(name: str, value: object, choices: tuple) -> None:
-    """Raise a `ConfigError` unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ConfigError(f"{name} is {value!r}: choose one of {', '.join(map(str, choices))}")
+@functools.cache
+def _types_of(config: type[Config]) -> dict[str, Any]:
+    hints = get_type_hints(config, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(config)}
 
 
-def at_least(name: str, value: float, lowest: float, *, strict: bool = False) -> None:
-    """Raise a `ConfigError` unless `value` is a number of the kind of `lowest` and not below it."""
-    whole = isinstance(lowest, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise ConfigError(f"{name} is {value!r}: give a{' whole' if whole else ''} number")
-    if value < lowest or (strict and value == lowest):
-        raise ConfigError(
-            f"{name} is {value}: give {'more than' if strict else 'at least'} {lowest}"
-        )
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """The value as a field of this type keeps it; 1 and 1.0 are equal, and would make two ids."""
+    origin, (first, *rest) = get_origin(hint), get_args(hint) or (None,)
+    if origin is Annotated:
+        value = _checked(name, value, first)
+        for check in rest:
+            check(name, value)
+    elif origin in (Union, UnionType):  # with None
+        value = None if value is None else _checked(name, value, first)
+    elif origin is tuple and isinstance(value, (list, tuple)):  # a list, as JSON has it
+        value = tuple(_checked(name, item, first) for item in value)
+    elif origin is Literal and value not in (first, *rest):
+        raise ConfigError(f"{name} is {value!r}: choose one of {', '.join((first, *rest))}")
+    elif hint is bool and not isinstance(value, bool):  # 1 would make another id than True
+        raise ConfigError(f"{name} is {value!r}: give True or False")
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} is {value}: give a finite number")
+    return value
 
 
-def below_one(name: str, value: float) -> None:
-    """Raise a `ConfigError` unless `value` is a share: at least 0 and below 1."""
+@dataclass(frozen=True)
+class AtLeast:
+    """Refuses what is no number of the kind of `lowest`, or below it."""
+
+    lowest: float
+    strict: bool = False
+
+    def __call__(self, name: str, value: Any) -> None:
+        whole = isinstance(self.lowest, int)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise ConfigError(f"{name} is {value!r}: give a{' whole' if whole else ''} number")
+        if value < self.lowest or (self.strict and value == self.lowest):
+            least = "more than" if self.strict else "at least"
+            raise ConfigError(f"{name} is {value}: give {least} {self.lowest}")
+
+
+def _below_one(name: str, value: Any) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 <= value < 1:
         raise ConfigError(f"{name} is {value!r}: give a share of at least 0 and below 1")
+
+
+# Types of fields.
+Natural = Annotated[int, AtLeast(0)]
+Count = Annotated[int, AtLeast(1)]
+NotNegative = Annotated[float, AtLeast(0.0)]
+Positive = Annotated[float, AtLeast(0.0, strict=True)]
+Share = Annotated[float, _below_one]

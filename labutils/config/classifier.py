@@ -1,11 +1,9 @@
 """RunConfig: a classifier's whole run, and what each model family takes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from labutils.config.base import ConfigError, at_least, below_one, choice
+from labutils.config.base import AtLeast, ConfigError, Count, Share
 from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.config.fit import FitConfig
 
@@ -18,41 +16,24 @@ class Family(NamedTuple):
     title: str
     depth: int
     width: int
-    norm: str
-    dropout: float
-    options: frozenset[str]
+    options: tuple[str, ...]
+    norm: str = "none"
+    dropout: float = 0.0
     fixed_depth: bool = False
 
 
 FAMILIES: dict[str, Family] = {
-    "mlp": Family("MLP", 4, 128, "none", 0.0, frozenset({"residual", "norm", "init", "dropout"})),
-    "convnet": Family(
-        "ConvNet",
-        10,
-        32,
-        "none",
-        0.0,
-        frozenset({"residual", "norm", "init", "head", "stem_stride"}),
-    ),
+    "mlp": Family("MLP", 4, 128, ("residual", "norm", "init", "dropout")),
+    "convnet": Family("ConvNet", 10, 32, ("residual", "norm", "init", "head", "stem_stride")),
     "small-cnn": Family(
-        "SmallCNN", 4, 32, "none", 0.0, frozenset({"norm", "init", "dropout", "unpadded"}), True
+        "SmallCNN", 4, 32, ("norm", "init", "dropout", "unpadded"), fixed_depth=True
     ),
-    "cnn": Family("CNN", 8, 64, "batch", 0.5, frozenset({"norm", "init", "dropout"}), True),
+    "cnn": Family("CNN", 8, 64, ("norm", "init", "dropout"), "batch", 0.5, fixed_depth=True),
     "resnet": Family(
-        "ResNet",
-        20,
-        16,
-        "batch",
-        0.0,
-        frozenset({"residual", "norm", "init", "stem_stride", "stages"}),
+        "ResNet", 20, 16, ("residual", "norm", "init", "stem_stride", "stages"), "batch"
     ),
-    "strong": Family("strong network", 9, 64, "batch", 0.0, frozenset({"residual", "init"}), True),
+    "strong": Family("strong network", 9, 64, ("residual", "init"), "batch", fixed_depth=True),
 }
-
-# What only some families take.
-MODEL_OPTIONS = (
-    "residual", "norm", "init", "head", "stem_stride", "unpadded", "stages", "dropout"
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +50,9 @@ class RunConfig(FitConfig):
     """Data set; digits, shapes10 and shapes20 are built in, the others are downloaded."""
     model: ModelName = "mlp"
     """Model family."""
-    depth: int | None = None
+    depth: Annotated[int, AtLeast(2)] | None = None
     """Weight layers, first and head included. Default: mlp 4, convnet 10, resnet 20."""
-    width: int | None = None
+    width: Count | None = None
     """Units of a hidden layer, or filters of the first. Default: mlp 128, convnet 32, resnet 16."""
     residual: bool = False
     """Add the block's input to its output (He et al. 2015); the weights stay the same."""
@@ -82,31 +63,21 @@ class RunConfig(FitConfig):
     many as there are input channels pass these on (PyTorch's for the others)."""
     head: Literal["flatten", "fully-convolutional"] = "flatten"
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
-    stem_stride: int = 1
+    stem_stride: Count = 1
     """convnet, resnet: stride of the first convolution."""
     unpadded: bool = False
     """small-cnn: convolutions without zeros around their maps, which then shrink."""
-    stages: int = 3
+    stages: Count = 3
     """resnet: stages of equal resolution; depth = 2 x stages x blocks a stage + 2."""
-    dropout: float | None = None
+    dropout: Share | None = None
     """Share of hidden units dropped before the head. Default: 0.5 for cnn, 0 for the rest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("data", self.data, DataName.__args__)
-        choice("model", self.model, ModelName.__args__)
         family = FAMILIES[self.model]
         for name in ("depth", "width", "norm", "dropout"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(family, name))
-        choice("norm", self.norm, ("none", "batch"))
-        choice("init", self.init, ("default", "he", "zero-residual", "partial-identity"))
-        choice("head", self.head, ("flatten", "fully-convolutional"))
-        at_least("depth", self.depth, 2)
-        at_least("width", self.width, 1)
-        at_least("stem_stride", self.stem_stride, 1)
-        at_least("stages", self.stages, 1)
-        below_one("dropout", self.dropout)
         self._check_options(family)
         self._check_depth(family)
         if self.norm == "batch" and self.batch_size == 1:
@@ -116,11 +87,9 @@ class RunConfig(FitConfig):
         """Refuse an option that the family would silently ignore."""
         for field in fields(RunConfig):
             name = field.name
-            if name not in MODEL_OPTIONS:
-                continue
+            having = sorted(m for m, f in FAMILIES.items() if name in f.options)
             neutral = getattr(family, name, field.default)
-            if name not in family.options and getattr(self, name) != neutral:
-                having = sorted(m for m, f in FAMILIES.items() if name in f.options)
+            if having and self.model not in having and getattr(self, name) != neutral:
                 raise ConfigError(
                     f"{self.model} has no option {name} (given {getattr(self, name)!r}): "
                     f"leave it out, or take one of {', '.join(having)}"

@@ -1,7 +1,5 @@
 """The data sets by name: one record each, of what its file must hold and how it is called."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 DataName = Literal["mnist", "cifar10", "cifar100", "digits", "shapes10", "shapes20"]

@@ -1,12 +1,10 @@
 """FCNConfig: a digit detector's whole run, the canvases that it is trained on included."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from labutils.config.base import ConfigError, at_least, below_one, choice
+from labutils.config.base import AtLeast, ConfigError, Count, Natural, NotNegative, Positive, Share
 from labutils.config.fit import FitConfig
 
 DIGIT_SIDE = 28  # pixels of a picture of one digit
@@ -36,51 +34,37 @@ class FCNConfig(FitConfig):
     """Id of the stored classifier whose weights it starts from. Default: drawn from the seed."""
     model: Literal["small-cnn", "cnn"] = "cnn"
     """The classifier's family; small-cnn is without padding here, cnn with batch norm."""
-    width: int = 32
+    width: Count = 32
     """Filters of the first convolution, as of the classifier, and of learned upsampling."""
     head: Literal["sliding", "deconvolution", "skip"] = "sliding"
     """The classifier's own, its coarse map interpolated; or that and details that transposed
     convolutions learn to add; or that and scores of finer feature maps (cnn)."""
     background: bool = True
     """An eleventh class where no digit is; without it the digit labels its whole canvas."""
-    background_weight: float = 1.0
+    background_weight: Positive = 1.0
     """Weight of a background pixel in the loss, that of a digit's pixel being 1. The answers
     are those of unweighted pixels all the same: see `training.weighted_cross_entropy`."""
-    canvases: int = 20_000
+    canvases: Count = 20_000
     """Canvases an epoch."""
-    size: int = 64
+    size: Annotated[int, AtLeast(DIGIT_SIDE)] = 64
     """Height and width of a canvas in pixels."""
-    number: tuple[int, int] = (1, 1)
+    number: tuple[Natural, Natural] = (1, 1)
     """The fewest and the most digits on a canvas."""
-    scale: tuple[float, float] = (1.0, 1.0)
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
     """Smallest and largest digit, 1 being the size of the data set's."""
-    touching: float = 0.0
+    touching: Share = 0.0
     """Share of canvases that ask for two digits or more, each touching the one before; where no
     place is found there are fewer."""
-    clutter: float = 0.0
+    clutter: Share = 0.0
     """Share of canvases with noise, strokes or pieces of letters behind the digits."""
-    rotation: float = 0.0
+    rotation: NotNegative = 0.0
     """Turn each digit that it trains on by up to so many degrees, either way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("data", self.data, ("mnist", "digits"))
-        choice("model", self.model, ("small-cnn", "cnn"))
-        choice("head", self.head, ("sliding", "deconvolution", "skip"))
-        at_least("width", self.width, 1)
-        at_least("canvases", self.canvases, 1)
-        at_least("size", self.size, DIGIT_SIDE)
-        at_least("background_weight", self.background_weight, 0.0, strict=True)
-        below_one("touching", self.touching)
-        below_one("clutter", self.clutter)
-        at_least("rotation", self.rotation, 0.0)
-        for name, lowest in (("number", 0), ("scale", 0.0)):
+        for name in ("number", "scale"):
             pair = getattr(self, name)
-            if not isinstance(pair, tuple) or len(pair) != 2:
-                raise ConfigError(f"{name} is {pair!r}: give two numbers, the smaller first")
-            for value in pair:
-                at_least(name, value, lowest, strict=name == "scale")
-            if not (pair[0] <= pair[1] < math.inf):
+            if not isinstance(pair, tuple) or len(pair) != 2 or pair[0] > pair[1]:
                 raise ConfigError(f"{name} is {pair!r}: give two numbers, the smaller first")
         if self.size < DIGIT_SIDE * self.scale[1]:
             raise ConfigError(

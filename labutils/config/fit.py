@@ -1,11 +1,9 @@
 """FitConfig: how a network is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from labutils.config.base import Config, ConfigError, at_least, below_one, choice
+from labutils.config.base import Config, ConfigError, Count, Natural, NotNegative, Positive, Share
 
 # What only some optimisers take, and the value where it is left out.
 MUON_OPTIONS = {"momentum": 0.9, "bias_learning_rate": 0.0, "head_learning_rate": 0.0}
@@ -19,64 +17,46 @@ class FitConfig(Config):
 
     optimizer: Literal["adam", "adamw", "sgd", "muon"] = "adam"
     """sgd is with Nesterov momentum; muon trains filters, and such an sgd all other weights."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """The highest learning rate of the schedule."""
     schedule: Literal["constant", "linear", "cosine", "one-cycle"] = "constant"
     """linear and cosine fall to zero; one-cycle rises first (Smith and Topin 2018)."""
-    momentum: float = 0.9
+    momentum: Share = 0.9
     """For sgd, and for muon's filters."""
-    bias_learning_rate: float = 0.0
+    bias_learning_rate: NotNegative = 0.0
     """muon: highest rate of the sgd that trains biases and norms."""
-    head_learning_rate: float = 0.0
+    head_learning_rate: NotNegative = 0.0
     """muon: highest rate of the sgd that trains the head."""
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     """Decoupled for adamw, an L2 term of the gradient for adam and sgd."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """The last, smaller batch of an epoch is used too."""
-    epochs: int = 20
+    epochs: Count = 20
     """The most epochs; fewer where early stopping ends the run."""
-    patience: int | None = None
+    patience: Count | None = None
     """Stop after so many epochs without lower validation loss, restore the best. Default: never."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     """Share of the target spread over all classes; recorded losses are never smoothed."""
     flip: bool = False
     """Mirror each training image with probability one half."""
     alternating_flip: bool = False
     """With flip: mirror each image in every second epoch instead (Jordan 2024)."""
-    crop_padding: int = 0
+    crop_padding: Natural = 0
     """Pad training images by so many pixels and cut each back at a random place."""
     padding_mode: Literal["constant", "reflect"] = "constant"
     """What crop_padding pads with: black, or the image mirrored at its border."""
-    cutout: int = 0
+    cutout: Natural = 0
     """Side in pixels of a square blanked at a random place of each training image."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 is autocast: weights stay in fp32."""
-    gradient_epochs: tuple[int, ...] = ()
+    gradient_epochs: tuple[Natural, ...] = ()
     """Epochs after which the first layer's gradient is kept in the history; 0: before training."""
-    seed: int = 0
+    seed: Natural = 0
     """Draws initial weights, data order and augmentation; never the split."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("optimizer", self.optimizer, ("adam", "adamw", "sgd", "muon"))
-        choice("schedule", self.schedule, ("constant", "linear", "cosine", "one-cycle"))
-        choice("precision", self.precision, ("fp32", "bf16"))
-        choice("padding_mode", self.padding_mode, ("constant", "reflect"))
-        at_least("learning_rate", self.learning_rate, 0.0, strict=True)
-        at_least("weight_decay", self.weight_decay, 0.0)
-        at_least("epochs", self.epochs, 1)
-        at_least("batch_size", self.batch_size, 1)
-        at_least("crop_padding", self.crop_padding, 0)
-        at_least("cutout", self.cutout, 0)
-        at_least("bias_learning_rate", self.bias_learning_rate, 0.0)
-        at_least("head_learning_rate", self.head_learning_rate, 0.0)
-        at_least("seed", self.seed, 0)
-        below_one("momentum", self.momentum)
-        below_one("label_smoothing", self.label_smoothing)
-        if self.patience is not None:
-            at_least("patience", self.patience, 1)
         for epoch in self.gradient_epochs:
-            at_least("gradient_epochs", epoch, 0)
             if epoch > self.epochs:
                 raise ConfigError(f"gradient_epochs has {epoch}: give epochs up to {self.epochs}")
         self._check_optimizer()

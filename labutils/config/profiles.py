@@ -1,7 +1,5 @@
 """The full and the quick profile: which data sets are meant, and where results go."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from dataclasses import dataclass

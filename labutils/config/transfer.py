@@ -1,11 +1,9 @@
 """TransferConfig and DistillConfig: networks that learn with the help of a stored one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from labutils.config.base import ConfigError, at_least, choice
+from labutils.config.base import ConfigError, Count, Natural, NotNegative, Positive
 from labutils.config.classifier import FAMILIES, RunConfig
 from labutils.config.data_sets import DATA_SETS
 
@@ -30,18 +28,14 @@ class TransferConfig(RunConfig):
     """Id of the stored classifier whose layers it takes. Default: none, all weights are drawn."""
     trained: Trained = "everything"
     """Which layers are trained: the new head, that and the last block or the last two, or all."""
-    labels_per_class: int | None = None
+    labels_per_class: Count | None = None
     """Train on so many images of each class, validate on as large a share. Default: on all."""
-    draw: int = 0
+    draw: Natural = 0
     """Which draw of those images; of one draw, fewer images are among more."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choice("trained", self.trained, Trained.__args__)
-        at_least("draw", self.draw, 0)
-        if self.labels_per_class is not None:
-            at_least("labels_per_class", self.labels_per_class, 1)
-        elif self.draw:
+        if self.draw and self.labels_per_class is None:
             raise ConfigError("draw says which images are taken: give labels_per_class too")
         if "residual" not in FAMILIES[self.model].options:
             raise ConfigError(f"{self.model} has no blocks: transfer needs a model that has")
@@ -80,15 +74,13 @@ class DistillConfig(RunConfig):
 
     teacher: str = ""
     """Id of the stored classifier that it learns from. Default: none, hard labels alone."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Both networks' logits are divided by it before they are compared."""
-    soft_weight: float = 0.0
+    soft_weight: NotNegative = 0.0
     """Weight of the teacher's probabilities in the loss; the labels have the rest to 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("temperature", self.temperature, 0.0, strict=True)
-        at_least("soft_weight", self.soft_weight, 0.0)
         if self.soft_weight > 1:
             raise ConfigError(f"soft_weight is {self.soft_weight}: give at most 1")
         if bool(self.teacher) != bool(self.soft_weight):

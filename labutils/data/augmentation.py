@@ -1,7 +1,5 @@
 """Random flips, crops and cutout for whole batches, each image by its own draw."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +7,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils.config.fit import FitConfig
+from labutils.config import FitConfig
 from labutils.data.sets import pixel_statistics
 
 # indices of the images of a batch, a generator for its draws, the epoch from 0

@@ -1,11 +1,9 @@
 """Built-in data sets: scikit-learn's digits in MNIST's format, and rendered shapes."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.data.shapes import render
 from labutils.data.splits import stratified_split
 

@@ -1,7 +1,5 @@
 """Real data sets: fetched through torchvision, then kept as one file a set."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from pathlib import Path
@@ -10,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import save
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.data.files import DataError, problem_with, write_file
 
 

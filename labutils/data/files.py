@@ -1,7 +1,5 @@
 """The file that a data set is kept in: read and checked, written whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from labutils.config.data_sets import DataSpec
+from labutils.config import DataSpec
 
 
 class DataError(RuntimeError):

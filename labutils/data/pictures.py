@@ -1,7 +1,5 @@
 """Anybody's picture files: one reader for all that look at them, and names that can be printed."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import warnings

@@ -1,7 +1,5 @@
 """The one split into training and validation images."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from jaxtyping import Int64

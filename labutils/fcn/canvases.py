@@ -46,6 +46,11 @@ class Canvases:
     def __len__(self) -> int:
         return len(self.images)
 
+    def digits(self, index: int) -> tuple[Float[Tensor, "there 4"], Int64[Tensor, " there"]]:
+        """Boxes and labels of the digits that are on one canvas."""
+        there = self.labels[index] != NO_DIGIT
+        return self.boxes[index][there], self.labels[index][there]
+
     def parts(self, count: int) -> Iterator[Canvases]:
         """So many canvases at a time, in order."""
         columns = [getattr(self, field.name).split(count) for field in fields(self)]

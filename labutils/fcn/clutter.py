@@ -1,7 +1,5 @@
 """Canvases without any digit: blank, noise, strokes, and fragments of letters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2

@@ -1,7 +1,5 @@
 """The kinds of canvases that detectors are tested on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Classifiers made fully convolutional, and where in the image each cell of their maps looks."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 
@@ -32,8 +30,7 @@ class FullyConvolutional(nn.Module):
     def with_finer_maps(
         self, images: Images
     ) -> tuple[
-        Float[Tensor, "batch classes map_height map_width"],
-        list[Float[Tensor, "batch _ _ _"]],
+        Float[Tensor, "batch classes map_height map_width"], list[Float[Tensor, "batch _ _ _"]]
     ]:
         """What `forward` returns, and the feature map before each pooling, finest first.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,8 @@ from labutils.fcn.networks import DenseNetwork
 from labutils.training.evaluation import predict
 from labutils.training.execution import Execution
 
-BATCH = 50  # canvases at a time
+MAX_OVERLAP = 0.3  # intersection over union of two boxes that may both be digits
+PREDICT_BATCH = 50  # canvases at a time
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,7 @@ class Detections:
 
     @classmethod
     def of(
-        cls,
-        boxes: Sequence[Sequence[float]],
-        labels: Sequence[int],
-        scores: Sequence[float],
+        cls, boxes: Sequence[Sequence[float]], labels: Sequence[int], scores: Sequence[float]
     ) -> Detections:
         """Detections from lists, which may be empty."""
         return cls(
@@ -51,6 +49,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __iter__(self) -> Iterator[tuple[list[float], int, float]]:
+        """Box, label and score of each."""
+        columns = (self.boxes.tolist(), self.labels.tolist(), self.scores.tolist())
+        return zip(*columns, strict=True)
+
     @property
     def text(self) -> str:
         """The digits as they are read, from left to right."""
@@ -58,9 +61,10 @@ class Detections:
 
     def above(self, score: float) -> Detections:
         """Those with at least this score."""
-        return self._take(self.scores >= score)
+        return self.take(self.scores >= score)
 
-    def _take(self, chosen: Tensor) -> Detections:
+    def take(self, chosen: Shaped[Tensor, " _"]) -> Detections:
+        """Those chosen by index or mask."""
         return Detections(self.boxes[chosen], self.labels[chosen], self.scores[chosen])
 
 
@@ -70,7 +74,7 @@ def pixel_probabilities(
     execution: Execution | None = None,
 ) -> Float[Tensor, "n classes height width"]:
     """Probability of each class for each pixel, in eval mode, on the CPU."""
-    return predict(network, images, execution, BATCH)
+    return predict(network, images, execution, PREDICT_BATCH)
 
 
 def find_digits(
@@ -79,7 +83,7 @@ def find_digits(
     min_area: int = 8,
     min_side: int = 10,
     fragment: float = 0.25,
-    max_overlap: float = 0.3,
+    max_overlap: float = MAX_OVERLAP,
 ) -> Detections:
     """Boxes around the connected parts of the map of the most probable classes.
 
@@ -116,15 +120,10 @@ def find_digits(
             seen = digits[label][blob.window][part.window][part.mask]
             moved = tuple(np.add(part.box, (left, top, left, top)).tolist())
             rows.append((moved, label, float(seen.mean())))
-    rows = [row for row in rows if _longer_side(row[0]) >= min_side]
+    rows = [row for row in rows if max(np.subtract(row[0][2:], row[0][:2])) >= min_side]
     boxes, labels, scores = zip(*rows, strict=True) if rows else ((), (), ())
     found = Detections.of(boxes, labels, scores)
     return suppress(found, max_overlap)
-
-
-def _longer_side(box: tuple[int, int, int, int]) -> int:
-    left, top, right, bottom = box
-    return max(right - left, bottom - top)
 
 
 class _Component(NamedTuple):
@@ -151,20 +150,18 @@ def _components(mask: np.ndarray, min_area: int) -> list[_Component]:
     return found
 
 
-def suppress(found: Detections, max_overlap: float) -> Detections:
+def suppress(found: Detections, max_overlap: float = MAX_OVERLAP) -> Detections:
     """Without the boxes that overlap one of a higher score by more; from left to right."""
     from torchvision.ops import nms  # 2 s to import
 
     kept = nms(found.boxes, found.scores, max_overlap)
-    return found._take(kept[found.boxes[kept, 0].argsort(stable=True)])
+    return found.take(kept[found.boxes[kept, 0].argsort(stable=True)])
 
 
 def detect(
     network: DenseNetwork,
     images: Shaped[Tensor, "n 1 height width"],
     execution: Execution | None = None,
-    **settings: float,
 ) -> list[Detections]:
-    """What `find_digits` finds in each image; `settings` are its own."""
-    probability = pixel_probabilities(network, images, execution)
-    return [find_digits(one, **settings) for one in probability]
+    """What `find_digits` finds in each image."""
+    return [find_digits(one) for one in pixel_probabilities(network, images, execution)]

@@ -6,8 +6,6 @@ their intersection over union is at least 0.5. Average precision is the mean ove
 over all scores, as COCO defines it (Lin et al. 2014), by pycocotools.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterable, Sequence
@@ -22,6 +20,7 @@ from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detection import Detections
 
 IOU = 0.5
+BIN = 2  # pixels of distance
 
 
 class AveragePrecision(NamedTuple):
@@ -202,15 +201,12 @@ def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
 
 
 def accuracy_by_distance(
-    probability: Float[Tensor, "n classes height width"],
-    canvases: Canvases,
-    step: int = 2,
-    fewest: int = 1,
+    probability: Float[Tensor, "n classes height width"], canvases: Canvases, fewest: int = 1
 ) -> tuple[list[float], list[float]]:
     """How far from the middle of its box a digit's pixels are named, on canvases of one digit.
 
     Returns:
-        Distances in pixels, the middles of bins of `step`, and in each bin the share in [0, 1] of
+        Distances in pixels, the middles of bins of `BIN`, and in each bin the share in [0, 1] of
         the digits' own pixels whose most probable class is the digit. Bins with fewer than
         `fewest` such pixels are left out.
     """
@@ -221,26 +217,24 @@ def accuracy_by_distance(
     distance = torch.hypot(down[:, :, None], across[:, None, :])
     own = canvases.classes == canvases.labels[:, :1, None]
     named = probability.argmax(1) == canvases.labels[:, :1, None]
-    bins = (distance / step).long()[own]
+    bins = (distance / BIN).long()[own]
     counts = torch.bincount(bins)
     right_ones = torch.bincount(bins, weights=named[own].double())
     there = counts >= max(fewest, 1)
-    middles = step * (torch.arange(len(counts)) + 0.5)
+    middles = BIN * (torch.arange(len(counts)) + 0.5)
     return middles[there].tolist(), (right_ones[there] / counts[there]).tolist()
 
 
 def _true_digits(canvases: Canvases, index: int) -> Detections:
-    there = canvases.labels[index] != NO_DIGIT
-    labels = canvases.labels[index][there]
-    return Detections(canvases.boxes[index][there], labels, torch.ones(len(labels)))
+    boxes, labels = canvases.digits(index)
+    return Detections(boxes, labels, torch.ones(len(labels)))
 
 
 def _as_coco(images: Iterable[Detections]) -> list[dict]:
     """Boxes as COCO has them: left, top, width, height."""
     annotations = []
     for image, found in enumerate(images):
-        rows = zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
-        for (left, top, right, bottom), label, score in rows:
+        for (left, top, right, bottom), label, score in found:
             width, height = right - left, bottom - top
             annotations.append(
                 {

@@ -1,7 +1,5 @@
 """The detector's network: a sliding classifier that answers for every pixel of any image."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -10,8 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS, RunConfig
 from labutils.config.fcn import DIGIT_SIDE, FCNConfig
 from labutils.fcn.conversion import FullyConvolutional, convolutionalize, dilate
 from labutils.models.blocks import Images
@@ -163,10 +160,9 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         classifier: where its weights are taken from; by default they are drawn from the seed.
     """
     spec = DATA_SETS[config.data]
-    channels, height, width = spec.image_shape
     if classifier is None:
-        classifier = build_model(classifier_config(config), (channels, height, width), spec.classes)
-    network = convolutionalize(classifier, (channels, height, width))
+        classifier = build_model(classifier_config(config), spec.image_shape, spec.classes)
+    network = convolutionalize(classifier, spec.image_shape)
     *hidden, last = network.head
     if config.model == "cnn":  # as its convolutions do; a frame around the image costs half more
         window = hidden[0].kernel_size

@@ -1,6 +1,6 @@
 """Digits in any picture: look at it at several sizes, draw what was found."""
 
-from __future__ import annotations
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -42,7 +42,6 @@ def read_digits(
     *,
     threshold: float,
     scales: tuple[float, float] = (0.7, 1.5),
-    max_overlap: float = 0.3,
 ) -> Detections:
     """Digits of any size, from 8 pixels of height to that of the picture: an image pyramid.
 
@@ -67,9 +66,11 @@ def read_digits(
         height = seen.boxes[:, 3] - seen.boxes[:, 1]
         trained = (height >= scales[0] * DIGIT * 0.8) & (height <= scales[1] * DIGIT * 1.2)
         rows, columns = (whole / part for whole, part in zip(picture.shape, size, strict=True))
-        boxes = seen.boxes[trained] * torch.tensor([columns, rows, columns, rows])
-        found.append(Detections(boxes, seen.labels[trained], seen.scores[trained]))
-    return _without_parts(suppress(_together(found), max_overlap))
+        boxes = seen.boxes * torch.tensor([columns, rows, columns, rows])
+        found.append(replace(seen, boxes=boxes).take(trained))
+    columns = ("boxes", "labels", "scores")
+    together = Detections(*(torch.cat([getattr(one, name) for one in found]) for name in columns))
+    return _without_parts(suppress(together))
 
 
 def _without_parts(found: Detections) -> Detections:
@@ -80,7 +81,7 @@ def _without_parts(found: Detections) -> Detections:
     area = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
     inside = shared >= INSIDE * area[:, None]
     whole = ~(inside & (found.scores[None] > found.scores[:, None])).any(1)
-    return Detections(found.boxes[whole], found.labels[whole], found.scores[whole])
+    return found.take(whole)
 
 
 def _factors(shape: tuple[int, int], scales: tuple[float, float]) -> list[float]:
@@ -95,25 +96,13 @@ def _factors(shape: tuple[int, int], scales: tuple[float, float]) -> list[float]
         factor /= OCTAVE
 
 
-def _together(found: list[Detections]) -> Detections:
-    boxes, labels, scores = (
-        torch.cat([getattr(one, name) for one in found]) for name in ("boxes", "labels", "scores")
-    )
-    return Detections(boxes, labels, scores)
-
-
 def annotate(picture: UInt8[np.ndarray, "height width"], found: Detections) -> np.ndarray:
     """The picture in colour with boxes, digits and scores; blue, green, red as OpenCV has them."""
     scale = max(1, round(400 / max(picture.shape)))  # small pictures are enlarged to be read
     drawn = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     drawn = cv2.cvtColor(drawn, cv2.COLOR_GRAY2BGR)
-    for box, label, score in zip(
-        (scale * found.boxes).round().int().tolist(),
-        found.labels.tolist(),
-        found.scores.tolist(),
-        strict=True,
-    ):
-        left, top, right, bottom = box
+    for box, label, score in found:
+        left, top, right, bottom = (round(scale * edge) for edge in box)
         cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), COLOR, 1)
         place = (left, top - 3 if top > 14 else bottom + 12)
         cv2.putText(
@@ -127,7 +116,5 @@ def as_json(found: Detections) -> list[dict[str, object]]:
     """Each digit with its box (left, top, right, bottom, in pixels) and score, left to right."""
     return [
         {"digit": label, "score": round(score, 4), "box": [round(edge, 1) for edge in box]}
-        for box, label, score in zip(
-            found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
-        )
+        for box, label, score in found
     ]

@@ -5,36 +5,21 @@ digits for what a network has learnt to answer, else with test digits. Results a
 run.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
 
 from labutils import data
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
+from labutils.fcn import measures
 from labutils.fcn.canvases import BACKGROUND, Canvases
 from labutils.fcn.clutter import CLUTTER, draw_clutter
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
 from labutils.fcn.detection import detect, find_digits, pixel_probabilities
-from labutils.fcn.measures import (
-    accuracy_by_distance,
-    all_right,
-    average_precision,
-    background_accuracy,
-    best_threshold,
-    box_scores,
-    canvas_confusion,
-    false_alarms,
-    mean_iou,
-    pixel_accuracy,
-    pointing,
-)
 from labutils.fcn.networks import DenseNetwork, dilated, load_detector
 from labutils.fcn.pictures import read_digits
 from labutils.fcn.training import draw_for
-from labutils.runs.json_files import with_nan
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import measure
 from labutils.runs.store import Run
 from labutils.training.execution import Execution, execution_for
 
@@ -50,6 +35,47 @@ CLUTTER_SIZE = (64, 64)
 MOST_ALARMS = 0.0025  # share of validation canvases without digit: half of what is aimed at
 
 
+def _count(run: Run, split: str) -> int:
+    """How many canvases are drawn with the digits of a split: known without loading them."""
+    spec = DATA_SETS[run.config.data]
+    return canvas_count({"train": spec.train - spec.val, "val": spec.val, "test": spec.test}[split])
+
+
+def _drawn(run: Run, condition: Condition) -> dict[str, Any]:
+    """All that decides which canvases of a condition are measured."""
+    return {"options": condition.options, "count": _count(run, "test")}
+
+
+def _drawn_with_one_digit(run: Run, condition: Condition) -> dict[str, Any]:
+    if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
+        raise ValueError(f"{condition.name!r} may have several digits: take one with one")
+    return _drawn(run, condition)
+
+
+def _test_canvases(run: Run, condition: Condition) -> Canvases:
+    return canvases_of(condition, data.load(run.config.data).test)
+
+
+def _ready(
+    run: Run, dilate: bool = False, precision: str | None = None
+) -> tuple[DenseNetwork, Execution]:
+    """The network where it is computed, and how."""
+    network = load_detector(run)
+    network = dilated(network) if dilate else network
+    execution = execution_for(network, precision or run.config.precision)
+    return network.to(execution.device, memory_format=execution.memory_format), execution
+
+
+@measure(
+    "threshold",
+    lambda run, dilate=False: {
+        "count": _count(run, "val"),
+        "seed": VALIDATION_SEED,
+        "dilated": dilate,
+        "most_alarms": MOST_ALARMS,
+        "size": CLUTTER_SIZE,
+    },
+)
 def validation_threshold(run: Run, *, dilate: bool = False) -> float:
     """The score from which on a detection counts: the best F1 on canvases of validation digits.
 
@@ -59,17 +85,6 @@ def validation_threshold(run: Run, *, dilate: bool = False) -> float:
     Args:
         dilate: for the dilated network, which has a cell for each pixel.
     """
-    arguments = {
-        "count": _count(run, "val"),
-        "seed": VALIDATION_SEED,
-        "dilated": dilate,
-        "most_alarms": MOST_ALARMS,
-        "size": list(CLUTTER_SIZE),
-    }
-    return load_or_measure(run, "threshold", arguments, lambda: _threshold(run, dilate))
-
-
-def _threshold(run: Run, dilate: bool) -> float:
     digits, count = data.load(run.config.data).val, _count(run, "val")
     canvases = draw_for(run.config, digits, count, VALIDATION_SEED)
     network, execution = _ready(run, dilate)
@@ -78,9 +93,16 @@ def _threshold(run: Run, dilate: bool) -> float:
         for kind in CLUTTER
     ]
     found = detect(network, canvases.images, execution)
-    return best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
+    return measures.best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
 
 
+@measure(
+    "detection",
+    lambda run, condition, dilate=False: (
+        _drawn(run, condition)
+        | {"dilated": dilate, "threshold": validation_threshold(run, dilate=dilate)}
+    ),
+)
 def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str, float]:
     """Pixels, boxes and pointing under one condition, on test digits, all in [0, 1].
 
@@ -92,29 +114,20 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
         `ap_half` (average precision at IoU 0.5), `ap_mean` (over 0.5:0.95), `precision` (nan
         where nothing is detected), `recall`, and for canvases of one digit `pointing`.
     """
-    threshold = validation_threshold(run, dilate=dilate)
-    arguments = _drawn(run, condition) | {"dilated": dilate, "threshold": threshold}
-    stored = load_or_measure(
-        run, "detection", arguments, lambda: _scores(run, condition, dilate, threshold)
-    )
-    return with_nan(stored)
-
-
-def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> dict[str, float]:
     network, execution = _ready(run, dilate)
     canvases = _test_canvases(run, condition)
     found, pointed, confusion = [], 0.0, torch.zeros(11, 11, dtype=torch.int64)
     for part in canvases.parts(PART):  # the probabilities of all at once may take gigabytes
         probability = pixel_probabilities(network, part.images, execution)
         found += [find_digits(one) for one in probability]
-        confusion += canvas_confusion(probability, part)
-        pointed += pointing(probability, part).right * len(part)
-    boxes = box_scores(found, canvases, threshold)
-    precision = average_precision(found, canvases)
+        confusion += measures.canvas_confusion(probability, part)
+        pointed += measures.pointing(probability, part).right * len(part)
+    boxes = measures.box_scores(found, canvases, validation_threshold(run, dilate=dilate))
+    precision = measures.average_precision(found, canvases)
     result = {
-        "pixel_accuracy": pixel_accuracy(confusion),
-        "background_accuracy": background_accuracy(canvases),
-        "mean_iou": mean_iou(confusion),
+        "pixel_accuracy": measures.pixel_accuracy(confusion),
+        "background_accuracy": measures.background_accuracy(canvases),
+        "mean_iou": measures.mean_iou(confusion),
         "ap_half": precision.at_half,
         "ap_mean": precision.mean,
         "precision": boxes.precision,
@@ -125,32 +138,36 @@ def _scores(run: Run, condition: Condition, dilate: bool, threshold: float) -> d
     return result
 
 
-def in_box(run: Run, condition: Condition) -> float:
-    """On which share of canvases of one digit `pointing` points into its box, whatever it names.
+@measure("in-box", _drawn_with_one_digit)
+def in_box(run: Run, condition: Condition) -> dict[str, float]:
+    """On which `share` of canvases of one digit `pointing` points into its box, whatever it names.
 
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
-    _needs_one_digit(condition)
-    arguments = _drawn(run, condition)
-    return load_or_measure(run, "in-box", arguments, lambda: _in_box(run, condition))["share"]
-
-
-def _in_box(run: Run, condition: Condition) -> dict[str, float]:
-    network, execution = _ready(run, dilate=False)
+    network, execution = _ready(run)
     canvases = _test_canvases(run, condition)
     share = 0.0
     for part in canvases.parts(PART):
-        found = pointing(pixel_probabilities(network, part.images, execution), part)
+        found = measures.pointing(pixel_probabilities(network, part.images, execution), part)
         share += found.in_box * len(part) / len(canvases)
     return {"share": share}
 
 
-def _needs_one_digit(condition: Condition) -> None:
-    if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
-        raise ValueError(f"{condition.name!r} may have several digits: take one with one")
+def _pyramid_canvases(run: Run) -> int:
+    # a third: of a small set all would take longer than the rest of the report
+    return min(_count(run, "test") // 3, PYRAMID_COUNT)
 
 
+@measure(
+    "pyramid",
+    lambda run, condition: {
+        "options": condition.options,
+        "count": _pyramid_canvases(run),
+        "threshold": validation_threshold(run),
+        "precision": PICTURE_PRECISION,
+    },
+)
 def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]]:
     """Precision and recall with the picture seen once, and at many sizes (`pictures.read_digits`).
 
@@ -160,21 +177,8 @@ def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]
         For `once` and `pyramid` the `precision` (nan where nothing is detected) and `recall`.
     """
     threshold = validation_threshold(run)
-    # a third: of a small set all would take longer than the rest of the report
-    count = min(_count(run, "test") // 3, PYRAMID_COUNT)
-    arguments = {"options": condition.options, "count": count, "threshold": threshold}
-    arguments["precision"] = PICTURE_PRECISION
-    stored = load_or_measure(
-        run, "pyramid", arguments, lambda: _pyramid_scores(run, condition, count, threshold)
-    )
-    return {way: with_nan(found) for way, found in stored.items()}
-
-
-def _pyramid_scores(
-    run: Run, condition: Condition, count: int, threshold: float
-) -> dict[str, dict[str, float]]:
-    network, execution = _ready(run, dilate=False, precision=PICTURE_PRECISION)
-    canvases = canvases_of(condition, data.load(run.config.data).test, count)
+    network, execution = _ready(run, precision=PICTURE_PRECISION)
+    canvases = canvases_of(condition, data.load(run.config.data).test, _pyramid_canvases(run))
     ways = {
         "once": detect(network, canvases.images, execution),
         "pyramid": [
@@ -182,10 +186,16 @@ def _pyramid_scores(
             for picture in canvases.images[:, 0].numpy()
         ],
     }
-    scored = {way: box_scores(found, canvases, threshold) for way, found in ways.items()}
+    scored = {way: measures.box_scores(found, canvases, threshold) for way, found in ways.items()}
     return {way: {"precision": s.precision, "recall": s.recall} for way, s in scored.items()}
 
 
+@measure(
+    "failures",
+    lambda run, condition: (
+        _drawn(run, condition) | {"threshold": validation_threshold(run), "most": FAILURES}
+    ),
+)
 def failures(run: Run, condition: Condition) -> dict[str, Any]:
     """Canvases of a condition on which some digit is missed or some detection is wrong.
 
@@ -194,16 +204,12 @@ def failures(run: Run, condition: Condition) -> dict[str, Any]:
         with the `index` of the canvas among those of `canvases_of`, and the `boxes`, `labels` and
         `scores` found on it.
     """
-    threshold = validation_threshold(run)
-    arguments = _drawn(run, condition) | {"threshold": threshold, "most": FAILURES}
-    return load_or_measure(run, "failures", arguments, lambda: _failures(run, condition, threshold))
-
-
-def _failures(run: Run, condition: Condition, threshold: float) -> dict[str, Any]:
-    network, execution = _ready(run, dilate=False)
-    canvases = _test_canvases(run, condition)
+    network, execution = _ready(run)
+    canvases, threshold = _test_canvases(run, condition), validation_threshold(run)
     found = [one.above(threshold) for one in detect(network, canvases.images, execution)]
-    wrong = [index for index, one in enumerate(found) if not all_right(one, canvases, index)]
+    wrong = [
+        index for index, one in enumerate(found) if not measures.all_right(one, canvases, index)
+    ]
     examples = [
         {
             "index": index,
@@ -216,29 +222,32 @@ def _failures(run: Run, condition: Condition, threshold: float) -> dict[str, Any
     return {"share": len(wrong) / len(canvases), "examples": examples}
 
 
-def named_by_distance(run: Run, condition: Condition) -> tuple[list[float], list[float]]:
+@measure(
+    "distance", lambda run, condition: _drawn_with_one_digit(run, condition) | {"fewest": FEWEST}
+)
+def named_by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
     """Distances from the centre of the one digit, and the share of pixels there that name it.
 
     Returns:
-        Distances in pixels with at least `FEWEST` pixels of digits, and shares in [0, 1].
+        `distances` in pixels with at least `FEWEST` pixels of digits, and `shares` in [0, 1].
 
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
-    _needs_one_digit(condition)
-    arguments = _drawn(run, condition) | {"fewest": FEWEST}
-    stored = load_or_measure(run, "distance", arguments, lambda: _by_distance(run, condition))
-    return stored["distances"], stored["shares"]
-
-
-def _by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
-    network, execution = _ready(run, dilate=False)
+    network, execution = _ready(run)
     canvases = _test_canvases(run, condition)
     probability = pixel_probabilities(network, canvases.images, execution)
-    distances, shares = accuracy_by_distance(probability, canvases, fewest=FEWEST)
+    distances, shares = measures.accuracy_by_distance(probability, canvases, fewest=FEWEST)
     return {"distances": distances, "shares": shares}
 
 
+def _without_background(run: Run) -> dict[str, Any]:
+    if run.config.background:
+        raise ValueError(f"{run.config.name} has a background class: ask one without about black")
+    return {"count": _count(run, "train"), "seed": TRAINING_SEED, "same": SAME}
+
+
+@measure("black", _without_background)
 def answers_on_black(run: Run) -> dict[str, Any]:
     """What a network without a background class answers where it sees nothing, and why.
 
@@ -254,15 +263,8 @@ def answers_on_black(run: Run) -> dict[str, Any]:
     Raises:
         ValueError: the run has a background class.
     """
-    if run.config.background:
-        raise ValueError(f"{run.config.name} has a background class: ask one without about black")
-    arguments = {"count": _count(run, "train"), "seed": TRAINING_SEED, "same": SAME}
-    return with_nan(load_or_measure(run, "black", arguments, lambda: _on_black(run)))
-
-
-def _on_black(run: Run) -> dict[str, Any]:
     # fp32: a rounding of bf16 could pass for an effect of the digit
-    network, execution = _ready(run, dilate=False, precision="fp32")
+    network, execution = _ready(run, precision="fp32")
     digits = data.load(run.config.data).train
     canvases = draw_for(run.config, digits, _count(run, "train"), TRAINING_SEED)
     empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
@@ -281,45 +283,20 @@ def _on_black(run: Run) -> dict[str, Any]:
     }
 
 
-def alarms(run: Run) -> dict[str, float]:
-    """Share of digit-free canvases of each kind of clutter with a detection, in [0, 1]."""
-    threshold = validation_threshold(run)
-    arguments = {
+@measure(
+    "alarms",
+    lambda run: {
         "count": _count(run, "test"),  # as of a condition
         "seed": CLUTTER_SEED,
-        "size": list(CLUTTER_SIZE),
-        "threshold": threshold,
-    }
-    return load_or_measure(run, "alarms", arguments, lambda: _alarms(run, threshold))
-
-
-def _alarms(run: Run, threshold: float) -> dict[str, float]:
-    network, execution = _ready(run, dilate=False)
+        "size": CLUTTER_SIZE,
+        "threshold": validation_threshold(run),
+    },
+)
+def alarms(run: Run) -> dict[str, float]:
+    """Share of digit-free canvases of each kind of clutter with a detection, in [0, 1]."""
+    (network, execution), threshold = _ready(run), validation_threshold(run)
     shares = {}
     for kind in CLUTTER:
         images = draw_clutter(kind, _count(run, "test"), CLUTTER_SIZE, seed=CLUTTER_SEED)
-        shares[kind] = false_alarms(detect(network, images, execution), threshold)
+        shares[kind] = measures.false_alarms(detect(network, images, execution), threshold)
     return shares
-
-
-def _count(run: Run, split: str) -> int:
-    """How many canvases are drawn with the digits of a split: known without loading them."""
-    spec = DATA_SETS[run.config.data]
-    return canvas_count({"train": spec.train - spec.val, "val": spec.val, "test": spec.test}[split])
-
-
-def _drawn(run: Run, condition: Condition) -> dict[str, Any]:
-    """All that decides which canvases of a condition are measured."""
-    return {"options": condition.options, "count": _count(run, "test")}
-
-
-def _test_canvases(run: Run, condition: Condition) -> Canvases:
-    return canvases_of(condition, data.load(run.config.data).test)
-
-
-def _ready(run: Run, dilate: bool, precision: str | None = None) -> tuple[DenseNetwork, Execution]:
-    """The network where it is computed, and how."""
-    network = load_detector(run)
-    network = dilated(network) if dilate else network
-    execution = execution_for(network, precision or run.config.precision)
-    return network.to(execution.device, memory_format=execution.memory_format), execution

@@ -1,11 +1,8 @@
 """Training of detectors: canvases drawn anew each epoch, a label a pixel."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from labutils import data
-from labutils.config.fcn import FCNConfig
+from labutils.config import FCNConfig
 from labutils.data.sets import Split
 from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_accuracy, pixel_confusion
@@ -23,14 +20,15 @@ from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Store
+from labutils.training.evaluation import Evaluation
 from labutils.training.execution import execution_for
 from labutils.training.history import History, Outcome
 from labutils.training.inputs import TrainingError
-from labutils.training.loop import OnEpoch, Task, run_epochs
+from labutils.training.loop import Task, run_epochs
 
 HELD_CANVASES = 2_000  # fixed ones, of training, validation and test digits each
 TRAIN_SEED, VAL_SEED, TEST_SEED = 1_000_001, 1_000_002, 1_000_003  # no epoch's seed
-BATCH = 100  # canvases evaluated at a time
+HELD_BATCH = 100  # canvases evaluated at a time
 
 
 @dataclass
@@ -54,19 +52,15 @@ class PixelScores(NamedTuple):
     accuracy: float
     mean_iou: float
 
+    named = Evaluation.named
 
-def train_detector(
-    config: FCNConfig,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    progress: bool = True,
-    store: Store | None = None,
-) -> Outcome:
-    """The recipe of a detector: draw canvases, train, and test once at the end.
+
+def train_detector(config: FCNConfig, *, store: Store | None = None, **options: Any) -> Outcome:
+    """Train a detector: draw canvases, train, and test once at the end.
 
     Args:
         store: where the classifier is looked up that `config` starts from.
+        options: those of `run_epochs`.
 
     Raises:
         MissingRuns: that classifier is not stored.
@@ -83,18 +77,14 @@ def train_detector(
         normalize.mean.copy_(digits.mean.view(1, -1, 1, 1))
         normalize.std.copy_(digits.std.view(1, -1, 1, 1))
     task = Detection(network, digits, config)
-    history = run_epochs(task, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+    history = run_epochs(task, **options)
     val, test = task.score(digits.val, VAL_SEED), task.score(digits.test, TEST_SEED)
     metrics = {
         "status": history.status,
         "epochs": history.epochs,
         "best_epoch": history.best_epoch,
-        "val_loss": val.loss,
-        "val_accuracy": val.accuracy,
-        "val_mean_iou": val.mean_iou,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-        "test_mean_iou": test.mean_iou,
+        **val.named("val"),
+        **test.named("test"),
         "seconds": sum(history.seconds),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         **task.execution.record(),
@@ -168,7 +158,7 @@ class Detection(Task):
         canvases = draw_for(self.config, digits, count, seed)
         total, weights, confusion = 0.0, 0.0, torch.zeros((), dtype=torch.int64)
         with eval_mode(self.model):
-            for indices in torch.arange(count).split(BATCH):
+            for indices in torch.arange(count).split(HELD_BATCH):
                 loss, logits, labels = self._outputs(canvases, indices)
                 weight = self._weights(logits)[labels].sum().item()
                 total, weights = total + weight * loss.item(), weights + weight
@@ -177,15 +167,9 @@ class Detection(Task):
 
     def measure(self) -> dict[str, float]:
         """Scores on fixed canvases of training and of validation digits."""
-        train = self.score(self.digits.train, TRAIN_SEED)
+        loss, accuracy, _ = self.score(self.digits.train, TRAIN_SEED)
         val = self.score(self.digits.val, VAL_SEED)
-        return {
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
-            "val_loss": val.loss,
-            "val_accuracy": val.accuracy,
-            "val_mean_iou": val.mean_iou,
-        }
+        return Evaluation(loss, accuracy).named("train") | val.named("val")
 
 
 def draw_for(

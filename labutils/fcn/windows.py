@@ -1,7 +1,5 @@
 """The peer of dense inference: the classifier asked about every window, one by one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +13,7 @@ from labutils.fcn.conversion import FullyConvolutional, convolutionalize
 from labutils.fcn.detection import Detections
 from labutils.models.networks import Classifier
 from labutils.models.receptive_field import receptive_field
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import measure
 from labutils.runs.store import Run
 from labutils.training.evaluation import EVALUATION_BATCH, predict
 
@@ -29,6 +27,7 @@ class Agreement(NamedTuple):
     difference: float
 
 
+@measure("windows", lambda run: {"digits": DIGITS, "canvases": CANVASES, "seed": 0})
 def window_agreement(run: Run) -> list[dict[str, Any]]:
     """A stored classifier made fully convolutional, beside its own answers to windows.
 
@@ -40,11 +39,6 @@ def window_agreement(run: Run) -> list[dict[str, Any]]:
     Raises:
         RunError: the run keeps no weights.
     """
-    arguments = {"digits": DIGITS, "canvases": CANVASES, "seed": 0}
-    return load_or_measure(run, "windows", arguments, lambda: _window_agreement(run))
-
-
-def _window_agreement(run: Run) -> list[dict[str, Any]]:
     digits, classifier = data.load(run.config.data).test, run.model()
     network = convolutionalize(classifier, DATA_SETS[run.config.data].image_shape)
     geometry, side = receptive_field(network), digits.images.shape[2]

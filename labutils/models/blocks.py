@@ -1,7 +1,5 @@
 """What networks are made of: Normalize, Whitening, Shortcut, Block, GlobalAveragePool."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped

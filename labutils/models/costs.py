@@ -1,7 +1,5 @@
 """What networks cost: parameters of their layers, multiply-adds of an image and of a training."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,8 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS, RunConfig
 from labutils.models.blocks import Whitening
 from labutils.models.modes import eval_mode
 from labutils.models.networks import build_model
@@ -105,9 +102,8 @@ def multiply_adds(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
 def inference_cost(config: RunConfig) -> int:
     """Multiply-adds of one forward pass of one image through the network of `config`."""
     spec = DATA_SETS[config.data]
-    channels, height, width = spec.image_shape
-    shape = (channels, height, width)
-    return multiply_adds(build_model(config, shape, spec.classes), shape)
+    model = build_model(config, spec.image_shape, spec.classes)
+    return multiply_adds(model, spec.image_shape)
 
 
 def training_cost(config: RunConfig) -> float:

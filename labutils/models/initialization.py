@@ -1,7 +1,5 @@
 """Initial weights by name, and the whitening of networks that have one."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from labutils.models.blocks import Block, weight_layers

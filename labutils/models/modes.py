@@ -1,7 +1,5 @@
 """Modes of a network, restored afterwards: evaluation, and measuring in train mode."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

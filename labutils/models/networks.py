@@ -1,25 +1,18 @@
 """The networks of the report: depth, width, residual, norm and init as arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labutils.config.classifier import RunConfig
-from labutils.models.blocks import (
-    Block,
-    GlobalAveragePool,
-    Images,
-    Normalize,
-    Shortcut,
-    Whitening,
-)
+from labutils.config import RunConfig
+from labutils.models.blocks import Block, GlobalAveragePool, Images, Normalize, Shortcut, Whitening
 from labutils.models.initialization import initialize
 
 Logits = Float[Tensor, "batch classes"]
+ImageShape = tuple[int, int, int]  # channels, height, width
+Parts = tuple[nn.Module, nn.Module, nn.Module]  # stem, blocks, head
 
 
 class Classifier(nn.Sequential):
@@ -42,7 +35,7 @@ class Classifier(nn.Sequential):
 
 def build_model(
     config: RunConfig,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     classes: int,
     statistics: tuple[Tensor, Tensor] | None = None,
 ) -> Classifier:
@@ -69,9 +62,7 @@ def build_model(
     return model
 
 
-def _mlp(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _mlp(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     width, inputs = config.width, image_shape[0] * image_shape[1] * image_shape[2]
     norm = _norm_maker(config.norm, nn.BatchNorm1d)
     bias = config.norm == "none"
@@ -88,15 +79,12 @@ def _mlp(
     return stem, nn.Sequential(*blocks), head
 
 
-def _convnet(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Blocks of one width and one resolution, in the manner of report-a."""
     channels, height, width_px = image_shape
     width, stride = config.width, config.stem_stride
-    norm = _norm_maker(config.norm, nn.BatchNorm2d)
-    stem = _conv_stem(channels, width, config.norm, stride)
-    blocks = [_conv_block(width, width, 1, norm, config) for _ in range((config.depth - 2) // 2)]
+    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm, stride))
+    blocks = [_conv_block(width, width, 1, config) for _ in range((config.depth - 2) // 2)]
     if config.head == "fully-convolutional":
         head = nn.Sequential(nn.Conv2d(width, classes, 1), GlobalAveragePool())
     else:
@@ -105,26 +93,21 @@ def _convnet(
     return stem, nn.Sequential(*blocks), head
 
 
-def _resnet(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _resnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
-    norm = _norm_maker(config.norm, nn.BatchNorm2d)
-    stem = _conv_stem(image_shape[0], config.width, config.norm, config.stem_stride)
+    layers = _conv_norm_relu(image_shape[0], config.width, config.norm, config.stem_stride)
     blocks, width = [], config.width
     for stage in range(config.stages):
         for block in range((config.depth - 2) // (2 * config.stages)):
             grow = stage > 0 and block == 0
             new = 2 * width if grow else width
-            blocks.append(_conv_block(width, new, 2 if grow else 1, norm, config))
+            blocks.append(_conv_block(width, new, 2 if grow else 1, config))
             width = new
     head = nn.Sequential(GlobalAveragePool(), nn.Linear(width, classes))
-    return stem, nn.Sequential(*blocks), head
+    return nn.Sequential(*layers), nn.Sequential(*blocks), head
 
 
-def _strong(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _strong(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Three stages after a fixed whitening stem: conv and pool, then residual blocks.
 
     In the manner of Page's ResNet-9 (2019) and Jordan's airbench networks (2024): GELU, batch
@@ -165,9 +148,7 @@ def _shift_norm(width: int) -> nn.BatchNorm2d:
     return norm
 
 
-def _small_cnn(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _small_cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Two convolutions with max pooling, two linear layers."""
     channels, height, width_px = image_shape
     width, padding = config.width, 0 if config.unpadded else 1
@@ -182,9 +163,7 @@ def _small_cnn(
     return stem, blocks, _hidden_head(2 * width * height * width_px, classes, config.dropout)
 
 
-def _cnn(
-    config: RunConfig, image_shape: tuple[int, int, int], classes: int
-) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Three stages of two convolutions and max pooling, two linear layers with dropout."""
     channels, height, width_px = image_shape
     width = config.width
@@ -225,15 +204,12 @@ def _conv_norm_relu(
     return [_conv3x3(inputs, outputs, norm, stride, padding), norm_maker(outputs), nn.ReLU()]
 
 
-def _conv_stem(inputs: int, outputs: int, norm: str, stride: int) -> nn.Module:
-    return nn.Sequential(*_conv_norm_relu(inputs, outputs, norm, stride))
-
-
-def _conv_block(inputs: int, outputs: int, stride: int, norm: Callable, config: RunConfig) -> Block:
+def _conv_block(inputs: int, outputs: int, stride: int, config: RunConfig) -> Block:
     layers = (
         _conv3x3(inputs, outputs, config.norm, stride),
         _conv3x3(outputs, outputs, config.norm),
     )
+    norm = _norm_maker(config.norm, nn.BatchNorm2d)
     shortcut = Shortcut(stride, outputs - inputs) if (stride, inputs) != (1, outputs) else None
     return Block(
         layers, (norm(outputs), norm(outputs)), residual=config.residual, shortcut=shortcut

@@ -33,23 +33,30 @@ class Geometry(NamedTuple):
         top, left = (self.offset + self.stride * at - (self.size - 1) / 2 for at in (row, column))
         return left, top, left + self.size, top + self.size
 
+    def after(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Geometry:
+        """Where the cells look that a convolution or pooling makes of these.
+
+        Source: Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural
+        Networks", Distill.
+        """
+        reach = dilation * (kernel - 1)
+        size, offset = reach * self.stride, (reach / 2 - padding) * self.stride
+        return Geometry(self.size + size, self.stride * stride, self.offset + offset)
+
+
+PIXELS = Geometry(1, 1, 0.0)  # a pixel looks at itself
+
 
 def receptive_field(network: nn.Module) -> Geometry:
     """Size, stride and offset of the cells of a network of convolutions and poolings.
 
     In a block with a skip the longer path counts.
-
-    Source: Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural
-    Networks", Distill.
     """
-    size, stride, offset = 1, 1, 0.0
+    geometry = PIXELS
     for layer in sliding_layers(network):
-        dilation = as_pair(getattr(layer, "dilation", 1))[0]
-        reach = dilation * (as_pair(layer.kernel_size)[0] - 1)
-        size += reach * stride
-        offset += (reach / 2 - as_pair(layer.padding)[0]) * stride
-        stride *= as_pair(layer.stride)[0]
-    return Geometry(size, stride, offset)
+        sides = layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1)
+        geometry = geometry.after(*(as_pair(side)[0] for side in sides))
+    return geometry
 
 
 def sliding_layers(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d]:

@@ -1,7 +1,5 @@
 """The experiments of all chapters: their configurations and runs, and what is missing of these."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -14,10 +12,10 @@ from labutils.report.detector import experiments as detector
 from labutils.report.families import experiments as families
 from labutils.report.mlps import experiments as mlps
 from labutils.report.quick import quick
-from labutils.report.recipes import estimate_seconds, train_run
 from labutils.report.records import Experiment
 from labutils.report.residuals import experiments as residuals
 from labutils.report.strong import experiments as strong
+from labutils.report.training import estimate_seconds, train_run
 from labutils.report.transfer import experiments as transfer
 from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
@@ -64,11 +62,7 @@ def configs(name: str, which: Profile | None = None) -> list[Config]:
 
 
 def load(
-    name: str,
-    which: Profile | None = None,
-    *,
-    train_missing: bool = False,
-    **fields: object,
+    name: str, which: Profile | None = None, *, train_missing: bool = False, **fields: object
 ) -> list[Run]:
     """The runs of an experiment. In the quick profile what is missing is trained at once.
 

@@ -1,7 +1,5 @@
 """The one way to save a figure: with its alternative text inside, and shown in a notebook."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -1,10 +1,8 @@
 """What the report calls data sets, networks and groups of runs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
-from labutils.config.classifier import FAMILIES, RunConfig
+from labutils.config import DATA_SETS, FAMILIES, RunConfig
 from labutils.runs.store import Run
 
 
@@ -14,7 +12,7 @@ def network_name(config: RunConfig) -> str:
     Those of blocks [2, 2, 2, 2] have the names that report-b gave them, after their 16
     convolutions in blocks; with stem and head they have 18 weight layers.
     """
-    kind = "residual" if config.residual else "plain"
+    kind = kind_name(config)
     if config.model == "resnet" and config.stages == 4:
         return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
     if config.model in ("small-cnn", "cnn"):
@@ -29,12 +27,22 @@ def family_name(config: RunConfig) -> str:
     return FAMILIES[config.model].title + averaging
 
 
+def family_and_data(config: RunConfig) -> str:
+    """For example `ConvNet, CIFAR-10`."""
+    return f"{family_name(config)}, {DATA_SETS[config.data].title}"
+
+
+def kind_name(config: RunConfig) -> str:
+    """Whether a network has skips, in a word."""
+    return "residual" if config.residual else "plain"
+
+
 def cell(run: Run) -> tuple[str, str, str]:
     """Skip, normalisation and initialisation of a run, in words."""
     config = run.config
     inits = {"default": "default", "he": "He", "zero-residual": "He, last zero"}
     return (
-        "residual" if config.residual else "plain",
+        kind_name(config),
         "batch norm" if config.norm == "batch" else "no norm",
         inits[config.init],
     )

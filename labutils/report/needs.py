@@ -1,7 +1,5 @@
 """The cell magic `%%needs`: what a notebook does in a clone without the data set."""
 
-from __future__ import annotations
-
 import re
 
 from IPython import get_ipython

@@ -1,7 +1,5 @@
 """Runs the notebooks top to bottom in a fresh kernel, with a progress line each."""
 
-from __future__ import annotations
-
 import asyncio
 import atexit
 import contextlib

@@ -1,7 +1,5 @@
 """The quick profile: a full configuration made small enough to train in seconds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -49,10 +47,7 @@ def _classifier(config: RunConfig) -> dict[str, object]:
     elif not few:
         epochs = 1 if config.model == "strong" else min(epochs, 2)
     scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
-    changed: dict[str, object] = {
-        "epochs": epochs,
-        "gradient_epochs": tuple(dict.fromkeys(scaled)),
-    }
+    changed: dict[str, object] = {"epochs": epochs, "gradient_epochs": tuple(dict.fromkeys(scaled))}
     # MLPs on digits are quick at any depth
     if config.model in ("convnet", "resnet") or (config.model, config.data) == ("mlp", "cifar10"):
         step = 2 * config.stages if config.model == "resnet" else 2
@@ -63,4 +58,4 @@ def _classifier(config: RunConfig) -> dict[str, object]:
 
 
 def _detector(config: FCNConfig) -> dict[str, object]:
-    return {"size": 48, "canvases": 600, "batch_size": 10}
+    return {"size": 48, "canvases": 800, "batch_size": 10}

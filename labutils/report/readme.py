@@ -1,14 +1,12 @@
 """What README.md shows: tables of stored runs, figures, benchmarks, the report in ten lines."""
 
-from __future__ import annotations
-
 import importlib
 import json
 
 import pandas as pd
 import PIL.Image
 
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS
 from labutils.config.profiles import ROOT, Profile, profile
 from labutils.fcn.conditions import Condition, condition
 from labutils.fcn.scores import scores
@@ -16,7 +14,7 @@ from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import configs, load, load_compared
 from labutils.report.mlps.experiments import stall_depth
 from labutils.report.rendering import markdown
-from labutils.report.statistics import accuracy, spread
+from labutils.report.statistics import accuracy, percents
 
 
 def table(address: str, *names: str) -> str:
@@ -57,7 +55,7 @@ def headline(which: Profile | None = None) -> str:
 
     def detected(shown: Condition) -> str:
         best = load("detector", which, head=BEST_HEAD)
-        return f"{spread([100 * scores(run, shown)['ap_half'] for run in best])} %"
+        return percents([scores(run, shown)["ap_half"] for run in best])
 
     mnist, cifar10 = which.data("mnist"), which.data("cifar10")
     convnet, resnet = (

@@ -1,14 +1,11 @@
 """What an experiment is: its grid, and all that the report must know of it."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from labutils.config.base import Config
-from labutils.config.classifier import RunConfig
+from labutils.config import Config, RunConfig
 from labutils.runs.store import Keep
 
 SEEDS = range(3)  # of every comparison, where nothing else is said

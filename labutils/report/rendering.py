@@ -1,7 +1,5 @@
 """A frame as Markdown, and in a notebook."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from labutils.config.profiles import profile

@@ -1,16 +1,16 @@
 """Runs chosen and summed up over seeds: means, deviations, paired differences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 
-from labutils.config.classifier import RunConfig
 from labutils.runs.store import Run
 from labutils.training.classifiers import STATISTICS_IMAGES
 
+Key = TypeVar("Key")
 CHANCE = 0.1  # every set on which depth is compared has ten classes
 
 
@@ -23,12 +23,27 @@ def select(runs: Iterable[Run], **fields: object) -> list[Run]:
     ]
 
 
-def by_network(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs in groups that differ in the seed alone, in order of first appearance."""
-    groups: dict[RunConfig, list[Run]] = {}
+def grouped(runs: Iterable[Run], key: Callable[[Run], Key]) -> dict[Key, list[Run]]:
+    """The runs by what `key` says of each, in order of first appearance."""
+    groups: dict[Key, list[Run]] = {}
     for run in runs:
-        groups.setdefault(replace(run.config, seed=0), []).append(run)
-    return list(groups.values())
+        groups.setdefault(key(run), []).append(run)
+    return groups
+
+
+def by_fields(runs: Iterable[Run], *names: str) -> list[tuple[Any, list[Run]]]:
+    """The runs by the values of one field, or by tuples of those of several, in rising order."""
+    return sorted(grouped(runs, attrgetter(*(f"config.{name}" for name in names))).items())
+
+
+def by_network(runs: Iterable[Run]) -> list[list[Run]]:
+    """The runs in groups that differ in the seed alone, in order of first appearance."""
+    return list(grouped(runs, lambda run: replace(run.config, seed=0)).values())
+
+
+def plain_and_residual(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs without skips, and those with."""
+    return select(runs, residual=False), select(runs, residual=True)
 
 
 def learned(run: Run) -> bool:
@@ -71,10 +86,29 @@ def scale(values: Sequence[float]) -> str:
     return f"{np.exp(np.mean(np.log(values))):.1e}"
 
 
+def percents(shares: Sequence[float]) -> str:
+    """Mean and standard deviation of shares, for example `97.35 ± 0.10 %`; `-` for no value."""
+    return f"{spread([100 * share for share in shares])} %" if len(shares) else "-"
+
+
 def accuracy(runs: Sequence[Run], key: str = "test_accuracy") -> str:
     """Mean and standard deviation of an accuracy, for example `97.35 ± 0.10 %`."""
-    values = spread([100 * run.metrics[key] for run in runs])
-    return values if values == "-" else f"{values} %"
+    return percents([run.metrics[key] for run in runs])
+
+
+def train_loss(runs: Sequence[Run]) -> str:
+    """Mean and standard deviation of the training loss in the end."""
+    return spread([run.history["train_loss"][-1] for run in runs], 3)
+
+
+def metric(runs: Sequence[Run], key: str, digits: int) -> str:
+    """Mean and standard deviation of a metric."""
+    return spread([run.metrics[key] for run in runs], digits)
+
+
+def mean(runs: Sequence[Run], key: str, digits: int) -> str:
+    """Mean of a metric, where a deviation would make a table too wide."""
+    return f"{np.mean([run.metrics[key] for run in runs]):,.{digits}f}"
 
 
 def millions(count: float) -> str:
@@ -98,5 +132,4 @@ def paired(
 
 def fit_and_accuracy(name: str, runs: Sequence[Run]) -> dict[str, str]:
     """Two columns of a group of runs: how they fit in the end, and how they answer."""
-    losses = [run.history["train_loss"][-1] for run in runs]
-    return {f"train loss, {name}": spread(losses, 3), f"test accuracy, {name}": accuracy(runs)}
+    return {f"train loss, {name}": train_loss(runs), f"test accuracy, {name}": accuracy(runs)}

@@ -1,21 +1,22 @@
 """Colours, axes, labels and lines that all figures share."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from labutils.config.data_sets import DATA_SETS
-from labutils.report.names import family_name
-from labutils.report.statistics import select
+from labutils.config import DATA_SETS
+from labutils.report.names import family_and_data
 from labutils.runs.store import Run
 
+Color = tuple[float, float, float]
+Key = TypeVar("Key")
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 # of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
 OTHERS = [sns.color_palette("colorblind")[number] for number in (2, 3, 4, 5, 7, 9, 6)]
@@ -26,6 +27,8 @@ LABELS = {
     "val_accuracy": "validation accuracy",
 }
 PLAIN_AND_RESIDUAL = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
+KIND_COLORS = {"plain": PLAIN, "residual": RESIDUAL}
+TIMES = [("gray", ":", "untrained"), ("gray", "-", "trained")]  # for legends
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,16 +49,28 @@ def make_axes(
     return fig, axes if rows > 1 else axes[0]
 
 
-def by_depth(runs: Iterable[Run], value: Callable[[Run], float]) -> dict[int, list[float]]:
-    """A value of every run, in lists by the run's depth."""
-    values: dict[int, list[float]] = {}
-    for run in sorted(runs, key=lambda run: run.config.depth):
-        values.setdefault(run.config.depth, []).append(value(run))
-    return values
+def colors_of(keys: Iterable[Key]) -> dict[Key, Color]:
+    """A colour for each of what is neither plain nor residual, in order of first appearance."""
+    return dict(zip(dict.fromkeys(keys), OTHERS, strict=False))
+
+
+def shades_of(numbers: Iterable[float]) -> dict[float, Color]:
+    """A shade for each number, the darker the larger it is."""
+    numbers = sorted(set(numbers))
+    return dict(zip(numbers, sns.color_palette("viridis_r", len(numbers)), strict=True))
+
+
+def picture_axes(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure, `size` inches wide and high a row, and an array of frames for so many pictures."""
+    rows = -(-count // columns)
+    fig, axes = make_axes(rows, columns, (size[0], size[1] * rows))
+    for ax in axes.flat:
+        ax.axis("off")
+    return fig, axes.reshape(rows, columns)
 
 
 def draw_points(
-    ax: Axes, values: dict[int, list[float]], color: object, shift: float, label: str | None
+    ax: Axes, values: Mapping[int, Sequence[float]], color: Color, shift: float, label: str | None
 ) -> None:
     """Every value at its depth, and a line through the means with their deviations."""
     for depth, several in values.items():
@@ -66,30 +81,31 @@ def draw_points(
     ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=label)
 
 
-def kinds_of(
-    runs: Iterable[Run], depth: int
-) -> Iterable[tuple[bool, str, tuple[float, float, float], Run]]:
-    """Plain, then residual runs of a depth, each with its kind in words and its colour."""
-    for residual, kind, color in PLAIN_AND_RESIDUAL:
-        for run in select(runs, depth=depth, residual=residual):
-            yield residual, kind, color, run
+def color_of(run: Run) -> Color:
+    """That of plain or of residual networks."""
+    return RESIDUAL if run.config.residual else PLAIN
 
 
-def draw_line(ax: Axes, run: Run, quantity: str, color: object, style: object = "-") -> None:
+def draw_line(ax: Axes, run: Run, quantity: str, color: Color, style: object = "-") -> None:
     """One run's value after each epoch, from 1 on."""
     values = run.history[quantity]
     ax.plot(range(1, len(values) + 1), values, ls=style, color=color, lw=1, alpha=0.8)
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    whole_numbers(ax)
     if ax.get_subplotspec().is_last_row():
         ax.set_xlabel("epoch")
 
 
-def draw_gradient_by_layer(ax: Axes, run: Run, color: object) -> None:
+def draw_gradient_by_layer(ax: Axes, run: Run, color: Color) -> None:
     """Gradient at what each layer hands on, relative to that at the logits: before and after."""
     for epoch, style in ((0, ":"), (-1, "-")):
         norms = no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
         ax.plot(range(1, len(norms) + 1), norms / norms[-1], style, color=color, lw=1, alpha=0.8)
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    whole_numbers(ax, 4)
+
+
+def whole_numbers(ax: Axes, most: int = 5) -> None:
+    """Ticks of epochs or layers, `most` at the most between the ends of the axis."""
+    ax.xaxis.set_major_locator(MaxNLocator(most, integer=True))
 
 
 def no_zeros(values: Sequence[float]) -> np.ndarray:
@@ -107,10 +123,14 @@ def log_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None) ->
     if not high > 3 * low > 0:
         return
     ax.set_yscale("log")
-    subs = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
-    ax.yaxis.set_major_locator(LogLocator(subs=subs))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_numbers(ax.yaxis, (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7))
+
+
+def plain_numbers(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Ticks of a logarithmic axis as plain numbers, at these multiples of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def powers_axis(ax: Axes, label: str, limits: tuple[float, float]) -> None:
@@ -130,9 +150,22 @@ def percent_axis(ax: Axes, label: str) -> None:
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def legend(ax: Axes, entries: Iterable[tuple[object, str, str]], *, outside: bool = False) -> None:
-    """A legend of colours, line styles and names that need not be drawn."""
-    handles = [plt.Line2D([], [], color=c, ls=style, label=label) for c, style, label in entries]
+def legend(
+    ax: Axes,
+    colors: Mapping[Any, Color],
+    more: Iterable[tuple[object, str, str]] = (),
+    *,
+    words: str = "{}",
+    outside: bool = False,
+) -> None:
+    """A legend of what need not be drawn.
+
+    Args:
+        colors: of solid lines; `words` makes names of its keys.
+        more: colours, line styles and names of other lines.
+    """
+    entries = [(color, "-", words.format(key)) for key, color in colors.items()] + list(more)
+    handles = [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in entries]
     where = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if outside else {}
     ax.legend(handles=handles, **where)
 
@@ -140,5 +173,4 @@ def legend(ax: Axes, entries: Iterable[tuple[object, str, str]], *, outside: boo
 def title_of(runs: Sequence[Run]) -> str:
     """The data set, and the family where it is not the MLP, with which the report begins."""
     config = runs[0].config
-    data = DATA_SETS[config.data].title
-    return data if config.model == "mlp" else f"{family_name(config)}, {data}"
+    return DATA_SETS[config.data].title if config.model == "mlp" else family_and_data(config)

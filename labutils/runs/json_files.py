@@ -1,7 +1,5 @@
 """Results as JSON: small, readable in a diff, and nothing in them that is not finite."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -21,8 +19,6 @@ def history_json(history: dict[str, Any]) -> str:
     """One line a quantity, and for layers one line an epoch: small, and readable in a diff."""
     lines = []
     for name, value in history.items():
-        if name == "first_gradient" and not value:
-            continue  # few runs keep it
         if name == "layers":
             rows = [
                 f'  "{quantity}": [\n   '

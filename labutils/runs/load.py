@@ -1,9 +1,8 @@
 """load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -14,11 +13,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from labutils.config.base import Config
+from labutils.config import Config
 from labutils.config.profiles import profile
-from labutils.runs.json_files import finite, fsync, write_json
-from labutils.runs.store import Keep, Recipe, Run, RunError, Store, damaged, read_json
-from labutils.training.classifiers import OnEpoch, train
+from labutils.runs.json_files import finite, fsync, with_nan, write_json
+from labutils.runs.store import Keep, Run, RunError, Store, Train, damaged, read_json
+from labutils.training import classifiers
+from labutils.training.loop import OnEpoch
 
 
 def default_store() -> Store:
@@ -28,20 +28,20 @@ def default_store() -> Store:
 
 def load_or_train(
     config: Config,
-    recipe: Recipe = train,
+    train: Train = classifiers.train,
     *,
     store: Store | None = None,
     keep: Keep = "none",
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> Run:
-    """A finished run from the store, or else the recipe run, resumed where it was killed.
+    """A finished run from the store, or else trained, from where it was killed.
 
     Two processes that ask for one run train it once: the second waits, then loads it. A stored
     run is read without writing anything anywhere.
 
     Args:
-        recipe: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
+        train: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
         keep: also store the weights, in full or half precision. A stored run without weights is
             then trained again.
 
@@ -55,7 +55,7 @@ def load_or_train(
         if not store.missing([config], keep):  # another process has trained it meanwhile
             return store.load(config)
         checkpoint = store.scratch / config.id / "checkpoint.pt"
-        outcome = recipe(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+        outcome = train(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
         run = store.save(config, outcome, keep)
         shutil.rmtree(checkpoint.parent, ignore_errors=True)
         return run
@@ -87,10 +87,7 @@ def _unwritable(what: str, error: OSError) -> RunError:
 
 
 def load_or_measure(
-    run: Run,
-    name: str,
-    arguments: Mapping[str, Any],
-    function: Callable[[], Any],
+    run: Run, name: str, arguments: Mapping[str, Any], function: Callable[[], Any]
 ) -> Any:
     """A stored measure of a run, or else `function()`, stored beside the run.
 
@@ -105,6 +102,27 @@ def load_or_measure(
     """
     key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
     return _load_or_compute(run.folder / "measures", name, key, function)
+
+
+def measure(name: str, arguments: Callable[..., Mapping[str, Any]]) -> Callable:
+    """Make a function of a run one whose result is stored beside the run, by `load_or_measure`.
+
+    What was not finite is nan in the result.
+
+    Args:
+        arguments: from those of the function to all that decides its result but the weights.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def door(run: Run, *given: Any, **options: Any) -> Any:
+            key = arguments(run, *given, **options)
+            found = load_or_measure(run, name, key, lambda: function(run, *given, **options))
+            return with_nan(found)
+
+        return door
+
+    return decorate
 
 
 def load_or_compute(

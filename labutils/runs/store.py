@@ -26,7 +26,7 @@ from labutils.models.networks import build_model
 from labutils.runs.json_files import finite, fsync, history_json, with_nan, write_json
 from labutils.training.classifiers import Outcome
 
-Recipe = Callable[..., Outcome]
+Train = Callable[..., Outcome]  # what `load_or_train` is given
 Keep = Literal["none", "fp32", "fp16"]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -85,8 +85,7 @@ class Run:
             RunError: the run keeps no weights, or their file is damaged.
         """
         spec = DATA_SETS[self.config.data]
-        channels, height, width = spec.image_shape
-        return self.load_into(build_model(self.config, (channels, height, width), spec.classes))
+        return self.load_into(build_model(self.config, spec.image_shape, spec.classes))
 
     def load_into(self, model: AnyModule) -> AnyModule:
         """Give `model`, built as the run's was, the stored weights; it is returned in eval mode.

@@ -1,7 +1,5 @@
 """Run many configurations side by side: in processes here through joblib, or on a Dask cluster."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading
@@ -15,9 +13,9 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from labutils.config.base import Config
+from labutils.config import Config
 from labutils.runs.load import default_store, load_or_train
-from labutils.runs.store import Keep, Recipe, Run, Store
+from labutils.runs.store import Keep, Run, Store, Train
 
 ATTEMPTS = 3  # deaths in a row, without one run finishing between them, that end a sweep
 # A Dask worker may have many threads, but PyTorch's random numbers (dropout) belong to the process.
@@ -35,7 +33,7 @@ SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 def run_sweep(
     configs: Sequence[Config],
-    recipe: Recipe,
+    train: Train,
     *,
     seconds: Callable[[Sequence[Config]], float] = lambda configs: 0.0,
     store: Store | None = None,
@@ -50,7 +48,7 @@ def run_sweep(
     alone: the rest go on, and what it had begun resumes from its last epoch.
 
     Args:
-        recipe: trains any of the configurations, as `load_or_train` asks for it.
+        train: trains any of the configurations, as `load_or_train` asks for it.
         seconds: about how long trainings take: the longest begin first.
         n_jobs: processes here; by default one a processor core. A cluster has its own number.
         cluster: address of a Dask scheduler whose workers share this file system; each worker
@@ -64,7 +62,7 @@ def run_sweep(
     missing = {config.id: config for config in todo}
     if missing:
         owner = None if cluster else os.getpid()
-        attempt = partial(_attempt, recipe=recipe, store=store, keep=keep, owner=owner)
+        attempt = partial(_attempt, train=train, store=store, keep=keep, owner=owner)
         with _workers(n_jobs, cluster) as side_by_side:
             _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
@@ -103,14 +101,14 @@ def _train_all(
 
 
 def _attempt(
-    config: Config, recipe: Recipe, store: Store, keep: Keep, owner: int | None
+    config: Config, train: Train, store: Store, keep: Keep, owner: int | None
 ) -> Attempted:
-    """One run in a worker; an error of the recipe is told, not raised."""
+    """One run in a worker; an error of the training is told, not raised."""
     if owner is not None:
         _end_with(owner)
     with ONE_AT_A_TIME, _one_thread():
         try:
-            load_or_train(config, recipe, store=store, keep=keep, progress=False)
+            load_or_train(config, train, store=store, keep=keep, progress=False)
         except Exception as error:
             return config.id, config.name, f"{type(error).__name__}: {error}"
         return config.id, config.name, ""

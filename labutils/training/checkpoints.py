@@ -1,7 +1,5 @@
 """Checkpoints: the state of an unfinished training, written whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io
@@ -15,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labutils.config.base import Config
+from labutils.config import Config
 from labutils.training.inputs import TrainingError
 
 
@@ -100,7 +98,8 @@ class Checkpoint:
 
     def _foreign(self, reason: str) -> TrainingError:
         return TrainingError(
-            f"{self.path} is no checkpoint ({reason}) and stays as it is: give another name"
+            f"{self.path} is no checkpoint ({reason}) and stays as it is: delete it, or give "
+            "another name"
         )
 
 

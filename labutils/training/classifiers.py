@@ -1,7 +1,5 @@
 """Training of classifiers: fit on one's own tensors, train from a configuration."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 
@@ -132,12 +130,7 @@ class Classification(Task):
         held = [tensor[:TRAIN_LOSS_IMAGES] for tensor in self.train]
         train = evaluate(self.model, *held, execution=self.execution)
         val = evaluate(self.model, *self.val, execution=self.execution)
-        return {
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
-            "val_loss": val.loss,
-            "val_accuracy": val.accuracy,
-        }
+        return train.named("train") | val.named("val")
 
     def measure_layers(self) -> None:
         """Layer statistics, and the first layer's gradient where it is asked for.

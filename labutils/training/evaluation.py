@@ -1,7 +1,5 @@
 """How a network is scored: loss and accuracy, and its predictions."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -23,6 +21,10 @@ class Evaluation(NamedTuple):
 
     loss: float
     accuracy: float
+
+    def named(self, part: str) -> dict[str, float]:
+        """As a history has them, for example `val_loss` and `val_accuracy`."""
+        return {f"{part}_{name}": value for name, value in self._asdict().items()}
 
 
 def fitting(count: int, images: Tensor) -> int:

@@ -1,7 +1,5 @@
 """How a network is computed: device, memory layout, precision."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 from typing import Any, Literal, NamedTuple
@@ -63,11 +61,6 @@ class Execution(NamedTuple):
         return {"arithmetic": self.arithmetic, **software_and_hardware(self.device)}
 
 
-def default_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's weights are; the CPU for a model without."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -85,7 +78,7 @@ def execution_for(
     convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     convolutional &= all(parameter.ndim < 5 for parameter in model.parameters())  # none in 3-D
     memory_format = torch.channels_last if convolutional else torch.contiguous_format
-    device = torch.device(device or default_device())
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     arithmetic = "bf16" if precision == "bf16" and multiplies_bf16(device) else "fp32"
     dtypes = (parameter.dtype for parameter in model.parameters())
     dtype = next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)

@@ -1,6 +1,4 @@
-"""What is measured through a training (History), and what a recipe returns (Outcome)."""
-
-from __future__ import annotations
+"""What is measured through a training (History), and what it returns (Outcome)."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -64,7 +62,7 @@ class History:
 
 
 class Outcome(NamedTuple):
-    """What a recipe returns: the trained model, its history and its metrics."""
+    """What a training returns: the trained model, its history and its metrics."""
 
     model: nn.Module
     history: dict[str, Any]

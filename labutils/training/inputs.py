@@ -1,7 +1,5 @@
 """What is given to `fit` and `evaluate`, converted, or refused with what to do."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The one epoch loop: early stopping, divergence, resume, progress and history, for any task."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import math
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from labutils.config.fit import FitConfig
+from labutils.config import FitConfig
 from labutils.training.checkpoints import Checkpoint
 from labutils.training.execution import Execution
 from labutils.training.history import History

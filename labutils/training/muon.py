@@ -1,7 +1,5 @@
 """Muon for the filters of convolutions, SGD for all else."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

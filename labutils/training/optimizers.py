@@ -1,13 +1,11 @@
 """Optimisers and learning-rate schedules by name."""
 
-from __future__ import annotations
-
 import math
 
 import torch
 from torch import nn
 
-from labutils.config.fit import FitConfig
+from labutils.config import FitConfig
 from labutils.training.muon import MuonAndSGD
 
 

@@ -1,7 +1,5 @@
 """Gradient and activation statistics of the layers of any network."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.data.sets import pixel_statistics
 from labutils.models.modes import probing
 from labutils.models.networks import build_model

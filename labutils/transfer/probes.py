@@ -74,11 +74,7 @@ def pipeline(kind: str, value: float, n_jobs: int = 1) -> Pipeline:
 
 
 def fit_probe(
-    kind: str,
-    train: tuple[Matrix, Labels],
-    val: tuple[Matrix, Labels],
-    *,
-    n_jobs: int = 1,
+    kind: str, train: tuple[Matrix, Labels], val: tuple[Matrix, Labels], *, n_jobs: int = 1
 ) -> tuple[Pipeline, dict[float, float]]:
     """Choose by validation, then fit on all training images; test images are not seen.
 

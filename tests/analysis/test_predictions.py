@@ -5,7 +5,7 @@ import torch
 from fakes import fake_outcome
 
 from labutils import data
-from labutils.analysis import predictions  # pytest takes an imported test_predictions for a test
+from labutils.analysis import predictions  # pytest takes an imported predictions_on_test for a test
 from labutils.analysis.predictions import MISTAKES, mistaken_images
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
@@ -22,7 +22,7 @@ def run(tmp_path):
 
 
 def test_answers_are_those_of_the_stored_weights(run):
-    found, test = predictions.test_predictions(run), data.load("digits").test
+    found, test = predictions.predictions_on_test(run), data.load("digits").test
     assert found["class_names"] == list(data.load("digits").class_names)
     assert found["accuracy"] == pytest.approx(
         evaluate(run.model(), test.images, test.labels).accuracy
@@ -35,7 +35,7 @@ def test_answers_are_those_of_the_stored_weights(run):
 
 
 def test_mistakes_are_wrong_and_the_most_confident_come_first(run):
-    found, test = predictions.test_predictions(run)["mistakes"], data.load("digits").test
+    found, test = predictions.predictions_on_test(run)["mistakes"], data.load("digits").test
     assert len(found) == MISTAKES
     probabilities = run.model()(test.images).softmax(1)
     wrong = probabilities.argmax(1) != test.labels
@@ -51,22 +51,22 @@ def test_mistakes_are_wrong_and_the_most_confident_come_first(run):
 
 
 def test_images_of_mistakes_are_those_of_the_test_set(run):
-    found = predictions.test_predictions(run)
+    found = predictions.predictions_on_test(run)
     indices = [mistake["index"] for mistake in found["mistakes"]]
     images = torch.from_numpy(mistaken_images(found).copy()).permute(0, 3, 1, 2)
     assert torch.equal(images, data.load("digits").test.images[indices])
 
 
 def test_answers_are_measured_once(run, monkeypatch):
-    first = predictions.test_predictions(run)
-    monkeypatch.setattr(predictions, "_measure", lambda run: pytest.fail("measured again"))
-    assert predictions.test_predictions(run) == first
+    first = predictions.predictions_on_test(run)
+    monkeypatch.setattr(predictions, "predict", lambda *_: pytest.fail("measured again"))
+    assert predictions.predictions_on_test(run) == first
 
 
 def test_a_run_without_weights_is_refused(tmp_path):
     store = Store(tmp_path / "runs", tmp_path / "scratch")
     with pytest.raises(RunError, match="keeps no weights"):
-        predictions.test_predictions(store.save(CONFIG, fake_outcome(CONFIG)))
+        predictions.predictions_on_test(store.save(CONFIG, fake_outcome(CONFIG)))
 
 
 def test_predict_gives_probabilities_and_restores_modes():

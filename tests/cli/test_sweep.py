@@ -6,7 +6,7 @@ import re
 
 from labutils.cli.main import main
 from labutils.report.experiments import EXPERIMENTS
-from labutils.report.recipes import estimate_seconds
+from labutils.report.training import estimate_seconds
 from labutils.runs.load import default_store, load_or_train
 from labutils.runs.sweep import SweepError
 

@@ -94,7 +94,7 @@ def test_images_are_seen_in_eval_mode_and_parts():
     torch.testing.assert_close(found.sum(1), torch.ones(60, 30, 34))
     network.eval()
     torch.testing.assert_close(found[55:57], network(images[55:57]).softmax(1))
-    detections = detect(network, images[:3], min_area=1)
+    detections = detect(network, images[:3])
     assert len(detections) == 3
-    again = find_digits(found[0], min_area=1)
+    again = find_digits(found[0])
     assert torch.equal(detections[0].boxes, again.boxes)

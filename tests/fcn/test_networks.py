@@ -25,8 +25,7 @@ def images():
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    ("model", "head"),
-    [("small-cnn", "sliding"), ("small-cnn", "deconvolution"), ("cnn", "skip")],
+    ("model", "head"), [("small-cnn", "sliding"), ("small-cnn", "deconvolution"), ("cnn", "skip")]
 )
 def test_every_pixel_of_an_image_of_any_size_has_scores(model, head, size):
     network = build_detector(FCNConfig(model=model, width=4, head=head)).eval()

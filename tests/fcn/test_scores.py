@@ -61,7 +61,7 @@ def test_points_lie_in_boxes_as_often_in_parts_as_at_once(run, monkeypatch):
     monkeypatch.setattr(module, "PART", 5)
     canvases = conditions.canvases_of(CONDITIONS[0], data.load(run.config.data).test, 12)
     at_once = pointing(pixel_probabilities(load_detector(run), canvases.images), canvases)
-    assert in_box(run, CONDITIONS[0]) == pytest.approx(at_once.in_box)
+    assert in_box(run, CONDITIONS[0])["share"] == pytest.approx(at_once.in_box)
     assert scores(run, CONDITIONS[0])["pointing"] == pytest.approx(at_once.right)
     with pytest.raises(ValueError, match="may have several digits"):
         in_box(run, CONDITIONS[7])
@@ -69,7 +69,7 @@ def test_points_lie_in_boxes_as_often_in_parts_as_at_once(run, monkeypatch):
 
 def test_what_is_stored_is_not_measured_again(run, monkeypatch):
     before = scores(run, CONDITIONS[0])
-    monkeypatch.setattr(module, "_scores", None)
+    monkeypatch.setattr(module, "_ready", None)
     assert scores(run, CONDITIONS[0]) == before
     monkeypatch.setattr(conditions, "COUNT", 13)  # another measure
     with pytest.raises(TypeError):
@@ -114,7 +114,7 @@ def test_the_threshold_sees_validation_digits_alone_and_scores_test_digits(run, 
             return original(*args, **options)
 
         monkeypatch.setattr(module, name, spy)
-    assert 0 < module._threshold(run, dilate=False) < 1
+    assert 0 < validation_threshold.__wrapped__(run) < 1
     assert [split is digits.val for split in seen] == [True]
     seen.clear()
     module._test_canvases(run, CONDITIONS[3])
@@ -150,7 +150,7 @@ def test_all_right_means_each_digit_and_nothing_else():
 
 def test_the_pixels_of_a_digit_are_named_by_their_distance_from_its_middle(run, monkeypatch):
     monkeypatch.setattr(module, "FEWEST", 1)
-    distances, shares = named_by_distance(run, CONDITIONS[4])
+    distances, shares = named_by_distance(run, CONDITIONS[4]).values()
     assert distances == sorted(distances) and distances[0] == 1.0
     assert distances[-1] <= 20, "a digit of 28 pixels reaches no farther"
     assert max(shares) > 0.5 and all(0 <= share <= 1 for share in shares)

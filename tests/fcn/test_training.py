@@ -11,12 +11,7 @@ from labutils.fcn import training
 from labutils.fcn.canvases import draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_confusion
 from labutils.fcn.networks import classifier_config, load_detector
-from labutils.fcn.training import (
-    draw_for,
-    pixel_labels,
-    train_detector,
-    weighted_cross_entropy,
-)
+from labutils.fcn.training import draw_for, pixel_labels, train_detector, weighted_cross_entropy
 from labutils.runs.load import load_or_train
 from labutils.runs.store import MissingRuns, RunError, Store
 from labutils.training.inputs import TrainingError
@@ -258,8 +253,8 @@ def test_digits_are_turned_in_training_alone(digits, monkeypatch):
         ({"clutter": 1.5}, "clutter"),
         ({"number": (1, 2.5)}, "number is 2.5: give a whole number"),
         ({"number": (1, True)}, "number is True"),
-        ({"scale": (0.5, math.inf)}, "the smaller first"),
-        ({"scale": (0.5, math.nan)}, "the smaller first"),
+        ({"scale": (0.5, math.inf)}, "scale is inf: give a finite number"),
+        ({"scale": (0.5, math.nan)}, "scale is nan: give a finite number"),
         ({"scale": (1.0, 3.0)}, "give a size of at least 84"),
         ({"touching": 0.5}, "needs two digits"),
         ({"rotation": -1.0}, "rotation"),

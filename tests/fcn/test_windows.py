@@ -94,7 +94,7 @@ def test_a_stored_classifier_is_compared_on_digits_and_on_canvases(run, monkeypa
     network = convolutionalize(run.model(), (1, 28, 28))
     again = compare_with_windows(run.model(), network, drawn, 28)
     assert canvases["difference"] == again.difference
-    monkeypatch.setattr(module, "_window_agreement", None)
+    monkeypatch.setattr(module, "convolutionalize", None)
     assert window_agreement(run) == [digits, canvases], "it is stored"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labutils import data
-from labutils.analysis.predictions import test_predictions as predictions_of
+from labutils.analysis.predictions import predictions_on_test as predictions_of
 from labutils.config.profiles import profile
 from labutils.fcn.conditions import CONDITIONS, condition
 from labutils.fcn.examples import example_digits

@@ -11,7 +11,7 @@ from labutils.fcn.networks import build_detector
 from labutils.models.networks import build_model
 from labutils.report.experiments import EXPERIMENTS, configs, find
 from labutils.report.quick import quick
-from labutils.report.recipes import estimate_seconds
+from labutils.report.training import estimate_seconds
 
 QUICK = profile("quick")
 FULL = {config.id: config for record in EXPERIMENTS.values() for config in record.grid()}

@@ -165,7 +165,7 @@ def test_a_table_of_one_experiment_brings_what_it_is_compared_with(which):
 
 def test_a_table_of_several_experiments_shows_the_runs_of_each(which, monkeypatch):
     save(which, "strong", "strong-plain", keep="fp16")
-    monkeypatch.setattr(strong_tables, "test_predictions", lambda run: {"accuracy": 0.75})
+    monkeypatch.setattr(strong_tables, "predictions_on_test", lambda run: {"accuracy": 0.75})
     rows = cells(readme.table("strong.strong_table", "strong", "strong-plain"))
     assert [row[0] for row in rows[:6]] == ["residual"] * 3 + ["plain twin"] * 3
     assert [row[-1] for row in rows] == ["75.00 %"] * 3 + ["-"] * 3 + [""] * 3

@@ -1,21 +1,14 @@
 """Section 1.3: depth of networks with convolutions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.report.records import experiment, pairs
 
 DEPTHS = (4, 10, 16, 24, 36)
 # How networks with convolutions are trained; the network is added to it.
 PROTOCOL = RunConfig(
-    data="cifar10",
-    schedule="one-cycle",
-    flip=True,
-    crop_padding=4,
-    epochs=8,
-    precision="bf16",
+    data="cifar10", schedule="one-cycle", flip=True, crop_padding=4, epochs=8, precision="bf16"
 )
 CONVNET = replace(PROTOCOL, model="convnet", depth=10, width=32, stem_stride=2)
 RESNET = replace(

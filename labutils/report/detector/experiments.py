@@ -1,22 +1,14 @@
 """Exercise 2: detectors and the classifiers that they start from."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
-from labutils.config.fcn import FCNConfig
+from labutils.config import FCNConfig, RunConfig
 from labutils.fcn.networks import classifier_config
 from labutils.report.records import SEEDS, experiment
 
 BEST_HEAD = "skip"  # the highest mean IoU in validation, in every seed: it reads pictures
 DETECTOR = FCNConfig(
-    width=16,
-    batch_size=50,
-    epochs=4,
-    learning_rate=5e-3,
-    schedule="one-cycle",
-    precision="bf16",
+    width=16, batch_size=50, epochs=4, learning_rate=5e-3, schedule="one-cycle", precision="bf16"
 )
 
 

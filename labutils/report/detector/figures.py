@@ -1,7 +1,5 @@
 """Exercise 2: what a detector sees, where it draws boxes, and how good these are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -12,22 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.fcn.canvases import BACKGROUND, Canvases
 from labutils.fcn.detection import Detections
+from labutils.report import style
 from labutils.report.statistics import percent
-from labutils.report.style import (
-    OTHERS,
-    STYLE,
-    draw_line,
-    legend,
-    log_axis,
-    make_axes,
-    percent_axis,
-)
 from labutils.runs.store import Run
 
 DIGIT_COLORS = np.array(sns.color_palette("tab10", 10))
-IMAGE_STYLE = STYLE | {"axes.grid": False}
+IMAGE_STYLE = style.STYLE | {"axes.grid": False}
 
 
 def decision_map(classes: np.ndarray) -> np.ndarray:
@@ -57,9 +47,7 @@ def dense_map(
         true_boxes: drawn in white, dashed.
     """
     classes = len(probability)
-    fig, axes = plt.subplots(2, 7, figsize=(10, 3.1), layout="constrained")
-    for ax in axes.flat:
-        ax.axis("off")
+    fig, axes = style.picture_axes(14, 7, (10, 1.55))
     _draw_canvas(axes[0, 0], image, found, true_boxes)
     axes[0, 0].set_title("canvas, boxes" if found is not None else "canvas", fontsize=8)
     decided = probability.argmax(0)
@@ -85,21 +73,12 @@ def detections_sheet(
     images: Sequence[np.ndarray],
     found: Sequence[Detections],
     titles: Sequence[str],
-    true_boxes: Sequence[np.ndarray] | None = None,
     columns: int = 6,
 ) -> Figure:
-    """Canvases with what was found on them, a title each; true boxes in white, dashed."""
-    rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(10, 1.9 * rows), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat:
-        ax.axis("off")
-    boxes = true_boxes if true_boxes is not None else [None] * len(images)
-    for ax, image, detections, title, true in zip(
-        axes.flat, images, found, titles, boxes, strict=False
-    ):
-        _draw_canvas(ax, image, detections, true)
+    """Canvases with what was found on them, a title each."""
+    fig, axes = style.picture_axes(len(images), columns, (10, 1.9))
+    for ax, image, detections, title in zip(axes.flat, images, found, titles, strict=False):
+        _draw_canvas(ax, image, detections, None)
         ax.set_title(title, fontsize=8)
     return fig
 
@@ -114,35 +93,31 @@ def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
         panel.suptitle(title, fontsize=8)
         for index, ax in enumerate(panel.subplots(2, 1)):
             ax.axis("off")
-            there = canvases.labels[index] != NO_DIGIT
-            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.boxes[index][there])
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.digits(index)[0])
     return fig
 
 
 @plt.rc_context(IMAGE_STYLE)
-def failure_sheet(
-    kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]], columns: int = 6
-) -> Figure:
+def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) -> Figure:
     """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
 
     Args:
-        kinds: by title, what `conditions.canvases_of` and `fcn.report.failures` return.
+        kinds: by title, what `conditions.canvases_of` and `fcn.scores.failures` return.
     """
     fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
     for panel, (title, (canvases, failures)) in zip(
         fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
     ):
         panel.suptitle(f"{title}: {percent(failures['share'])} of canvases", fontsize=9)
-        examples = failures["examples"][:columns]
-        axes = panel.subplots(1, columns, squeeze=False)[0]
+        axes = panel.subplots(1, 6)
         for ax in axes:
             ax.axis("off")
-        for ax, example in zip(axes, examples, strict=False):
+        for ax, example in zip(axes, failures["examples"], strict=False):
             index = example["index"]
-            there = canvases.labels[index] != NO_DIGIT
+            boxes, labels = canvases.digits(index)
             found = Detections.of(example["boxes"], example["labels"], example["scores"])
-            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, canvases.boxes[index][there])
-            truth = "".join(str(label) for label in canvases.labels[index][there].tolist())
+            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, boxes)
+            truth = "".join(str(label) for label in labels.tolist())
             ax.set_title(f"{truth or 'none'}, read {found.text or 'nothing'}", fontsize=8)
     return fig
 
@@ -170,15 +145,14 @@ def detector_view(
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def detector_curves(runs: Sequence[Run]) -> Figure:
     """Loss, pixel accuracy and mean IoU through training: a colour a head, a line a seed.
 
     Solid on canvases of validation digits, dotted on canvases of training digits.
     """
-    heads = list(dict.fromkeys(run.config.head for run in runs))
-    colors = dict(zip(heads, OTHERS, strict=False))
-    fig, axes = make_axes(1, 3, (10, 3))
+    colors = style.colors_of(run.config.head for run in runs)
+    fig, axes = style.make_axes(1, 3, (10, 3))
     panels = (
         (("val_loss", "train_loss"), "loss"),
         (("val_accuracy", "train_accuracy"), "pixels right"),
@@ -186,17 +160,17 @@ def detector_curves(runs: Sequence[Run]) -> Figure:
     )
     for ax, (quantities, label) in zip(axes, panels, strict=True):
         for run in runs:
-            for quantity, style in zip(quantities, ("-", ":"), strict=False):
-                draw_line(ax, run, quantity, colors[run.config.head], style)
+            for quantity, line in zip(quantities, ("-", ":"), strict=False):
+                style.draw_line(ax, run, quantity, colors[run.config.head], line)
         ax.set_ylabel(label)
-    log_axis(axes[0], "loss")
-    percent_axis(axes[1], "pixels right")
+    style.log_axis(axes[0], "loss")
+    style.percent_axis(axes[1], "pixels right")
     splits = [("gray", "-", "validation"), ("gray", ":", "training")]
-    legend(axes[2], [(colors[head], "-", head) for head in heads] + splits, outside=True)
+    style.legend(axes[2], colors, splits, outside=True)
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def condition_scores(scores: Mapping[str, Sequence[float]], label: str) -> Figure:
     """A score in [0, 1] under several conditions: a row each, a point a seed.
 
@@ -214,40 +188,40 @@ def condition_scores(scores: Mapping[str, Sequence[float]], label: str) -> Figur
     return fig
 
 
-@plt.rc_context(STYLE)
-def accuracy_by_distance(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+@plt.rc_context(style.STYLE)
+def accuracy_by_distance(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Share of a digit's pixels that name it against their distance from the middle of its box.
 
     Args:
-        curves: by name, distances and shares.
+        curves: by name, what `fcn.scores.named_by_distance` returns.
     """
     fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    for (name, (distances, shares)), color in zip(curves.items(), OTHERS, strict=False):
-        ax.plot(distances, shares, ".-", color=color, label=name)
+    for (name, found), color in zip(curves.items(), style.OTHERS, strict=False):
+        ax.plot(found["distances"], found["shares"], ".-", color=color, label=name)
     ax.set_xlabel("distance from the middle of the digit in pixels")
-    percent_axis(ax, "the digit's pixels that name it")
+    style.percent_axis(ax, "the digit's pixels that name it")
     ax.set_ylim(0, 1.02)
     ax.legend()
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
     """Where a network without a background class sees nothing: its answers, and the labels there.
 
     Args:
-        found: what `fcn.report.answers_on_black` returns.
+        found: what `fcn.scores.answers_on_black` returns.
     """
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     classes = np.arange(len(found["digits"]))
     bars = (("probability", "answered"), ("labels", "labels of such pixels"))
-    for (name, label), side, color in zip(bars, (-0.2, 0.2), OTHERS, strict=False):
+    for (name, label), side, color in zip(bars, (-0.2, 0.2), style.OTHERS, strict=False):
         ax.bar(classes + side, found[name], 0.38, color=color, label=label)
     for label, share in zip(classes, found["digits"], strict=True):
         name = "share of the digits" if label == 0 else None
         ax.plot([label - 0.42, label + 0.42], [share, share], color="black", lw=1.2, label=name)
     ax.set(xticks=classes, xlabel="class")
-    percent_axis(ax, "share")
+    style.percent_axis(ax, "share")
     ax.yaxis.set_major_locator(MultipleLocator(0.05))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return fig
@@ -257,13 +231,11 @@ def _draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for left, top, right, bottom in () if true_boxes is None else np.asarray(true_boxes):
-        _draw_box(ax, (left, top, right, bottom), "white", "--")
+    for box in () if true_boxes is None else np.asarray(true_boxes):
+        _draw_box(ax, box, "white", "--")
     if found is None:
         return
-    for box, label, score in zip(
-        found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
-    ):
+    for box, label, score in found:
         _draw_box(ax, box, DIGIT_COLORS[label], "-")
         ax.text(
             box[0], box[1] - 1, f"{label} {score:.2f}", color=DIGIT_COLORS[label], fontsize=7,
@@ -271,10 +243,10 @@ def _draw_canvas(
         )  # fmt: skip
 
 
-def _draw_box(ax: Axes, box: Sequence[float], color: object, style: str) -> None:
+def _draw_box(ax: Axes, box: Sequence[float], color: object, line: str) -> None:
     left, top, right, bottom = box
     # edges lie between pixels, whose centres imshow puts at whole numbers
     corner = (left - 0.5, top - 0.5)
     ax.add_patch(
-        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=style, lw=1.2)
+        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=line, lw=1.2)
     )

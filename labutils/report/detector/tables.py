@@ -1,7 +1,5 @@
 """Exercise 2: what detectors find, under which conditions, and at what price."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,7 +8,7 @@ from labutils.fcn.conditions import CONDITIONS, SIZES
 from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, scores
 from labutils.fcn.windows import window_agreement
 from labutils.report.detector.experiments import BEST_HEAD
-from labutils.report.statistics import accuracy, select, spread
+from labutils.report.statistics import accuracy, grouped, metric, percents, select, spread
 from labutils.runs.store import Run
 
 POINTED = CONDITIONS[:4]  # one digit on 64x64 pixels
@@ -41,8 +39,7 @@ def conversion_table(run: Run) -> pd.DataFrame:
 def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a head: size, time, and pixels of the canvases it was tested on."""
     rows = []
-    for head in dict.fromkeys(run.config.head for run in runs):
-        chosen = select(runs, head=head)
+    for head, chosen in grouped(runs, lambda run: run.config.head).items():
         metrics = [run.metrics for run in chosen]
         rows.append(
             {
@@ -50,7 +47,7 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "parameters": f"{metrics[0]['parameters']:,}",
                 "canvases": f"{chosen[0].config.epochs * chosen[0].config.canvases:,}",
                 "minutes": spread([one["seconds"] / 60 for one in metrics], 1),
-                "test loss": spread([one["test_loss"] for one in metrics], 3),
+                "test loss": metric(chosen, "test_loss", 3),
                 "pixels right": accuracy(chosen),
                 "mean IoU": accuracy(chosen, "test_mean_iou"),
             }
@@ -61,11 +58,10 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
 def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of canvas: pixels, boxes and pointing of the detectors with the best head."""
     runs = select(runs, head=BEST_HEAD)
-    rows = []
-    for condition in CONDITIONS:
-        found = [scores(run, condition) for run in runs]
-        rows.append({"canvases": condition.name, **_percentages(found)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {"canvases": kind.name, **_percentages([scores(run, kind) for run in runs])}
+        for kind in CONDITIONS
+    )
 
 
 def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -79,11 +75,11 @@ def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
         "deconvolution": (deconvolution, False),
         "scores of finer maps added": (skip, False),
     }
-    rows = []
-    for way, (chosen, dilate) in ways.items():
-        found = [scores(run, CONDITIONS[0], dilate=dilate) for run in chosen]
-        rows.append({"dense map": way, **_percentages(found)})
-    return pd.DataFrame(rows)
+    kind = CONDITIONS[0]
+    return pd.DataFrame(
+        {"dense map": way, **_percentages([scores(run, kind, dilate=dilate) for run in chosen])}
+        for way, (chosen, dilate) in ways.items()
+    )
 
 
 def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -95,7 +91,7 @@ def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
         row = {"canvases": condition.name}
         for way in ("once", "pyramid"):
             for name in ("precision", "recall"):
-                row[f"{name}, {way}"] = f"{spread([100 * one[way][name] for one in found])} %"
+                row[f"{name}, {way}"] = percents([one[way][name] for one in found])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -103,18 +99,16 @@ def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
 def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of canvas of 64x64 pixels with one digit: where its most probable pixel lies."""
     runs = select(runs, head=BEST_HEAD)
-    rows = []
-    for condition in POINTED:
-        inside = spread([100 * in_box(run, condition) for run in runs])
-        right = spread([100 * scores(run, condition)["pointing"] for run in runs])
-        rows.append(
-            {
-                "canvases": condition.name,
-                "in the box": f"{inside} %",
-                "in the box, and names the digit": f"{right} %",
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {
+            "canvases": kind.name,
+            "in the box": percents([in_box(run, kind)["share"] for run in runs]),
+            "in the box, and names the digit": percents(
+                [scores(run, kind)["pointing"] for run in runs]
+            ),
+        }
+        for kind in POINTED
+    )
 
 
 def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -122,10 +116,7 @@ def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
     runs = select(runs, head=BEST_HEAD)
     found = [alarms(run) for run in runs]
     return pd.DataFrame(
-        {
-            "canvases": kind,
-            "with a detection": f"{spread([100 * one[kind] for one in found])} %",
-        }
+        {"canvases": kind, "with a detection": percents([one[kind] for one in found])}
         for kind in found[0]
     )
 
@@ -133,11 +124,7 @@ def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
 def black_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a class: what is answered at pixels that see nothing, and two explanations."""
     found = answers_on_black(runs[0])
-    columns = {
-        "answered": "probability",
-        "labels of such pixels": "labels",
-        "digits": "digits",
-    }
+    columns = {"answered": "probability", "labels of such pixels": "labels", "digits": "digits"}
     return pd.DataFrame(
         {
             "class": label,

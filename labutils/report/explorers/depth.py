@@ -1,21 +1,18 @@
 """Curves and gradients of stored runs, by family, depth and skip."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets
-from IPython.display import HTML, Image, clear_output, display
 
-from labutils.config.data_sets import DATA_SETS
-from labutils.report.explorers.drawing import WIDE, draw
+from labutils.config import DATA_SETS
+from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
 from labutils.report.explorers.figures import explorer_view
 from labutils.report.names import count_of, family_name
 from labutils.report.statistics import accuracy, select, spread
 from labutils.runs.store import Run
 
 
-class DepthExplorer(ipywidgets.VBox):
+class DepthExplorer(Explorer):
     """Curves, gradient norms and final numbers of stored runs, by family, depth and skip.
 
     Nothing is trained: a position shows the runs it finds, in well under 200 ms, and says in a
@@ -38,51 +35,33 @@ class DepthExplorer(ipywidgets.VBox):
         self.depth = ipywidgets.SelectionSlider(
             options=self._depths(),
             description="Depth (weight layers)",
-            continuous_update=False,
-            style=WIDE,
+            **SLIDER,
             layout={"width": "26em"},
         )
         self.residual = ipywidgets.Checkbox(
             value=False, description="Residual (skip connections)", indent=False
         )
-        self.output = ipywidgets.Output()
-        self.grid.observe(self._new_grid, "value")
-        for control in (self.depth, self.residual):
-            control.observe(self._update, "value")
-        row = ipywidgets.HBox([self.grid, self.depth, self.residual])
-        super().__init__([row, self.output])
-        self._update()
+        super().__init__(self.grid, [self.grid, self.depth, self.residual])
 
     def _depths(self) -> list[int]:
         return sorted({run.config.depth for run in self.grids[self.grid.value]})
 
-    def _new_grid(self, change: object) -> None:
-        """Offer the depths of the chosen grid, stay at the nearest one, and draw once."""
+    def adapt(self) -> None:
+        """Offer the depths of the chosen grid, and stay at the nearest one."""
         before, depths = self.depth.value, self._depths()
-        self.depth.unobserve(self._update, "value")
         self.depth.options = depths
         self.depth.value = min(depths, key=lambda depth: abs(depth - before))
-        self.depth.observe(self._update, "value")
-        self._update()
 
-    def _update(self, change: object = None) -> None:
-        with self.output:
-            clear_output(wait=True)
-            self._show(self.grid.value, self.depth.value, self.residual.value)
-
-    def _show(self, grid: str, depth: int, residual: bool) -> None:
+    def look(self) -> tuple[str, bytes | None]:
+        """The runs at this position, or what is missing."""
+        grid, depth, residual = self.grid.value, self.depth.value, self.residual.value
         runs = select(self.grids[grid], depth=depth, residual=residual)
-        if not runs:
-            display(HTML(self._missing(grid, depth, residual)))
-            return
-        display(HTML(f"<p>{_sentence(runs)}</p>"))
-        display(Image(data=draw(explorer_view, runs), alt=_sentence(runs)))
-
-    def _missing(self, grid: str, depth: int, residual: bool) -> str:
-        kind = "residual" if residual else "plain"
+        if runs:
+            return _sentence(runs), draw(explorer_view, runs)
         if depth == 2 and residual:
-            return "<p>At depth 2 there is no block to put a skip around: look at it plain.</p>"
-        return f"<p>No {kind} run of depth {depth} of {grid} was given to this explorer.</p>"
+            return "At depth 2 there is no block to put a skip around: look at it plain.", None
+        kind = "residual" if residual else "plain"
+        return f"No {kind} run of depth {depth} of {grid} was given to this explorer.", None
 
 
 def _grid_title(runs: Sequence[Run]) -> str:

@@ -1,23 +1,20 @@
 """One digit, moved and scaled by sliders, and what a stored detector makes of it."""
 
-from __future__ import annotations
-
 import ipywidgets
 import numpy as np
 import torch
-from IPython.display import HTML, Image, clear_output, display
 from jaxtyping import UInt8
 
 from labutils.fcn.canvases import place_digit
 from labutils.fcn.detection import Detections, find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork
 from labutils.report.detector.figures import detector_view
-from labutils.report.explorers.drawing import WIDE, draw
+from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
 
 SIZES = {"64 x 64": (64, 64), "96 x 96": (96, 96), "128 x 128": (128, 128), "200 x 120": (120, 200)}
 
 
-class DetectorExplorer(ipywidgets.VBox):
+class DetectorExplorer(Explorer):
     """Where a detector sees a digit: its place, scale, canvas and the digit itself are controls.
 
     A move sends one canvas through the network and draws the result, in under 200 ms.
@@ -36,7 +33,7 @@ class DetectorExplorer(ipywidgets.VBox):
     ) -> None:
         self.network, self.threshold = network, threshold
         self.examples = dict(enumerate(digits))
-        slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "24em"}}
+        slider = SLIDER | {"layout": {"width": "24em"}}
         self.digit = ipywidgets.Dropdown(options=list(self.examples), description="Digit")
         self.size = ipywidgets.Dropdown(
             options=list(SIZES), description="Canvas (width x height)", style=WIDE
@@ -46,51 +43,30 @@ class DetectorExplorer(ipywidgets.VBox):
         self.scale = ipywidgets.FloatSlider(
             value=1.0, min=0.3, max=3.0, step=0.1, description="Scale", **slider
         )
-        self.output = ipywidgets.Output()
         self.controls = (self.digit, self.size, self.x, self.y, self.scale)
-        self.size.observe(self._resize, "value")
-        for control in self.controls:
-            if control is not self.size:
-                control.observe(self._update, "value")
-        rows = [ipywidgets.HBox(self.controls[:2]), ipywidgets.HBox(self.controls[2:])]
-        super().__init__([*rows, self.output])
-        self._update()
+        super().__init__(self.size, self.controls[:2], self.controls[2:])
 
     def canvas(self) -> UInt8[np.ndarray, "height width"]:
         """The digit as the controls place it; what lies outside is cut off."""
         digit, place = self.examples[self.digit.value], (self.x.value, self.y.value)
         return place_digit(digit, SIZES[self.size.value], place, self.scale.value)
 
-    def _resize(self, change: object) -> None:
-        """The sliders reach over the new canvas; the picture is drawn once."""
-        height, width = SIZES[self.size.value]
-        for slider, length in ((self.x, width), (self.y, height)):
-            slider.unobserve(self._update, "value")
-            slider.max = length  # a value that is too large is moved to the edge
-            slider.observe(self._update, "value")
-        self._update()
+    def adapt(self) -> None:
+        """The sliders reach over the new canvas; a value that is too large moves to the edge."""
+        self.y.max, self.x.max = SIZES[self.size.value]
 
-    def _update(self, change: object = None) -> None:
-        with self.output:
-            clear_output(wait=True)
-            self._show()
-
-    def _show(self) -> None:
-        canvas = self.canvas()
+    def look(self) -> tuple[str, bytes]:
+        """What is found on the canvas."""
+        canvas, digit = self.canvas(), self.digit.value
         probability = pixel_probabilities(self.network, torch.from_numpy(canvas)[None, None])[0]
         found = find_digits(probability).above(self.threshold)
-        text = _sentence(found, self.digit.value)
-        display(HTML(f"<p>{text}</p>"))
-        picture = draw(detector_view, canvas, probability.numpy(), found, self.digit.value)
-        display(Image(data=picture, alt=text))
+        picture = draw(detector_view, canvas, probability.numpy(), found, digit)
+        return _sentence(found, digit), picture
 
 
 def _sentence(found: Detections, digit: int) -> str:
     """What is found, in words."""
     if not len(found):
         return f"No digit is found; a {digit} is there, unless it lies outside the canvas."
-    names = ", ".join(
-        f"a {label} with score {score:.2f}"
-        for label, score in zip(found.labels.tolist(), found.scores.tolist(), strict=True)
-    )
+    names = ", ".join(f"a {label} with score {score:.2f}" for _, label, score in found)
     return f"Found: {names}; the digit is a {digit}."

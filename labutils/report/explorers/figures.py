@@ -1,35 +1,17 @@
 """What the explorers draw, and all their positions at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from labutils.report.names import count_of
-from labutils.report.style import (
-    LABELS,
-    PLAIN,
-    PLAIN_AND_RESIDUAL,
-    RESIDUAL,
-    STYLE,
-    draw_gradient_by_layer,
-    draw_line,
-    kinds_of,
-    legend,
-    log_axis,
-    make_axes,
-    no_zeros,
-    percent_axis,
-    powers_axis,
-    title_of,
-)
+from labutils.report import style
+from labutils.report.names import count_of, kind_name
+from labutils.report.statistics import by_fields
 from labutils.runs.store import Run
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def depth_overview(runs: Sequence[Run]) -> Figure:
     """All positions of the depth explorer at once: a column a depth.
 
@@ -37,58 +19,57 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
     relative to that at the logits, before training (dotted) and after it (solid). Below a layer
     whose units are all dead it is zero, and a line ends.
     """
-    depths = sorted({run.config.depth for run in runs})
-    fig, axes = make_axes(2, len(depths), (11, 4.2), sharey="row")
-    for column, depth in enumerate(depths):
-        for _, _, color, run in kinds_of(runs, depth):
-            draw_line(axes[0, column], run, "val_accuracy", color)
-            draw_gradient_by_layer(axes[1, column], run, color)
+    groups = by_fields(runs, "depth")
+    fig, axes = style.make_axes(2, len(groups), (11, 4.2), sharey="row")
+    for column, (depth, chosen) in enumerate(groups):
+        for run in sorted(chosen, key=lambda run: run.config.residual):
+            style.draw_line(axes[0, column], run, "val_accuracy", style.color_of(run))
+            style.draw_gradient_by_layer(axes[1, column], run, style.color_of(run))
         axes[0, column].set_title(f"depth {depth}")
         axes[1, column].set_xlabel("layer")
-    fig.suptitle(f"{title_of(runs)} (a gradient of zero is not drawn)", fontsize=10)
-    percent_axis(axes[0, 0], "validation accuracy")
+    fig.suptitle(f"{style.title_of(runs)} (a gradient of zero is not drawn)", fontsize=10)
+    style.percent_axis(axes[0, 0], "validation accuracy")
     axes[1, 0].set(yscale="log", ylabel="gradient / at the logits")
-    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in PLAIN_AND_RESIDUAL], outside=True)
-    times = [("gray", ":", "untrained"), ("gray", "-", "trained")]
-    legend(axes[1, -1], times, outside=True)
+    style.legend(axes[0, -1], style.KIND_COLORS, outside=True)
+    style.legend(axes[1, -1], {}, style.TIMES, outside=True)
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def explorer_view(runs: Sequence[Run]) -> Figure:
     """What the depth explorer shows of the seeds of one configuration."""
-    fig, axes = make_axes(1, 3, (10, 2.9), layout=None)  # a computed layout takes most of 200 ms
+    # a computed layout takes most of 200 ms
+    fig, axes = style.make_axes(1, 3, (10, 2.9), layout=None)
     fig.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.9, wspace=0.28)
-    config = runs[0].config
-    color = RESIDUAL if config.residual else PLAIN
+    config, color = runs[0].config, style.color_of(runs[0])
     for run in runs:
-        draw_line(axes[0], run, "train_loss", color)
-        draw_line(axes[1], run, "val_accuracy", color)
-        draw_gradient_by_layer(axes[2], run, color)
-    kind = "residual" if config.residual else "plain"
-    axes[0].set_title(f"{title_of(runs)}, {kind}")
+        style.draw_line(axes[0], run, "train_loss", color)
+        style.draw_line(axes[1], run, "val_accuracy", color)
+        style.draw_gradient_by_layer(axes[2], run, color)
+    axes[0].set_title(f"{style.title_of(runs)}, {kind_name(config)}")
     # the same axes at every position, so that moving the slider shows what changes
-    log_axis(axes[0], "training loss", limits=(1e-3, 3))
+    style.log_axis(axes[0], "training loss", limits=(1e-3, 3))
     axes[1].set(title=f"depth {config.depth}, {count_of(runs)}")
     axes[2].set_xlabel("layer")
-    powers_axis(axes[2], "gradient / at the logits", (1e-22, 1e3))
+    style.powers_axis(axes[2], "gradient / at the logits", (1e-22, 1e3))
     axes[2].set_title("dotted: untrained; zero is not drawn")
-    percent_axis(axes[1], "validation accuracy")
+    style.percent_axis(axes[1], "validation accuracy")
     axes[1].set_ylim(0, 1)
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def gradient_view(statistics: dict[str, list[float]], residual: bool) -> Figure:
     """What the gradient explorer shows of one untrained network, layer by layer.
 
     Args:
         statistics: what `gradients.layer_statistics` returns.
     """
-    fig, axes = make_axes(1, 3, (10, 2.9), layout=None)  # a computed layout takes most of 200 ms
+    # a computed layout takes most of 200 ms
+    fig, axes = style.make_axes(1, 3, (10, 2.9), layout=None)
     fig.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.9, wspace=0.3)
-    color = RESIDUAL if residual else PLAIN
-    values = {name: no_zeros(numbers) for name, numbers in statistics.items()}
+    color = style.RESIDUAL if residual else style.PLAIN
+    values = {name: style.no_zeros(numbers) for name, numbers in statistics.items()}
     layers = range(1, len(values["gradient_norm"]) + 1)
     shown = (
         ("gradient / at the logits", values["activation_gradient_norm"], 1e-22),
@@ -99,14 +80,14 @@ def gradient_view(statistics: dict[str, list[float]], residual: bool) -> Figure:
         scale = numbers[-1] if "logits" in label else 1
         ax.plot(layers, numbers / scale, ".-", ms=4, lw=1, color=color, label="deviation")
         ax.set_xlabel("layer")
-        powers_axis(ax, label, (lowest, 1e6))
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        style.powers_axis(ax, label, (lowest, 1e6))
+        style.whole_numbers(ax)
     axes[2].plot(layers, values["activation_image_std"], ":", color=color, label="across images")
     axes[2].legend(loc="lower left")
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def live_curves(histories: dict[str, dict[str, list[float]]], epochs: int) -> Figure:
     """Training loss and validation accuracy of two networks while they train.
 
@@ -114,16 +95,16 @@ def live_curves(histories: dict[str, dict[str, list[float]]], epochs: int) -> Fi
         histories: for `plain` and `residual` what has been measured so far, a list a quantity.
         epochs: how many there will be.
     """
-    fig, axes = make_axes(1, 2, (8, 2.8), layout=None)
+    fig, axes = style.make_axes(1, 2, (8, 2.8), layout=None)
     fig.subplots_adjust(left=0.09, right=0.98, bottom=0.18, top=0.93, wspace=0.28)
-    for _, kind, color in PLAIN_AND_RESIDUAL:
+    for _, kind, color in style.PLAIN_AND_RESIDUAL:
         for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=True):
             values = histories[kind].get(quantity, [])
             ax.plot(range(1, len(values) + 1), values, ".-", color=color, label=kind)
-            ax.set(xlim=(0.5, epochs + 0.5), xlabel="epoch", ylabel=LABELS[quantity])
-            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            ax.set(xlim=(0.5, epochs + 0.5), xlabel="epoch", ylabel=style.LABELS[quantity])
+            style.whole_numbers(ax)
     axes[0].set_ylim(0, 2.6)
     axes[1].set_ylim(0, 1)
-    percent_axis(axes[1], LABELS["val_accuracy"])
+    style.percent_axis(axes[1], style.LABELS["val_accuracy"])
     axes[0].legend(loc="lower left")
     return fig

@@ -1,27 +1,23 @@
 """Gradients and activations, layer by layer, of networks that are built on the spot."""
 
-from __future__ import annotations
-
 import html
 import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import ipywidgets
-from IPython.display import HTML, Image, clear_output, display
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils.config.base import ConfigError
-from labutils.config.classifier import RunConfig
-from labutils.report.explorers.drawing import WIDE, draw
+from labutils.config import ConfigError, RunConfig
+from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
 from labutils.report.explorers.figures import gradient_view
 from labutils.report.names import network_name
 from labutils.report.statistics import percent
 from labutils.training.statistics import untrained_statistics
 
 
-class GradientExplorer(ipywidgets.VBox):
+class GradientExplorer(Explorer):
     """Gradients and activations by layer of a network that is built and never trained.
 
     Each move draws new initial weights, sends one batch forward and back, and shows what each
@@ -50,7 +46,7 @@ class GradientExplorer(ipywidgets.VBox):
         self.model = ipywidgets.Dropdown(
             options=[("MLP", "mlp"), ("ConvNet", "convnet")], description="Network"
         )
-        slider = {"continuous_update": False, "style": WIDE, "layout": {"width": "22em"}}
+        slider = SLIDER | {"layout": {"width": "22em"}}
         self.depth = ipywidgets.IntSlider(
             value=self.OPENING.depth,
             min=4,
@@ -75,14 +71,9 @@ class GradientExplorer(ipywidgets.VBox):
             description="Initial weights",
             style=WIDE,
         )
-        self.output = ipywidgets.Output()
-        controls = (self.model, self.depth, self.width, self.residual, self.norm, self.init)
-        self.model.observe(self._new_model, "value")
-        for control in controls[1:]:
-            control.observe(self._update, "value")
-        rows = [ipywidgets.HBox(controls[:3]), ipywidgets.HBox(controls[3:])]
-        super().__init__([*rows, self.output])
-        self._update()
+        super().__init__(
+            self.model, [self.model, self.depth, self.width], [self.residual, self.norm, self.init]
+        )
 
     def config(self) -> RunConfig:
         """The network that the controls describe.
@@ -101,34 +92,25 @@ class GradientExplorer(ipywidgets.VBox):
             stem_stride=2 if convnet else 1,
         )
 
-    def _new_model(self, change: object) -> None:
-        """Offer the widths of the chosen kind of network, stay at the nearest one, draw once."""
+    def adapt(self) -> None:
+        """Offer the widths of the chosen kind of network, and stay at the nearest one."""
         before, widths = self.width.value, self.WIDTHS[self.model.value]
-        self.width.unobserve(self._update, "value")
         self.width.options = widths
         self.width.value = min(before, max(widths))
-        self.width.observe(self._update, "value")
-        self._update()
 
-    def _update(self, change: object = None) -> None:
-        with self.output:
-            clear_output(wait=True)
-            self._show()
-
-    def _show(self) -> None:
+    def look(self) -> tuple[str, bytes | None]:
+        """What the layers of the network get and hand on, or why there is no such network."""
         try:
             config = self.config()
         except ConfigError as error:
-            display(HTML(f"<p>There is no such network: {html.escape(str(error))}.</p>"))
-            return
+            return f"There is no such network: {html.escape(str(error))}.", None
         count = self.CONVNET_IMAGES if config.model == "convnet" else None
         if config == self.OPENING and self.opening:
             found = self.opening
         else:
             found = untrained_statistics(config, self.images, self.labels, count)
         text = _gradient_sentence(config, found, count or len(self.images))
-        display(HTML(f"<p>{text}</p>"))
-        display(Image(data=draw(gradient_view, found, config.residual), alt=text))
+        return text, draw(gradient_view, found, config.residual)
 
 
 def _gradient_sentence(config: RunConfig, found: Mapping[str, list[float]], images: int) -> str:

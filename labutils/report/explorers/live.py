@@ -1,7 +1,5 @@
 """A training that starts and stops at a button, with live curves."""
 
-from __future__ import annotations
-
 import html
 import tempfile
 import threading
@@ -11,8 +9,7 @@ from pathlib import Path
 
 import ipywidgets
 
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DATA_SETS
+from labutils.config import DATA_SETS, RunConfig
 from labutils.data.sets import DataSet
 from labutils.models.networks import build_model
 from labutils.report.explorers.drawing import WIDE, draw

@@ -1,10 +1,8 @@
 """Section 1.4: families side by side, and one factor of their protocol at a time."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.report.convnets.experiments import PROTOCOL, resnet_depth
 from labutils.report.records import SEEDS, experiment
 

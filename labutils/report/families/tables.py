@@ -1,7 +1,5 @@
 """Networks compared under one protocol, and the strong one: sections 1.3 to 1.5."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,11 +11,14 @@ from labutils.report.statistics import (
     accuracy,
     by_network,
     fit_and_accuracy,
+    mean,
     millions,
     paired_difference,
+    percents,
     select,
     spread,
     squared_errors,
+    train_loss,
 )
 from labutils.runs.store import Run
 
@@ -35,9 +36,9 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "multiply-adds": millions(inference_cost(config)),
                 # means alone: a page cuts off what is wider
                 "core-minutes": f"{np.mean(minutes):.1f}",
-                "val loss": f"{np.mean([m['val_loss'] for m in metrics]):.3f}",
+                "val loss": mean(chosen, "val_loss", 3),
                 "val accuracy": accuracy(chosen, "val_accuracy"),
-                "test loss": f"{np.mean([m['test_loss'] for m in metrics]):.3f}",
+                "test loss": mean(chosen, "test_loss", 3),
                 "test accuracy": accuracy(chosen),
             }
         )
@@ -73,13 +74,10 @@ def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
     names = ("constant", "one-cycle")
     frame = _factor_table(runs, "learning rate", {name: {"schedule": name} for name in names})
     groups = [select(runs, schedule=name) for name in names]
-    best = [spread([100 * max(run.history["val_accuracy"]) for run in group]) for group in groups]
+    best = [percents([max(run.history["val_accuracy"]) for run in group]) for group in groups]
     errors = [spread([squared_errors(run)[-1] for run in group], 3) for group in groups]
     return frame.drop(columns="val loss").assign(
-        **{
-            "val accuracy, best epoch": [f"{values} %" for values in best],
-            "squared error, own statistics": errors,
-        }
+        **{"val accuracy, best epoch": best, "squared error, own statistics": errors}
     )
 
 
@@ -94,8 +92,8 @@ def _factor_table(
         rows.append(
             {
                 name: value,
-                "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
-                "val loss": f"{np.mean([run.metrics['val_loss'] for run in chosen]):.3f}",
+                "train loss": train_loss(chosen),
+                "val loss": mean(chosen, "val_loss", 3),
                 "val accuracy": accuracy(chosen, "val_accuracy"),
                 "test accuracy": accuracy(chosen),
                 "points gained": "-" if chosen == first else paired_difference(first, chosen),

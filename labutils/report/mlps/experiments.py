@@ -1,12 +1,9 @@
 """Sections 1.1 and 1.2: width, depth, learning rate and early stopping of MLPs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DataName
+from labutils.config import DataName, RunConfig
 from labutils.report.records import SEEDS, experiment, pairs
 from labutils.report.statistics import learned, select
 from labutils.runs.store import Run

@@ -1,54 +1,49 @@
 """Width, depth, learning rate and early stopping: sections 1.1 to 1.3."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from labutils.config.data_sets import DATA_SETS
-from labutils.report.names import family_name, network_name
+from labutils.config import DATA_SETS
+from labutils.report.names import family_and_data, network_name
 from labutils.report.statistics import (
     accuracy,
+    by_fields,
     by_network,
+    grouped,
     learned,
+    metric,
     paired,
     paired_difference,
     percent,
+    plain_and_residual,
     select,
-    spread,
+    train_loss,
 )
 from labutils.runs.store import Run
 
 
 def width_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.1: a row a width, without and with shifts: test loss, accuracy, epochs."""
-    rows = []
-    for width in sorted({run.config.width for run in runs}):
-        for shift in sorted({run.config.crop_padding for run in runs}):
-            chosen = select(runs, width=width, crop_padding=shift)
-            rows.append(
-                {
-                    "width": width,
-                    "shifts": f"{shift} px" if shift else "none",
-                    **_early_stopped(chosen),
-                }
-            )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {"width": width, "shifts": f"{shift} px" if shift else "none", **_early_stopped(chosen)}
+        for (width, shift), chosen in by_fields(runs, "width", "crop_padding")
+    )
 
 
 def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
     rows = []
-    for depth in sorted({run.config.depth for run in runs}):
-        plain, residual = (select(runs, depth=depth, residual=r) for r in (False, True))
+    for depth, chosen in by_fields(runs, "depth"):
+        plain, residual = plain_and_residual(chosen)
         row = {"depth": depth, "plain": accuracy(plain), "residual": accuracy(residual)}
         row["residual - plain"] = paired_difference(plain, residual)
-        for kind, chosen in (("plain", plain), ("residual", residual)):
-            row[f"train loss, {kind}"] = spread([r.history["train_loss"][-1] for r in chosen], 3)
-        row["test loss, residual"] = spread([r.metrics["test_loss"] for r in residual], 2)
-        rows.append(row)
+        row |= {
+            "train loss, plain": train_loss(plain),
+            "train loss, residual": train_loss(residual),
+        }
+        rows.append(row | {"test loss, residual": metric(residual, "test_loss", 2)})
     return pd.DataFrame(rows)
 
 
@@ -76,10 +71,10 @@ def block_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     names = {(2, False): "no block", (8, False): "3 plain blocks", (8, True): "3 residual blocks"}
-    for width in sorted({run.config.width for run in runs}):
-        shallow, plain = (select(runs, width=width, depth=d, residual=False) for d in (2, 8))
+    for width, of_width in by_fields(runs, "width"):
+        shallow, plain = (select(of_width, depth=depth, residual=False) for depth in (2, 8))
         for (depth, residual), network in names.items():
-            chosen = select(runs, width=width, depth=depth, residual=residual)
+            chosen = select(of_width, depth=depth, residual=residual)
             row = {"width": width, "network": network, **_early_stopped(chosen)}
             row["epochs - no block"] = "-" if depth == 2 else _more_epochs(shallow, chosen)
             row["epochs - plain"] = _more_epochs(plain, chosen) if residual else "-"
@@ -93,10 +88,9 @@ def dead_table(runs: Sequence[Run]) -> pd.DataFrame:
     A layer is dead when all its units are zero for every image: the gradient of every layer
     below it is exactly zero from then on.
     """
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in select(runs, residual=False):
-        networks = f"{family_name(run.config)}, {DATA_SETS[run.config.data].title}"
-        groups.setdefault((networks, run.config.depth), []).append(run)
+    groups = grouped(
+        select(runs, residual=False), lambda run: (family_and_data(run.config), run.config.depth)
+    )
     rows = []
     for (networks, depth), chosen in groups.items():
         stayed = [run for run in chosen if not learned(run)]
@@ -124,7 +118,7 @@ def model_table(runs: Sequence[Run]) -> pd.DataFrame:
             "parameters": f"{chosen[0].metrics['parameters']:,}",
             "epochs": chosen[0].config.epochs,
             "seeds": len(chosen),
-            "test loss": spread([r.metrics["test_loss"] for r in chosen], 3),
+            "test loss": metric(chosen, "test_loss", 3),
             "test accuracy": accuracy(chosen),
         }
         for chosen in by_network(runs)
@@ -147,7 +141,7 @@ def _more_epochs(first: Sequence[Run], second: Sequence[Run]) -> str:
 
 def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:
     return {
-        "epochs to stop": spread([run.metrics["epochs"] for run in runs], 1),
-        "test loss": spread([run.metrics["test_loss"] for run in runs], 4),
+        "epochs to stop": metric(runs, "epochs", 1),
+        "test loss": metric(runs, "test_loss", 4),
         "test accuracy": accuracy(runs),
     }

@@ -1,14 +1,12 @@
 """Why residual connections work: gradients, skip x normalisation x initialisation, lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.config.profiles import profile
 from labutils.report.convnets.experiments import CONVNET, resnet_depth
 from labutils.report.records import SEEDS, experiment, pairs

@@ -1,39 +1,23 @@
 """What gradients and activations do, layer by layer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from labutils.analysis.lesions import swap_groups
-from labutils.config.data_sets import DATA_SETS
-from labutils.report.names import cell, family_name
+from labutils.report import style
+from labutils.report.names import cell, family_and_data
 from labutils.report.residuals.experiments import followed
-from labutils.report.statistics import select
-from labutils.report.style import (
-    PLAIN,
-    PLAIN_AND_RESIDUAL,
-    RESIDUAL,
-    STYLE,
-    kinds_of,
-    legend,
-    make_axes,
-    no_zeros,
-    percent_axis,
-    title_of,
-)
+from labutils.report.statistics import by_fields, select
 from labutils.runs.store import Run
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def untrained_overview(panels: Mapping[str, Mapping[int, Mapping[str, Sequence[float]]]]) -> Figure:
     """Positions of the gradient explorer: a column a kind of network, a colour a depth.
 
@@ -43,54 +27,51 @@ def untrained_overview(panels: Mapping[str, Mapping[int, Mapping[str, Sequence[f
     Args:
         panels: by title and depth, what `gradients.untrained_statistics` returns.
     """
-    depths = sorted({depth for panel in panels.values() for depth in panel})
-    colors = dict(zip(depths, sns.color_palette("viridis_r", len(depths)), strict=True))
-    fig, axes = make_axes(2, len(panels), (11, 4.4), sharey="row", sharex=True)
+    colors = style.shades_of(depth for panel in panels.values() for depth in panel)
+    fig, axes = style.make_axes(2, len(panels), (11, 4.4), sharey="row", sharex=True)
     for column, (title, panel) in enumerate(panels.items()):
         for depth, found in panel.items():
-            gradient = no_zeros(found["activation_gradient_norm"])
-            spread = no_zeros(found["activation_image_std"])
+            gradient = style.no_zeros(found["activation_gradient_norm"])
+            spread = style.no_zeros(found["activation_image_std"])
             for ax, values in zip(axes[:, column], (gradient / gradient[-1], spread), strict=True):
                 ax.plot(range(1, depth + 1), values, color=colors[depth], lw=1.2)
         axes[0, column].set_title(title)
         axes[1, column].set_xlabel("layer")
-        axes[1, column].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        style.whole_numbers(axes[1, column], 4)
     axes[0, 0].set(yscale="log", ylabel="gradient / at the logits")
     axes[1, 0].set(yscale="log", ylabel="deviation across images")
-    legend(axes[0, -1], [(colors[d], "-", f"depth {d}") for d in depths], outside=True)
+    style.legend(axes[0, -1], colors, words="depth {}", outside=True)
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def gradient_by_layer(runs: Sequence[Run]) -> Figure:
     """Gradient norm of every layer's weight, and its ratio to the weight's norm; a column a depth.
 
     Dotted before training, solid after it.
     """
-    runs = followed(runs)
-    depths = sorted({run.config.depth for run in runs})
-    fig, axes = make_axes(2, len(depths), (9, 5), sharey="row")
-    for column, depth in enumerate(depths):
-        for _, _, color, run in kinds_of(runs, depth):
-            layers = run.history["layers"]
-            for epoch, style in ((0, ":"), (-1, "-")):
-                gradient = no_zeros(layers["gradient_norm"][epoch])
-                weight = no_zeros(layers["weight_norm"][epoch])
+    groups = by_fields(followed(runs), "depth")
+    fig, axes = style.make_axes(2, len(groups), (9, 5), sharey="row")
+    for column, (depth, chosen) in enumerate(groups):
+        for run in sorted(chosen, key=lambda run: run.config.residual):
+            layers, color = run.history["layers"], style.color_of(run)
+            for epoch, line in ((0, ":"), (-1, "-")):
+                gradient = style.no_zeros(layers["gradient_norm"][epoch])
+                weight = style.no_zeros(layers["weight_norm"][epoch])
                 at = range(1, len(gradient) + 1)
-                axes[0, column].plot(at, gradient, style, color=color, lw=1.2)
-                axes[1, column].plot(at, gradient / weight, style, color=color, lw=1.2)
-        axes[0, column].set_title(f"{title_of(runs)}, depth {depth}")
+                axes[0, column].plot(at, gradient, line, color=color, lw=1.2)
+                axes[1, column].plot(at, gradient / weight, line, color=color, lw=1.2)
+        axes[0, column].set_title(f"{style.title_of(runs)}, depth {depth}")
         axes[1, column].set_xlabel("layer")
-        axes[1, column].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        style.whole_numbers(axes[1, column])
     axes[0, 0].set(yscale="log", ylabel="gradient norm")
     axes[1, 0].set(yscale="log", ylabel="gradient norm / weight norm")
-    legend(axes[0, -1], [(color, "-", kind) for _, kind, color in PLAIN_AND_RESIDUAL], outside=True)
-    times = [("gray", ":", "untrained"), ("gray", "-", "trained")]
-    legend(axes[1, -1], times, outside=True)
+    style.legend(axes[0, -1], style.KIND_COLORS, outside=True)
+    style.legend(axes[1, -1], {}, style.TIMES, outside=True)
     return fig
 
 
-@plt.rc_context(STYLE | {"axes.grid": False})
+@plt.rc_context(style.STYLE | {"axes.grid": False})
 def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     """Absolute gradient of the first layer's first filter, on one logarithmic scale for all.
 
@@ -99,10 +80,10 @@ def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     """
     depths = sorted({run.config.depth for run in runs})
     panels = {
-        (residual, depth, epoch): no_zeros(
+        (residual, depth, epoch): style.no_zeros(
             np.abs(run.history["first_gradient"][str(epoch)][0])  # channels x height x width
         )
-        for residual, _, _ in PLAIN_AND_RESIDUAL
+        for residual, _, _ in style.PLAIN_AND_RESIDUAL
         for depth in depths
         for run in select(runs, depth=depth, residual=residual)
         for epoch in epochs
@@ -110,8 +91,8 @@ def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     values = np.concatenate([panel.ravel() for panel in panels.values()])
     norm = LogNorm(np.nanmin(values), np.nanmax(values))
     columns = [(depth, epoch) for depth in depths for epoch in epochs]
-    fig, axes = make_axes(2, len(columns), (9, 1.9))
-    for row, (residual, kind, _) in enumerate(PLAIN_AND_RESIDUAL):
+    fig, axes = style.make_axes(2, len(columns), (9, 1.9))
+    for row, (residual, kind, _) in enumerate(style.PLAIN_AND_RESIDUAL):
         for column, (depth, epoch) in enumerate(columns):
             ax, panel = axes[row, column], panels[residual, depth, epoch]
             picture = ax.imshow(np.hstack(list(panel)), norm=norm, cmap="viridis")
@@ -124,33 +105,29 @@ def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def ablation(*grids: Sequence[Run]) -> Figure:
     """Final training loss of every run of skip x norm x initialisation, a panel a grid.
 
     A row a cell, a point a seed; grey, the loss of always giving the same answer.
     """
     cells = list(dict.fromkeys(cell(run) for runs in grids for run in runs))
-    fig, axes = make_axes(1, len(grids), (9, 3.6), sharey=True)
+    fig, axes = style.make_axes(1, len(grids), (9, 3.6), sharey=True)
     for ax, runs in zip(axes, grids, strict=True):
         for run in runs:
-            color = RESIDUAL if run.config.residual else PLAIN
-            loss = run.history["train_loss"][-1]
-            ax.plot(loss, cells.index(cell(run)), "o", color=color, alpha=0.6, ms=4)
+            loss, row = run.history["train_loss"][-1], cells.index(cell(run))
+            ax.plot(loss, row, "o", color=style.color_of(run), alpha=0.6, ms=4)
         ax.axvline(np.log(10), color="gray", lw=1, ls=":")  # ten classes
         config = runs[0].config
-        title = f"{family_name(config)}, {DATA_SETS[config.data].title}, depth {config.depth}"
-        ax.set(title=title, xlabel="training loss")
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        title = f"{family_and_data(config)}, depth {config.depth}"
+        ax.set(title=title, xlabel="training loss", xscale="log")
+        style.plain_numbers(ax.xaxis)
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
     return fig
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     """What blocks are worth to trained networks, a row a pair: accuracy without training again.
 
@@ -162,9 +139,9 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     Args:
         panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
     """
-    fig, axes = make_axes(len(panels), 3, (11, 2.9 * len(panels)), sharey=True)
+    fig, axes = style.make_axes(len(panels), 3, (11, 2.9 * len(panels)), sharey=True)
     for row, (title, networks) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
-        for residual, kind, color in PLAIN_AND_RESIDUAL:
+        for residual, kind, color in style.PLAIN_AND_RESIDUAL:
             found = networks[residual]
             single, curves = found["single"], np.asarray(found["deletions"])
             numbers, own = range(1, len(single) + 1), found["own_statistics"]
@@ -177,7 +154,7 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
             _plot_swaps(row[2], own, "--", color)
             for ax in row:
                 ax.axhline(curves[0, 0], color=color, lw=0.8, ls=":")
-        percent_axis(row[0], f"{title}\naccuracy")
+        style.percent_axis(row[0], f"{title}\naccuracy")
         row[1].plot([], [], "--", lw=1, color="gray", label="batch norm with\nits own statistics")
         row[1].plot([], [], ":", lw=0.8, color="gray", label="the whole network")
         handles, labels = row[1].get_legend_handles_labels()
@@ -189,22 +166,22 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
         )
         for ax, name in zip(row, names, strict=True):
             ax.set(xlabel=name, ylim=(0, 1))
-            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            style.whole_numbers(ax, 6)
         right = row[2].get_xlim()[1]
         row[2].set_xlim(right=max(1.4 * right, right + 1.5))  # room for the names of the lines
     return fig
 
 
 def _plot_swaps(
-    ax: Axes, found: Mapping[str, Any], style: str, color: str, named: bool = False
+    ax: Axes, found: Mapping[str, Any], line: str, color: str, named: bool = False
 ) -> None:
     """Accuracy against distance, a line a stage, with the numbers of its blocks if `named`."""
     for (first, last), pairs in swap_groups(found).items():
         at = np.array([pair["distance"] for pair in pairs])
         accuracy = np.array([pair["accuracy"] for pair in pairs])
         means = [accuracy[at == distance].mean() for distance in np.unique(at)]
-        marker = {"marker": "_", "ms": 8} if style == "--" and len(means) == 1 else {"ms": 3}
-        ax.plot(np.unique(at), means, style, lw=1, color=color, **marker)
+        marker = {"marker": "_", "ms": 8} if line == "--" and len(means) == 1 else {"ms": 3}
+        ax.plot(np.unique(at), means, line, lw=1, color=color, **marker)
         if named:
             text, place = f"blocks {first} to {last}", (at.max(), means[-1])
             ax.annotate(text, place, (5, 0), textcoords="offset points", va="center", size=8)

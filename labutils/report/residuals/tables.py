@@ -1,16 +1,23 @@
 """Skip, normalisation and initialisation in every combination, and lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from labutils.analysis.lesions import lesions_of, swap_groups
-from labutils.report.names import cell, network_name
+from labutils.report.names import cell, kind_name, network_name
 from labutils.report.residuals.experiments import followed
-from labutils.report.statistics import accuracy, learned, percent, scale, select, spread
+from labutils.report.statistics import (
+    accuracy,
+    by_fields,
+    grouped,
+    learned,
+    percent,
+    scale,
+    select,
+    train_loss,
+)
 from labutils.runs.store import Run
 
 CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
@@ -25,15 +32,14 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
     that of its units across images as a share of it: what tells images apart.
     """
     rows = []
-    for names in dict.fromkeys(cell(run) for run in runs):
-        chosen = [run for run in runs if cell(run) == names]
+    for names, chosen in grouped(runs, cell).items():
         first = [run.history["layers"] for run in chosen]
         gradients = [layers["activation_gradient_norm"][0] for layers in first]
         rows.append(
             {
                 "skip, norm, initialisation": ", ".join(names),
                 "trains": f"{sum(map(learned, chosen))} of {len(chosen)}",
-                "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
+                "train loss": train_loss(chosen),
                 "test accuracy": accuracy(chosen),
                 "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
                 "activations": scale([layers["activation_std"][0][-2] for layers in first]),
@@ -60,17 +66,16 @@ def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:
     The gradient at the first layer's output relative to that at the logits, geometric means over
     seeds; `0` where it is exactly zero.
     """
-    rows, runs = [], followed(runs)
-    for depth in sorted({run.config.depth for run in runs}):
-        for residual, kind in ((False, "plain"), (True, "residual")):
-            chosen = select(runs, depth=depth, residual=residual)
-            measured = [run.history["layers"]["activation_gradient_norm"] for run in chosen]
-            row: dict[str, object] = {"depth": depth, "network": kind, "seeds": len(chosen)}
-            for name, epoch in (("untrained", 0), ("after one epoch", 1), ("trained", -1)):
-                values = [layers[epoch] for layers in measured]
-                row[f"first / logits, {name}"] = scale([_relative(v) for v in values])
-            row["train loss"] = spread([run.history["train_loss"][-1] for run in chosen], 3)
-            rows.append(row)
+    rows = []
+    for (depth, _), chosen in by_fields(followed(runs), "depth", "residual"):
+        kind = kind_name(chosen[0].config)
+        measured = [run.history["layers"]["activation_gradient_norm"] for run in chosen]
+        row: dict[str, object] = {"depth": depth, "network": kind, "seeds": len(chosen)}
+        for name, epoch in (("untrained", 0), ("after one epoch", 1), ("trained", -1)):
+            values = [layers[epoch] for layers in measured]
+            row[f"first / logits, {name}"] = scale([_relative(v) for v in values])
+        row["train loss"] = train_loss(chosen)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -81,20 +86,16 @@ def _relative(gradients: Sequence[float]) -> float:
 
 def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: a row a kind of network and learning rate, the highest rate first."""
-    rates = sorted({run.config.learning_rate for run in runs}, reverse=True)
-    rows = []
-    for names in sorted({cell(run) for run in runs}):
-        for rate in rates:
-            chosen = [run for run in select(runs, learning_rate=rate) if cell(run) == names]
-            rows.append(
-                {
-                    "skip, norm, initialisation": ", ".join(names),
-                    "learning rate": f"{rate:g}",
-                    "train loss": spread([run.history["train_loss"][-1] for run in chosen], 3),
-                    "test accuracy": accuracy(chosen),
-                }
-            )
-    return pd.DataFrame(rows)
+    groups = grouped(runs, lambda run: (cell(run), -run.config.learning_rate))
+    return pd.DataFrame(
+        {
+            "skip, norm, initialisation": ", ".join(names),
+            "learning rate": f"{-rate:g}",
+            "train loss": train_loss(chosen),
+            "test accuracy": accuracy(chosen),
+        }
+        for (names, rate), chosen in sorted(groups.items())
+    )
 
 
 def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:

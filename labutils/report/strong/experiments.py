@@ -1,10 +1,8 @@
 """Section 1.5: one strong network, its plain twin, and other ways to train them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
-from labutils.config.classifier import RunConfig
+from labutils.config import RunConfig
 from labutils.report.records import SEEDS, experiment
 
 

@@ -1,7 +1,5 @@
 """Section 1.5: what accuracy costs, and what the strong network gets wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -10,13 +8,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from labutils.models.costs import inference_cost, training_cost
+from labutils.report import style
 from labutils.report.names import family_name
 from labutils.report.statistics import by_network, learned
-from labutils.report.style import OTHERS, STYLE, legend, make_axes, percent_axis
 from labutils.runs.store import Run
 
 
-@plt.rc_context(STYLE)
+@plt.rc_context(style.STYLE)
 def cost(runs: Sequence[Run]) -> Figure:
     """Test accuracy of every network against what one answer and what its training cost.
 
@@ -24,9 +22,8 @@ def cost(runs: Sequence[Run]) -> Figure:
     of which no seed learned are not drawn.
     """
     groups = [group for group in by_network(runs) if any(map(learned, group))]
-    families = list(dict.fromkeys(family_name(group[0].config) for group in groups))
-    colors = dict(zip(families, OTHERS, strict=False))
-    fig, axes = make_axes(1, 2, (9, 4), sharey=True)
+    colors = style.colors_of(family_name(group[0].config) for group in groups)
+    fig, axes = style.make_axes(1, 2, (9, 4), sharey=True)
     for group in groups:
         config = group[0].config
         accuracy = np.mean([run.metrics["test_accuracy"] for run in group])
@@ -36,16 +33,17 @@ def cost(runs: Sequence[Run]) -> Figure:
             ax.plot(operations(config), accuracy, "o", ms=5, mec=color, mfc=fill, mew=1.2)
     axes[0].set(xscale="log", xlabel="multiply-adds of one image")
     axes[1].set(xscale="log", xlabel="multiply-adds of the training")
-    percent_axis(axes[0], "test accuracy")
-    entries = [(colors[family], "", family) for family in families]
-    legend(axes[1], [*entries, ("black", "", "residual"), ("black", "", "no skip")], outside=True)
+    style.percent_axis(axes[0], "test accuracy")
+    style.legend(
+        axes[1], colors, [("black", "", "residual"), ("black", "", "no skip")], outside=True
+    )
     for handle in axes[1].get_legend().legend_handles:
-        handle.set_marker("o")
+        handle.set(marker="o", linestyle="")
     axes[1].get_legend().legend_handles[-1].set_markerfacecolor("none")
     return fig
 
 
-@plt.rc_context(STYLE | {"axes.grid": False})
+@plt.rc_context(style.STYLE | {"axes.grid": False})
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
     """A confusion matrix, in counts: a row a true class, a column an answer."""
     counts = np.asarray(counts)
@@ -61,19 +59,14 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
     return fig
 
 
-@plt.rc_context(STYLE | {"axes.grid": False})
+@plt.rc_context(style.STYLE | {"axes.grid": False})
 def mistakes(images: np.ndarray, titles: Sequence[str], columns: int = 6) -> Figure:
     """Pictures with a title each.
 
     Args:
         images: count x height x width x channels, uint8.
     """
-    rows = -(-len(images) // columns)
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(9, 1.75 * rows), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat:
-        ax.axis("off")
+    fig, axes = style.picture_axes(len(images), columns, (9, 1.75))
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, cmap="gray" if image.shape[-1] == 1 else None, interpolation="nearest")
         ax.set_title(title, fontsize=8)

@@ -1,21 +1,21 @@
 """Section 1.5: the strong network, its plain twin, and ways to train them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from labutils.analysis.predictions import test_predictions
+from labutils.analysis.predictions import predictions_on_test
 from labutils.models.costs import inference_cost, training_cost
-from labutils.report.names import network_name
+from labutils.report.names import kind_name, network_name
 from labutils.report.statistics import (
     accuracy,
     by_network,
+    mean,
     millions,
     paired_difference,
     percent,
+    plain_and_residual,
     select,
 )
 from labutils.runs.store import Run
@@ -39,10 +39,10 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "val loss": f"{metrics['val_loss']:.4f}",
                 "val accuracy": percent(metrics["val_accuracy"]),
                 "test accuracy": percent(metrics["test_accuracy"]),
-                "as stored": percent(test_predictions(run)["accuracy"]) if held else "-",
+                "as stored": percent(predictions_on_test(run)["accuracy"]) if held else "-",
             }
         )
-    plain, residual = (select(runs, residual=skip) for skip in (False, True))
+    plain, residual = plain_and_residual(runs)
     for name, chosen in (("residual, mean", residual), ("plain twin, mean", plain)):
         row = {"network": name, "seed": "all", "val accuracy": accuracy(chosen, "val_accuracy")}
         rows.append(dict.fromkeys(rows[0], "") | row | {"test accuracy": accuracy(chosen)})
@@ -58,11 +58,11 @@ def recipe_table(runs: Sequence[Run]) -> pd.DataFrame:
             "rate": f"{chosen[0].config.learning_rate:g}",
             "hole, px": chosen[0].config.cutout or "none",
             "epochs": chosen[0].config.epochs,
-            "network": "residual" if chosen[0].config.residual else "plain",
+            "network": kind_name(chosen[0].config),
             "computed on": " / ".join(sorted({_processor(run) for run in chosen})),
-            "seconds": f"{np.mean([run.metrics['seconds'] for run in chosen]):,.0f}",
+            "seconds": mean(chosen, "seconds", 0),
             "train loss": f"{np.mean([run.history['train_loss'][-1] for run in chosen]):.4f}",
-            "val loss": f"{np.mean([run.metrics['val_loss'] for run in chosen]):.4f}",
+            "val loss": mean(chosen, "val_loss", 4),
             "val accuracy": accuracy(chosen, "val_accuracy"),
             "test accuracy": accuracy(chosen),
         }

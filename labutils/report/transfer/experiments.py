@@ -21,12 +21,7 @@ SCRATCH = TransferConfig(
 )
 SOURCES = {config.seed: config.id for config in strong.grid()}
 EVERYTHING = replace(SCRATCH, source=SOURCES[0], learning_rate=0.12)
-SGD = {
-    "optimizer": "sgd",
-    "momentum": 0.9,
-    "bias_learning_rate": 0.0,
-    "head_learning_rate": 0.0,
-}
+SGD = {"optimizer": "sgd", "momentum": 0.9, "bias_learning_rate": 0.0, "head_learning_rate": 0.0}
 HEAD = replace(EVERYTHING, trained="head", learning_rate=3.0, **SGD)
 WITH_SGD = replace(EVERYTHING, learning_rate=0.3, weight_decay=5e-4, **SGD)
 LONGER = replace(EVERYTHING, epochs=32)

@@ -75,7 +75,9 @@ def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypa
 
 
 def test_where_points_lie_has_a_row_a_kind_of_canvas(detectors, monkeypatch):
-    monkeypatch.setattr(tables, "in_box", lambda run, condition: 1 - 0.1 * run.config.seed)
+    monkeypatch.setattr(
+        tables, "in_box", lambda run, condition: {"share": 1 - 0.1 * run.config.seed}
+    )
     monkeypatch.setattr(tables, "scores", measured)
     frame = tables.pointing_table(detectors)
     assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS[:4]]

@@ -25,7 +25,7 @@ def grids(tmp_path):
 def shown(monkeypatch):
     """What the explorer displays, newest last, without a notebook."""
     seen = []
-    monkeypatch.setattr("labutils.report.explorers.depth.display", seen.append)
+    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
     return seen
 
 
@@ -39,12 +39,11 @@ def test_each_position_shows_the_runs_of_that_position(grids, shown):
         explorer.grid.value = grid
         for depth in explorer.depth.options:
             for residual in (False, True):
-                shown.clear()
-                explorer._show(grid, depth, residual)
+                explorer.depth.value, explorer.residual.value = depth, residual
                 if depth == 2 and residual:
-                    assert "no block" in text(shown)
+                    assert "no block" in shown[-1].data
                     continue
-                assert f"{percent} ± 0.00 %" in text(shown) and "2 seeds" in text(shown)
+                assert f"{percent} ± 0.00 %" in text(shown[-2:]) and "2 seeds" in text(shown[-2:])
                 picture = shown[-1].data
                 assert picture.startswith(b"\x89PNG")
 
@@ -74,7 +73,7 @@ def test_missing_runs_are_named(grids, shown):
     grids[0] = [run for run in grids[0] if not run.config.residual]
     explorer = DepthExplorer(*grids)
     shown.clear()
-    explorer._show("MLP, MNIST", 10, True)
+    explorer.depth.value, explorer.residual.value = 10, True
     assert "No residual run of depth 10 of MLP, MNIST was given" in text(shown)
 
 

@@ -12,7 +12,7 @@ from labutils.report.explorers.detector import DetectorExplorer
 @pytest.fixture
 def shown(monkeypatch):
     seen = []
-    monkeypatch.setattr("labutils.report.explorers.detector.display", seen.append)
+    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
     return seen
 
 

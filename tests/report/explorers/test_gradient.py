@@ -14,7 +14,7 @@ LABELS = torch.arange(48) % 10
 def shown(monkeypatch):
     """What the explorer displays, newest last, without a notebook."""
     seen = []
-    monkeypatch.setattr("labutils.report.explorers.gradient.display", seen.append)
+    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
     return seen
 
 

@@ -4,11 +4,7 @@ from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
 from labutils.report.residuals import experiments
-from labutils.report.residuals.experiments import (
-    followed,
-    untrained_networks,
-    untrained_statistics,
-)
+from labutils.report.residuals.experiments import followed, untrained_networks, untrained_statistics
 from labutils.training import statistics
 
 IMAGES = torch.arange(8 * 784, dtype=torch.int64).remainder(251).byte().view(8, 1, 28, 28)

@@ -1,7 +1,5 @@
 """What trains each kind of configuration, and about how long it takes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,11 +18,11 @@ from labutils.transfer.fine_tuning import fine_tune
 
 
 def train_run(config: Config, *, store: Store, **arguments: Any) -> Outcome:
-    """The recipe of any configuration, chosen by its kind.
+    """Train any configuration, in the way of its kind.
 
     Args:
         store: where the runs are looked up that this one starts from.
-        arguments: those that `runs.load_or_train` gives to a recipe.
+        arguments: those that `runs.load_or_train` gives.
     """
     started = {FCNConfig: train_detector, TransferConfig: fine_tune, DistillConfig: distill}
     if type(config) in started:

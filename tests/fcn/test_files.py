@@ -10,9 +10,9 @@ import PIL.Image
 import pytest
 
 from labutils import data
-from labutils.cli import detect
-from labutils.cli.detect import detect_in_files
 from labutils.config.fcn import FCNConfig
+from labutils.fcn import files as detect
+from labutils.fcn.files import detect_in_files
 from labutils.fcn.networks import build_detector
 
 

@@ -8,8 +8,8 @@ from labutils.config.classifier import RunConfig
 from labutils.config.fcn import FCNConfig
 from labutils.fcn.networks import DenseNetwork, classifier_config
 from labutils.models.networks import Classifier
-from labutils.report import recipes
-from labutils.report.recipes import estimate_seconds, train_run
+from labutils.report import training
+from labutils.report.training import estimate_seconds, train_run
 from labutils.runs.store import MissingRuns, Store
 
 
@@ -20,7 +20,7 @@ def test_estimates_grow_with_the_work(monkeypatch):
     for larger in ({"depth": 20}, {"width": 64}, {"epochs": 6}, {"batch_size": 32}):
         assert estimate_seconds([replace(base, **larger)]) > seconds, larger
     for bf16 in (True, False):
-        monkeypatch.setattr(recipes, "multiplies_bf16", lambda device, bf16=bf16: bf16)
+        monkeypatch.setattr(training, "multiplies_bf16", lambda device, bf16=bf16: bf16)
         assert (estimate_seconds([replace(base, precision="bf16")]) < seconds) == bf16
     assert estimate_seconds([base, base]) == pytest.approx(2 * seconds)
     assert estimate_seconds([]) == 0

@@ -1,0 +1,80 @@
+"""Maps against masks: does a map point at the object, and how much of it lies inside?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+PixelMaps = Float[Tensor, "batch height width"]
+Masks = Bool[Tensor, "batch height width"]
+Scores = Float[Tensor, " batch"]
+
+BORDER = 0.125  # of the sides of an image: an eighth at each edge
+
+
+def pointing(maps: PixelMaps, masks: Masks) -> Scores:
+    """1 where the map's maximum lies in the mask, else 0; a map that is nowhere positive is a miss.
+
+    Where several pixels share the maximum, the share of them in the mask: what a random choice
+    among them hits.
+
+    Source: Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop", section 4.1, here
+    without a tolerance around the object.
+    """
+    peak = maps.amax((1, 2), keepdim=True)
+    best = maps == peak
+    return (best & masks).sum((1, 2)) / best.sum((1, 2)) * (peak.flatten() > 0)
+
+
+def energy_inside(maps: PixelMaps, masks: Masks) -> Scores:
+    """Share in [0, 1] of the map's positive values inside the mask; 0 for a map without any.
+
+    Source: Wang et al. 2020, "Score-CAM", section 4.3 (energy-based pointing game).
+    """
+    return (_shares(maps) * masks).sum((1, 2))
+
+
+def iou(maps: PixelMaps, masks: Masks, threshold: float) -> Scores:
+    """Intersection over union of mask and the pixels above `threshold` times the map's maximum.
+
+    Args:
+        threshold: in [0, 1); chosen on validation images by `best_threshold`.
+    """
+    peak = maps.amax((1, 2), keepdim=True)
+    region = (maps > threshold * peak) & (peak > 0)
+    return (region & masks).sum((1, 2)) / (region | masks).sum((1, 2)).clamp_min(1)
+
+
+def best_threshold(
+    maps: PixelMaps, masks: Masks, thresholds: Sequence[float] = tuple(n / 20 for n in range(20))
+) -> float:
+    """The threshold with the largest mean IoU; give it validation images."""
+    return max(thresholds, key=lambda threshold: iou(maps, masks, threshold).mean().item())
+
+
+def energy_at_border(maps: PixelMaps) -> Scores:
+    """Share in [0, 1] of the map's positive values in the outer `BORDER` of the image."""
+    border = torch.ones_like(maps[0], dtype=torch.bool)
+    rows, columns = (round(BORDER * side) for side in border.shape)
+    border[rows : len(border) - rows, columns : border.shape[1] - columns] = False
+    return energy_inside(maps, border.expand(maps.shape))
+
+
+def entropy(maps: PixelMaps) -> Scores:
+    """How far a map spreads: entropy of its positive values, 0 for one cell, 1 for all alike.
+
+    For a map without positive values it is 1: it points nowhere.
+    """
+    shares = _shares(maps).flatten(1)
+    spread = torch.special.entr(shares).sum(1) / torch.tensor(shares.shape[1]).log()
+    return torch.where(shares.sum(1) > 0, spread, 1)
+
+
+def _shares(maps: PixelMaps) -> PixelMaps:
+    """The map's positive values as shares of their sum; all 0 where there are none."""
+    positive = maps.clamp_min(0)
+    total = positive.sum((1, 2), keepdim=True)
+    return torch.where(total > 0, positive / total, 0)
