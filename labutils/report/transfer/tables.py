@@ -11,7 +11,7 @@ import pandas as pd
 
 from labutils.config import DistillConfig, TransferConfig
 from labutils.config.data_sets import DataName
-from labutils.report.statistics import accuracy, by_network, paired_difference, percent
+from labutils.report.statistics import accuracy, by_network, paired_difference, percent, select
 from labutils.runs.store import Run
 from labutils.transfer.probes import probe
 
@@ -65,12 +65,13 @@ def benefit_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Does transfer help? A row a budget: from scratch, fine-tuned, and the difference by pairs.
 
     Each is trained with its own best rate, and for 32 epochs with its own best augmentation.
+    Runs of which a part is trained, or without a partner of the same optimiser, are left out.
     """
-    budgets: dict[tuple[int, int], dict[bool, list[Run]]] = {}
-    for run in runs:
-        labels = run.config.labels_per_class or 0
-        both = budgets.setdefault((labels, run.config.epochs), {False: [], True: []})
-        both[bool(run.config.source)].append(run)
+    budgets: dict[tuple[int, int, str], dict[bool, list[Run]]] = {}
+    for run in select(runs, trained="everything"):
+        config = run.config
+        key = config.labels_per_class or 0, config.epochs, config.optimizer
+        budgets.setdefault(key, {False: [], True: []})[bool(config.source)].append(run)
     # all labels come last
     ordered = sorted(budgets.items(), key=lambda item: (item[0][0] or np.inf, item[0][1]))
     return pd.DataFrame(
@@ -81,7 +82,7 @@ def benefit_table(runs: Sequence[Run]) -> pd.DataFrame:
             "fine-tuned": accuracy(both[True]),
             "fine-tuned - scratch, by pairs": paired_difference(both[False], both[True]),
         }
-        for (labels, epochs), both in ordered
+        for (labels, epochs, _), both in ordered
         if both[False] and both[True]
     )
 

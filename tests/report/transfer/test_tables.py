@@ -44,7 +44,10 @@ def test_benefit_is_a_difference_by_pairs_at_one_budget(tmp_path):
         (seed(scratch, 0), 0.70),
         (replace(seed(scratch, 0), **few), 0.3),
         (replace(seed(tuned, 0), **few), 0.4),
-        (replace(seed(scratch, 0), epochs=20), 0.9),  # has no partner
+        # without a partner, and the last no fine-tuning of everything
+        (replace(seed(scratch, 0), epochs=20), 0.9),
+        (seed(experiments.WITH_SGD, 0), 0.9),
+        (replace(seed(tuned, 0), trained="last-two"), 0.9),
     )
     frame = tables.benefit_table(runs)
     assert list(frame["labels a class"]) == [22, "all"]
