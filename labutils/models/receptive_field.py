@@ -1,5 +1,7 @@
 """Where in the image each cell of a feature map looks."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import NamedTuple
 
