@@ -9,13 +9,7 @@ from torchvision.models import get_model
 
 from labutils.cam.layers import map_layers
 from labutils.cam.maps import class_activation_maps
-from labutils.cam.placement import (
-    at_pixels,
-    locate_cells,
-    measure_cells,
-    spread_evenly,
-    upsample,
-)
+from labutils.cam.placement import at_pixels, locate_cells, measure_cells, spread_evenly, upsample
 from labutils.models.networks import build_model
 from labutils.models.receptive_field import receptive_field
 
