@@ -55,7 +55,7 @@ PROBES: dict[str, Probe] = {
     ),
     "logistic": Probe(
         lambda c, jobs: LogisticRegression(C=c, max_iter=1_000),
-        (1e-4, 1e-3, 1e-2, 1e-1),
+        (1e-3, 1e-2, 1e-1, 1e0),
         chosen_on=90,
     ),
     "ridge": Probe(lambda alpha, jobs: RidgeClassifier(alpha=alpha), (1e1, 1e2, 1e3, 1e4, 1e5)),
