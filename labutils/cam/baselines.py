@@ -1,7 +1,5 @@
 """Maps that ask no network, or hardly: what a class activation map must be better than."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

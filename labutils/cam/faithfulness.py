@@ -1,7 +1,5 @@
 """Does a map follow the network? Deletion and insertion, random weights, small changes."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Looking into a network as it runs: its layers' maps, with nothing left behind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

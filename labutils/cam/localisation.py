@@ -1,7 +1,5 @@
 """Maps against masks: does a map point at the object, and how much of it lies inside?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Class activation maps: CAM, Grad-CAM and kin, each one line on a feature map and its gradient."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Pictures of maps: in colours, and laid over their image."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8

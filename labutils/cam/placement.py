@@ -1,7 +1,5 @@
 """Where in the image each cell of a map looks, and maps drawn there."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

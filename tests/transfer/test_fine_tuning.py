@@ -11,7 +11,7 @@ from labutils.models.networks import build_model
 from labutils.runs.load import load_or_train
 from labutils.runs.store import MissingRuns
 from labutils.training.classifiers import train
-from labutils.training.execution import default_device
+from labutils.training.execution import execution_for
 from labutils.training.inputs import TrainingError
 from labutils.transfer.fine_tuning import FROZEN_NORMS, fine_tune, freeze, transferred
 
@@ -168,4 +168,4 @@ def test_a_detector_is_no_source(config, images, store):
 
 def test_it_runs_where_the_report_does(config, images, store):
     model = run(replace(config, epochs=1), store).model
-    assert next(model.parameters()).device.type == default_device().type
+    assert next(model.parameters()).device.type == execution_for(model).device.type

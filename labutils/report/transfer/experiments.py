@@ -111,14 +111,7 @@ def layers() -> list[TransferConfig]:
     return _seeds([HEAD, *partly, EVERYTHING])
 
 
-@experiment(
-    "transfer-scratch",
-    varies=("epochs", "seed"),
-    keep="fp16",
-    shipped=False,
-    compared_with=("transfer",),
-    differs_in=("source", "learning_rate"),
-)
+@experiment("transfer-scratch", varies=("epochs", "seed"), keep="fp16", shipped=False)
 def scratch() -> list[TransferConfig]:
     """Transfer: the same network from scratch, with the same epochs and with twice as many."""
     return _seeds([SCRATCH, replace(SCRATCH, epochs=20)])
