@@ -84,12 +84,18 @@ def extract(
     if not layers or not set(layers) <= set(modules):
         raise ValueError(f"layers are {list(layers)}: choose of {', '.join(filter(None, modules))}")
     execution = execution or execution_for(model, device=device_of(model))
-    pooled: dict[str, list[Tensor]] = {name: [] for name in layers}
+    # written into one tensor a layer: many small ones between large ones fragment the memory
+    pooled: dict[str, Tensor] = {}
+    start = 0
 
     def keep(name: str, output: Tensor) -> None:
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise ValueError(f"the output of layer {name!r} is no map: choose another")
-        pooled[name].append(F.adaptive_avg_pool2d(output.float(), side).half().cpu().contiguous())
+        if name not in pooled:
+            shape = len(images), output.shape[1], side, side
+            pooled[name] = torch.empty(shape, dtype=torch.float16)
+        maps = F.adaptive_avg_pool2d(output.float(), side)
+        pooled[name][start : start + len(maps)] = maps
 
     handles = [
         modules[name].register_forward_hook(lambda module, _, output, name=name: keep(name, output))
@@ -99,10 +105,11 @@ def extract(
         with eval_mode(model), execution.autocast():
             for batch in tqdm(images.split(BATCH), "features", disable=not progress, unit="batch"):
                 model(execution.place(batch))
+                start += len(batch)
     finally:
         for handle in handles:
             handle.remove()
-    return {name: torch.cat(parts) for name, parts in pooled.items()}
+    return {name: pooled[name] for name in layers}
 
 
 def cached_features(
