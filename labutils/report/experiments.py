@@ -160,6 +160,8 @@ def _load(
     missing = [c for c in wanted if store.missing([c], _must_have(record, c, store, which))]
     if not missing:
         return [store.load(config) for config in wanted]
+    if which.quick:  # a chapter in one sweep: its workers start once and end together
+        missing += _of_chapter(record, which)
     todo = plan(missing, which)
     if not (train_missing or which.quick):
         minutes = estimate_seconds([config for _, group in todo for config in group]) / 60 / 2
@@ -184,3 +186,10 @@ def load_all(which: Profile | None = None, **fields: object) -> list[Run]:
     """
     found = {run.config.id: run for name in EXPERIMENTS for run in load(name, which, **fields)}
     return list(found.values())
+
+
+def _of_chapter(record: Experiment, which: Profile) -> list[Config]:
+    """The configurations of all experiments in the chapter of this one."""
+    chapter = next(chapter for chapter in CHAPTERS if record in vars(chapter).values())
+    names = (one.name for one in vars(chapter).values() if isinstance(one, Experiment))
+    return [config for name in names if name in EXPERIMENTS for config in configs(name, which)]

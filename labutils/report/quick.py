@@ -9,15 +9,15 @@ from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.config.fcn import FCNConfig
 
-WIDTH = {"mlp": 128}  # the most units of a hidden layer; of convolutions:
+WIDTH = {"mlp": 128, "resnet": 4}  # the most units of a hidden layer, or filters; else:
 FILTERS = 8
-BATCH = {"digits": 32, "shapes10": 250, "shapes20": 250}  # so few images make too few steps else
+BATCH = {"digits": 32, "shapes10": 450, "shapes20": 450}  # so few images make too few steps else
 
 
 def quick(config: Config, full: Mapping[str, Config]) -> Config:
     """The small configuration that stands for a full one.
 
-    It has the built-in set that stands in, fewer filters, fewer blocks of convolutions and fewer
+    It has the built-in set that stands in, fewer filters, fewer blocks, coarser maps and fewer
     epochs. The seeds are the grid's own matter: the quick profile takes the first of each.
 
     Args:
@@ -53,7 +53,7 @@ def _classifier(config: RunConfig) -> dict[str, object]:
         step = 2 * config.stages if config.model == "resnet" else 2
         changed["depth"] = 2 + step * math.ceil((config.depth - 2) / step / 4)
     if config.model in ("convnet", "resnet"):
-        changed["stem_stride"] = 2
+        changed["stem_stride"] = 4
     return changed
 
 
