@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from labutils.data.canvases import Canvases, draw_canvases
 from labutils.data.sets import Split
-from labutils.fcn.canvases import Canvases, draw_canvases
 
 COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
 

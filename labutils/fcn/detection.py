@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from labutils.fcn.canvases import BACKGROUND
+from labutils.data.canvases import BACKGROUND
 from labutils.fcn.networks import DenseNetwork
 from labutils.training.evaluation import predict
 from labutils.training.execution import Execution

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.data.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detection import Detections
 
 IOU = 0.5

@@ -11,9 +11,9 @@ import torch
 
 from labutils import data
 from labutils.config import DATA_SETS
+from labutils.data.canvases import BACKGROUND, Canvases
+from labutils.data.clutter import CLUTTER, draw_clutter
 from labutils.fcn import measures
-from labutils.fcn.canvases import BACKGROUND, Canvases
-from labutils.fcn.clutter import CLUTTER, draw_clutter
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
 from labutils.fcn.detection import detect, find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork, dilated, load_detector

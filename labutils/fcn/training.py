@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from labutils import data
 from labutils.config import FCNConfig
+from labutils.data.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.data.sets import Split
-from labutils.fcn.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.fcn.measures import mean_iou, pixel_accuracy, pixel_confusion
 from labutils.fcn.networks import build_detector, classifier_config
 from labutils.models.costs import multiply_adds

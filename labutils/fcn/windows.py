@@ -8,7 +8,7 @@ from torch import Tensor
 
 from labutils import data
 from labutils.config import DATA_SETS
-from labutils.fcn.canvases import draw_canvases
+from labutils.data.canvases import draw_canvases
 from labutils.fcn.conversion import FullyConvolutional, convolutionalize
 from labutils.fcn.detection import Detections
 from labutils.models.networks import Classifier

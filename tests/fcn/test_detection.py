@@ -1,7 +1,7 @@
 import torch
 
 from labutils.config.fcn import FCNConfig
-from labutils.fcn.canvases import BACKGROUND
+from labutils.data.canvases import BACKGROUND
 from labutils.fcn.detection import Detections, detect, find_digits, pixel_probabilities, suppress
 from labutils.fcn.networks import build_detector
 

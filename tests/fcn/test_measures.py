@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, Canvases
+from labutils.data.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.fcn.detection import Detections
 from labutils.fcn.measures import (
     accuracy_by_distance,

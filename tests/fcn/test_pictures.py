@@ -5,9 +5,9 @@ import torch
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
+from labutils.data.canvases import INK, place_digit
 from labutils.data.pictures import read_picture
 from labutils.fcn import pictures
-from labutils.fcn.canvases import INK, place_digit
 from labutils.fcn.detection import Detections
 from labutils.fcn.measures import matches
 from labutils.fcn.networks import build_detector, load_detector

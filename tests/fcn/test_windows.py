@@ -6,8 +6,8 @@ from fakes import fake_outcome
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
+from labutils.data.canvases import draw_canvases
 from labutils.fcn import windows as module
-from labutils.fcn.canvases import draw_canvases
 from labutils.fcn.conversion import convolutionalize
 from labutils.fcn.examples import example_digits
 from labutils.fcn.networks import classifier_config

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from labutils.fcn.canvases import BACKGROUND, Canvases
+from labutils.data.canvases import BACKGROUND, Canvases
 from labutils.fcn.detection import Detections
 from labutils.report import style
 from labutils.report.statistics import percent

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from labutils.fcn.canvases import place_digit
+from labutils.data.canvases import place_digit
 from labutils.fcn.detection import Detections, find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork
 from labutils.report.detector.figures import detector_view

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
-from labutils.fcn.canvases import BACKGROUND, NO_DIGIT, draw_canvases
+from labutils.data.canvases import BACKGROUND, NO_DIGIT, draw_canvases
 from labutils.fcn.detection import Detections
 from labutils.report.detector import figures
 from labutils.runs.store import Store

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labutils.config.fcn import FCNConfig
-from labutils.fcn.clutter import CLUTTER
+from labutils.data.clutter import CLUTTER
 from labutils.fcn.conditions import CONDITIONS, SIZES
 from labutils.report.detector import tables
 from labutils.report.detector.experiments import BEST_HEAD

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from labutils import data
+from labutils.data.canvases import BACKGROUND, INK, NO_DIGIT, concatenate, draw_canvases
+from labutils.data.clutter import CLUTTER, draw_clutter
 from labutils.data.sets import Split
-from labutils.fcn.canvases import BACKGROUND, INK, NO_DIGIT, concatenate, draw_canvases
-from labutils.fcn.clutter import CLUTTER, draw_clutter
 
 
 @pytest.fixture(scope="module")

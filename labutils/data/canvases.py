@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from labutils.data.clutter import CLUTTER, draw_clutter
 from labutils.data.sets import Split
-from labutils.fcn.clutter import CLUTTER, draw_clutter
 
 BACKGROUND = 10
 NO_DIGIT = -1
