@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import cv2
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -76,3 +78,20 @@ def _shares(maps: PixelMaps) -> PixelMaps:
     positive = maps.clamp_min(0)
     total = positive.sum((1, 2), keepdim=True)
     return torch.where(total > 0, positive / total, 0)
+
+
+def warmest_box(
+    pixel_map: Float[np.ndarray, "height width"], threshold: float = 0.5
+) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom edges of the region around a map's maximum, in pixels.
+
+    The region is what is above `threshold` times the maximum and in one piece with it. A map that
+    is nowhere positive has none.
+    """
+    peak = pixel_map.max()
+    if not peak > 0:
+        return None
+    above = (pixel_map > threshold * peak).astype(np.uint8)
+    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(above)
+    left, top, width, height = boxes[pieces.flat[pixel_map.argmax()]][:4].tolist()
+    return left, top, left + width, top + height

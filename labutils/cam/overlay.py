@@ -1,5 +1,7 @@
 """Pictures of maps: in colours, and laid over their image."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -52,3 +54,23 @@ def triptych(
     gap = np.full((height, max(height // 64, 1), 3), 255, np.uint8)
     drawn = overlay(image, pixel_map, opacity=opacity, peak=peak)
     return np.concatenate([image, gap, colours(pixel_map, peak), gap, drawn, gap, bar], axis=1)
+
+
+def captioned(
+    drawing: UInt8[np.ndarray, "height wide 3"], peak: float, lines: Sequence[str]
+) -> UInt8[np.ndarray, "taller wider 3"]:
+    """A triptych with the numbers of its scale on its right and lines of text below."""
+    font, size, step, margin = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 18, 6
+
+    def width(text: str) -> int:
+        return cv2.getTextSize(text, font, size, 1)[0][0]
+
+    numbers, edge, bottom = (f"{peak:.3g}", "0"), drawing.shape[1], max(len(drawing), 2 * step)
+    right = max(edge + max(map(width, numbers)), *map(width, lines)) + 2 * margin
+    page = np.full((bottom + step * len(lines) + margin, right, 3), 255, np.uint8)
+    page[: len(drawing), :edge] = drawing
+    places = [(edge + margin, 12), (edge + margin, max(len(drawing) - 2, 28))]
+    places += [(margin, bottom + step * number - 4) for number in range(1, len(lines) + 1)]
+    for text, place in zip((*numbers, *lines), places, strict=True):
+        cv2.putText(page, text, place, font, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return page

@@ -1,12 +1,17 @@
 """`labutils detect`: digits in pictures."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from labutils.cli.app import APP, default_hint, several, usage_error
 from labutils.config.profiles import profile
+
+if TYPE_CHECKING:
+    from labutils.data.picture_files import Look
 
 
 @APP.command
@@ -25,8 +30,13 @@ def detect(
     if not images:
         return usage_error("detect", "Name a picture.")
     which = profile()
-    from labutils.fcn.files import detect_in_files
-    from labutils.report.detector.experiments import BEST_HEAD
-    from labutils.report.experiments import load
+    from labutils.data.picture_files import look_at_files
 
-    return detect_in_files(load("detector", which, head=BEST_HEAD, seed=0)[0], images, output)
+    def prepare() -> Look:
+        from labutils.fcn.files import digit_finder
+        from labutils.report.detector.experiments import BEST_HEAD
+        from labutils.report.experiments import load
+
+        return digit_finder(load("detector", which, head=BEST_HEAD, seed=0)[0])
+
+    return look_at_files(images, output, "digits", prepare)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ MAX_PIXELS = 4_000_000
 MAX_SIDE = 10_000  # pixels
 # Their frames are no pictures of their own: a PSD's are layers, an MPO's a camera's previews.
 ONE_PICTURE = ("MPO", "PSD")
+FLAT = 0.1  # of the range of grey values: with less between ink and ground a picture is empty
 ORIENTATION = 0x0112  # in EXIF: how the camera was held
+CAT = Path(__file__).parent / "photographs" / "cat.png"  # 451x300 pixels; beside it its credit
 UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -46,14 +49,38 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         PictureError: the file is missing, is no picture, or is larger than `MAX_PIXELS` or
             `MAX_SIDE` allow.
     """
+    with _opened(path) as image:
+        image.load()  # turns a TIFF itself, and then says so in its EXIF
+        picture = _in_color(_turned(image))
+        several = _has_frames(image)
+    if several:
+        warnings.warn(
+            f"{printable(path)} has several frames or pages: the first is looked at",
+            PictureWarning,
+            stacklevel=2,
+        )
+    return picture
+
+
+def check_picture(path: Path) -> None:
+    """Whether there is a picture, as far as its first bytes tell.
+
+    Raises:
+        PictureError: as `read_picture` does.
+    """
+    with _opened(path):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[PIL.Image.Image]:
+    """The image, not loaded yet; whatever goes wrong inside the block names the file."""
     name = printable(path)
     try:
         # Pillow warns of what it can read all the same
         with warnings.catch_warnings(action="ignore"), PIL.Image.open(path) as image:
             _check_size(name, image)
-            image.load()  # turns a TIFF itself, and then says so in its EXIF
-            picture = _in_color(_turned(image))
-            several = _has_frames(image)
+            yield image
     except FileNotFoundError:
         raise PictureError(f"{name}: there is no such file") from None
     except PictureError:
@@ -64,13 +91,22 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
             f"{name} cannot be read as a picture ({reason}): give a PNG, JPEG or another format "
             f"that Pillow knows, of {MAX_PIXELS:,} pixels at most"
         ) from None
-    if several:
-        warnings.warn(
-            f"{name} has several frames or pages: the first is looked at",
-            PictureWarning,
-            stacklevel=2,
-        )
-    return picture
+
+
+def light_on_black(
+    picture: UInt8[np.ndarray, "height width 3"],
+) -> UInt8[np.ndarray, "height width"]:
+    """The grey values of a picture as light digits on black.
+
+    The ground, which is most of a picture, becomes 0, and what is farthest from it 255: dark digits
+    on a light ground are inverted. A picture without contrast is all black.
+    """
+    grey = np.asarray(PIL.Image.fromarray(picture).convert("L"), dtype=np.float64)
+    if np.ptp(grey) <= FLAT * 255:
+        return np.zeros(grey.shape, np.uint8)
+    ground = np.median(grey)
+    ink = grey - ground if grey.max() - ground >= ground - grey.min() else ground - grey
+    return np.clip(255 * ink / ink.max(), 0, 255).round().astype(np.uint8)
 
 
 def printable(path: Path | str) -> str:

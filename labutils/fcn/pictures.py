@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import PIL.Image
 import torch
 from jaxtyping import UInt8
 
@@ -15,25 +14,8 @@ from labutils.fcn.networks import DenseNetwork
 SMALLEST = 8  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
 OCTAVE = 2**0.5  # between one size and the next
-FLAT = 0.1  # of the range of grey values: with less between ink and ground a picture is empty
 INSIDE = 0.7  # of a box within one of higher score: what was seen is a part of that digit
 COLOR = (255, 120, 0)
-
-
-def light_on_black(
-    picture: UInt8[np.ndarray, "height width 3"],
-) -> UInt8[np.ndarray, "height width"]:
-    """The grey values of a picture as light digits on black.
-
-    The ground, which is most of a picture, becomes 0, and what is farthest from it 255: dark digits
-    on a light ground are inverted. A picture without contrast is all black.
-    """
-    grey = np.asarray(PIL.Image.fromarray(picture).convert("L"), dtype=np.float64)
-    if np.ptp(grey) <= FLAT * 255:
-        return np.zeros(grey.shape, np.uint8)
-    ground = np.median(grey)
-    ink = grey - ground if grey.max() - ground >= ground - grey.min() else ground - grey
-    return np.clip(255 * ink / ink.max(), 0, 255).round().astype(np.uint8)
 
 
 def read_digits(

@@ -13,7 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labutils.data import pictures
-from labutils.data.pictures import PictureError, PictureWarning, printable, read_picture
+from labutils.data.pictures import (
+    CAT,
+    PictureError,
+    PictureWarning,
+    check_picture,
+    light_on_black,
+    printable,
+    read_picture,
+)
 
 COLORS = np.zeros((40, 60, 3), np.uint8)
 COLORS[:10, :20] = (200, 40, 0)  # left above, so that a turn is seen
@@ -118,6 +126,82 @@ def test_a_preview_behind_a_photograph_is_no_frame(tmp_path):
     preview = PIL.Image.new("RGB", (30, 20))
     path = written(tmp_path, encoded("MPO", save_all=True, append_images=[preview]))
     assert read_picture(path).shape == (40, 60, 3)
+
+
+# Light on black
+
+
+def read(path):
+    return light_on_black(read_picture(path))
+
+
+@pytest.mark.parametrize(
+    "mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I", "F", "I;16", "CMYK", "YCbCr"]
+)
+@pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
+def test_digits_are_light_on_black_whatever_the_mode(mode, light, drawing, tmp_path):
+    values = drawing if light else 255 - drawing
+    if mode == "I;16":
+        image = PIL.Image.fromarray(values.astype(np.uint16) * 200)
+    else:
+        image = PIL.Image.fromarray(values).convert(mode)
+    ending = "tif" if mode in ("I", "F", "CMYK", "YCbCr") else "png"
+    found = read(saved(tmp_path, image, f"a.{ending}"))
+    assert found.dtype == np.uint8 and found.shape == (40, 60)
+    if mode == "1":  # dithered
+        assert found[10:30, 20:26].mean() > 150 > 60 > found[:, :15].mean()
+        return
+    assert (found[10:30, 20:26] >= 250).all() and found[:, :19].max() <= 5
+
+
+def test_a_transparent_ground_does_not_hide_the_digit(tmp_path):
+    for ink in (0, 255):  # black or white on nothing
+        pixels = np.zeros((30, 30, 4), np.uint8)
+        pixels[5:25, 10:14] = (ink, ink, ink, 255)
+        found = read(saved(tmp_path, PIL.Image.fromarray(pixels)))
+        assert found[5:25, 10:14].min() == 255 and found[:, :9].max() == 0
+
+
+@pytest.mark.parametrize("level", [0, 7, 255])
+def test_a_picture_without_contrast_is_black(level, tmp_path):
+    values = np.full((20, 20), level, np.uint8)
+    values[3, 3] = min(level + 10, 255)
+    assert not read(saved(tmp_path, PIL.Image.fromarray(values))).any()
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_contrast_counts_whatever_the_scale_of_the_values(mode, tmp_path):
+    values = np.zeros((20, 20), np.int32 if mode == "I" else np.float32)
+    values[5:15, 8:11] = 1  # black is 0, white is 1
+    image = PIL.Image.fromarray(values, mode)
+    assert read(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
+    noise = np.full((20, 20), 30_000, np.uint16)
+    noise[3, 3] += 2
+    assert not read(saved(tmp_path, PIL.Image.fromarray(noise))).any()
+
+
+def test_values_that_use_little_of_their_range_are_seen(tmp_path):
+    values = np.full((20, 20), 400, np.uint16)  # twelve bits in a file of sixteen
+    values[5:15, 8:11] = 4_095
+    found = read(saved(tmp_path, PIL.Image.fromarray(values)))
+    assert found[5:15, 8:11].min() == 255 and found[:, :7].max() == 0
+
+
+def test_values_that_are_no_numbers_are_ground(tmp_path):
+    values = np.zeros((20, 20), np.float32)
+    values[5:15, 8:11] = 1
+    values[0, :3] = (np.nan, np.inf, -np.inf)
+    found = read(saved(tmp_path, PIL.Image.fromarray(values), "a.tif"))
+    assert found[5:15, 8:11].min() == 255 and found[0].max() == 0
+    values[:] = np.nan
+    assert not read(saved(tmp_path, PIL.Image.fromarray(values), "a.tif")).any()
+
+
+def test_lightness_is_what_counts_of_lab(tmp_path):
+    values = np.zeros((20, 20, 3), np.uint8)
+    values[5:15, 8:11, 0] = 200
+    image = PIL.Image.fromarray(values, "LAB")
+    assert read(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
 
 
 # What is wrong

@@ -1,0 +1,84 @@
+"""`labutils cam`: what in a picture speaks for a class."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from labutils.cli.app import APP, default_hint, several, usage_error
+from labutils.config.profiles import profile
+
+if TYPE_CHECKING:
+    from labutils.data.picture_files import Look
+
+# The keys of `cam.METHODS`, which takes seconds to import.
+MethodName = Literal["cam", "grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"]
+
+
+def with_weights() -> list[str]:
+    """Names of the stored classifiers of images that keep their weights."""
+    names = []
+    for weights in sorted(profile().runs.glob("[!.]*-*/weights.safetensors")):
+        try:
+            config = json.loads((weights.parent / "config.json").read_text())
+            convolutional = config["kind"] != "fcn" and config["model"] != "mlp"
+        except (OSError, ValueError, KeyError, TypeError):  # asking for it says what is wrong
+            convolutional = True
+        if convolutional:
+            names.append(weights.parent.name)
+    return names
+
+
+def _runs_hint(_: str) -> str:
+    return (
+        f"(default: the strong network of seed 0; there are {', '.join(with_weights()) or 'none'})"
+    )
+
+
+@APP.command
+def cam(
+    images: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], several("IMAGE ...", "one or more")
+    ] = (),
+    run: Annotated[str, tyro.conf.arg(metavar="ID", help_behavior_hint=_runs_hint)] = "",
+    layer: Annotated[str, tyro.conf.arg(metavar="NAME"), default_hint("the last with a map")] = "",
+    class_name: Annotated[
+        str, tyro.conf.arg(name="class", metavar="NAME"), default_hint("the predicted one")
+    ] = "",
+    versus: Annotated[str, tyro.conf.arg(metavar="NAME"), default_hint("none")] = "",
+    method: MethodName = "grad-cam",
+    stretch: Annotated[bool, default_hint("off")] = False,
+    output: Annotated[Path, default_hint("build/cams")] = Path("build/cams"),
+) -> int:
+    """Show what in pictures speaks for a class, as a trained network sees it.
+
+    Args:
+        images: Pictures in any format that Pillow knows, up to 4 million pixels and 10,000 a side.
+        run: The network: name or id of a stored classifier with weights.
+        layer: Layer whose map is shown; a wrong name gets the list.
+        class_name: Class by name or number; a wrong one gets the list.
+        versus: Class that it is set against: what speaks for the one and not the other.
+        method: How the map is made.
+        stretch: Look at a picture stretched to the size of the training images. A network that does
+            not end in global average pooling always does; one that does looks at the picture's own
+            size, shrunk to 262,144 pixels where it has more.
+        output: Folder for each picture's map, and for class, probability and box as JSON.
+    """
+    if not images:
+        return usage_error("cam", "Name a picture.")
+    which = profile()
+    from labutils.data.picture_files import look_at_files
+
+    def prepare() -> Look:
+        from labutils.cam.files import MapFinder, Question
+        from labutils.report.experiments import load
+        from labutils.runs.store import Store
+
+        asked = Store.of(which).load_id(run.rpartition("-")[2]) if run else None
+        question = Question(method, layer or None, class_name or None, versus or None)
+        return MapFinder(asked or load("strong", which, seed=0)[0], question, stretch=stretch)
+
+    return look_at_files(images, output, "cam", prepare)
