@@ -1,0 +1,299 @@
+"""How far the maps of a stored network can be believed: the measures of localisation and faith.
+
+Each is stored beside the run. Maps are not rectified here, so that all their values have an order.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labutils import data
+from labutils.cam import faithfulness, localisation
+from labutils.cam.baselines import BASELINES, input_x_gradient
+from labutils.cam.layers import Images, map_layers
+from labutils.cam.maps import METHODS, Maps, class_activation_maps
+from labutils.cam.placement import at_pixels
+from labutils.config import DATA_SETS
+from labutils.data.splits import Split
+from labutils.data.variants import MARK, MARKED_CLASS, marked
+from labutils.models.networks import Classifier
+from labutils.runs.load import measure
+from labutils.runs.store import Run
+from labutils.training.evaluation import predict
+from labutils.training.execution import Execution, execution_for
+
+BATCH = 250
+GRADIENT = "input x gradient"
+PixelMaps = Float[Tensor, "batch height width"]
+
+
+class Kind(NamedTuple):
+    """A way to make maps.
+
+    Attributes:
+        method: a key of `METHODS` or `BASELINES`, or `GRADIENT`.
+        layer: "last", or "finer": the last block whose map has more cells than the last one.
+    """
+
+    method: str
+    layer: str = "last"
+    placement: str = "receptive-field"
+
+
+def finer_layer(network: Classifier, images: Images) -> str:
+    """The last block whose map has more cells than that of the last block.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = map_layers(network, images)
+    blocks = [name for name in found if name.rpartition(".")[0] == "blocks"]
+    finer = [name for name in blocks if found[name][1] > found[blocks[-1]][1]]
+    if not finer:
+        raise ValueError("all blocks have maps of one size: take layer 'last'")
+    return finer[-1]
+
+
+def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> PixelMaps:
+    """The maps of a kind at each pixel, for the classes that `labels` name."""
+    parts = []
+    for at, classes in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        if kind.method in BASELINES:
+            parts.append(BASELINES[kind.method](at))
+        elif kind.method == GRADIENT:
+            parts.append(input_x_gradient(network, at, classes))
+        else:
+            maps = cell_maps(network, at, kind, classes)
+            parts.append(at_pixels(network, at, maps, kind.placement))
+    return torch.cat(parts)
+
+
+def cell_maps(network: Classifier, images: Images, kind: Kind, classes: Tensor) -> Maps:
+    """The maps of a kind at their own resolution."""
+    layer = finer_layer(network, images) if kind.layer == "finer" else None
+    return class_activation_maps(
+        network, images, method=kind.method, target_layer=layer, class_idx=classes, rectify=False
+    )
+
+
+def _ready(run: Run) -> tuple[Classifier, Execution]:
+    network = run.model()
+    execution = execution_for(network, run.config.precision)
+    return network.to(execution.device, memory_format=execution.memory_format), execution
+
+
+def _asked(run: Run, kinds: Sequence[Kind], count: int) -> dict[str, Any]:
+    return {"images": count, "kinds": [list(kind) for kind in kinds]}
+
+
+@measure("localisation", _asked)
+def localised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """How maps of the true class and masks agree, on the first `count` test images.
+
+    Returns:
+        For each kind its fields, and `pointing`, `energy`, `iou`: means in [0, 1]; `threshold` of
+        the IoU, chosen on as many validation images.
+    """
+    network, _ = _ready(run)
+    images = data.load(run.config.data)
+    val, test = (part.take(slice(count)) for part in (images.val, images.test))
+    found = []
+    for kind in kinds:
+        threshold = localisation.best_threshold(
+            maps_of(network, val.images, kind, val.labels), val.masks.bool()
+        )
+        maps, masks = maps_of(network, test.images, kind, test.labels), test.masks.bool()
+        scores = {
+            "pointing": localisation.pointing(maps, masks),
+            "energy": localisation.energy_inside(maps, masks),
+            "iou": localisation.iou(maps, masks, threshold),
+        }
+        means = {name: values.mean().item() for name, values in scores.items()}
+        found.append(kind._asdict() | means | {"threshold": threshold})
+    return found
+
+
+@measure("faithfulness", _asked)
+def faithful(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """Deletion and insertion of the predicted class, on the first `count` test images.
+
+    Returns:
+        For each kind and fill the kind's fields, `fill`, and `deletion` and `insertion`: the
+        mean probability at each step.
+    """
+    network, execution = _ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    predicted = predict(network, batch, execution).argmax(1)
+    found = []
+    for kind in kinds:
+        maps = maps_of(network, batch, kind, predicted)
+        for name, fill in faithfulness.FILLS.items():
+            parts = zip(*(x.split(BATCH) for x in (batch, maps, predicted)), strict=True)
+            with execution.autocast():
+                curves = [
+                    faithfulness.deletion_insertion(network, image, each, fill(image), classes)
+                    for image, each, classes in parts
+                ]
+            means = {
+                curve: torch.cat([getattr(part, curve) for part in curves]).mean(0).tolist()
+                for curve in faithfulness.Curves._fields
+            }
+            found.append(kind._asdict() | {"fill": name} | means)
+    return found
+
+
+@measure("steadiness", _asked)
+def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """Rank correlation of maps before and after a small change, at their own resolution.
+
+    Returns:
+        For each kind its fields, `noise`: with Gaussian noise of one percent, `shift`: one pixel
+        to the right and down; means over test images.
+    """
+    network, execution = _ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    predicted = predict(network, batch, execution).argmax(1)
+    changes = {"noise": faithfulness.with_noise, "shift": lambda at: faithfulness.shifted(at, 1, 1)}
+
+    def values(at: Images, kind: Kind) -> Tensor:
+        pairs = zip(at.split(BATCH), predicted.split(BATCH), strict=True)
+        return torch.cat([_values(network, part, kind, each) for part, each in pairs])
+
+    return [
+        kind._asdict()
+        | {
+            name: torch.nanmean(
+                faithfulness.rank_correlation(values(batch, kind), values(change(batch), kind))
+            ).item()
+            for name, change in changes.items()
+        }
+        for kind in kinds
+    ]
+
+
+@measure("randomised", _asked)
+def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """Rank correlation with the trained network's maps as layers lose their training, last first.
+
+    Returns:
+        For each kind its fields, `layers`: their names in that order, and `correlation` with each:
+        a mean over test images, at the maps' own resolution.
+    """
+    network, execution = _ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    predicted = predict(network, batch, execution).argmax(1)
+    pairs = list(zip(batch.split(BATCH), predicted.split(BATCH), strict=True))
+
+    def values(changed: Classifier, kind: Kind) -> Tensor:
+        return torch.cat([_values(changed, part, kind, each) for part, each in pairs])
+
+    trained = [values(network, kind) for kind in kinds]
+    found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
+    for name, changed in faithfulness.randomised_from_the_top(network, batch):
+        for kind, before, row in zip(kinds, trained, found, strict=True):
+            correlation = faithfulness.rank_correlation(before, values(changed, kind))
+            row["layers"].append(name)
+            row["correlation"].append(torch.nanmean(correlation).item())
+    return found
+
+
+def _values(network: Classifier, images: Images, kind: Kind, classes: Tensor) -> Tensor:
+    if kind.method in METHODS:
+        return cell_maps(network, images, kind, classes).values
+    return maps_of(network, images, kind, classes)
+
+
+@measure("warning", lambda run: {})
+def warning(run: Run) -> dict[str, Any]:
+    """Whether the map of a prediction says that it is wrong: CAM of the predicted class.
+
+    Returns:
+        `wrong`: share of wrong predictions on the test set. `means`: of each sign for `right` and
+        `wrong` ones. `auc`: the area under the ROC curve of each sign as a detector of wrong
+        predictions, in [0, 1], chance 0.5; and of a logistic regression on the probability alone
+        and on all signs together, fitted on validation images.
+    """
+    # Imported here: the grids name kinds of maps, and are imported wherever a run is asked for.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    network, _ = _ready(run)
+    images = data.load(run.config.data)
+    (fit_on, fit_wrong), (signs, wrong) = (
+        _signs(network, part) for part in (images.val, images.test)
+    )
+
+    def auc(columns: Sequence[str]) -> float:
+        fitted = make_pipeline(StandardScaler(), LogisticRegression())
+        fitted.fit(_matrix(fit_on, columns), fit_wrong)
+        return roc_auc_score(wrong, fitted.decision_function(_matrix(signs, columns)))
+
+    return {
+        "wrong": float(wrong.mean()),
+        "means": {
+            name: {"right": float(v[~wrong].mean()), "wrong": float(v[wrong].mean())}
+            for name, v in signs.items()
+        },
+        "auc": {name: auc([name]) for name in signs} | {"all": auc(list(signs))},
+    }
+
+
+def _signs(network: Classifier, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What a prediction shows of itself, and whether it is wrong."""
+    columns: dict[str, list[Tensor]] = {"log odds": [], "entropy": [], "energy at border": []}
+    wrong = []
+    for images, labels in zip(split.images.split(BATCH), split.labels.split(BATCH), strict=True):
+        maps = class_activation_maps(network, images)
+        drawn = at_pixels(network, images, maps)
+        top = maps.logits.double().softmax(1).amax(1)
+        columns["log odds"].append(torch.logit(top, eps=1e-12))
+        columns["entropy"].append(localisation.entropy(drawn))
+        columns["energy at border"].append(localisation.energy_at_border(drawn))
+        wrong.append(maps.class_idx.cpu() != labels)
+    signs = {name: torch.cat(parts).cpu().numpy() for name, parts in columns.items()}
+    return signs, torch.cat(wrong).numpy()
+
+
+def _matrix(signs: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
+    return np.stack([signs[name] for name in columns], 1)
+
+
+@measure("mark", lambda run: {})
+def mark_dependence(run: Run) -> dict[str, Any]:
+    """What the mark in the corner does to a network: accuracies, and where its maps look.
+
+    Returns:
+        By which test images carry the mark (`none`, `all`): `accuracy`, `class_accuracy` (of the
+        class that was marked), `answers` (share of the images of other classes that are named that
+        class), and `energy` (share of CAM's positive values for that class in the mark's place,
+        over its images); shares in [0, 1].
+    """
+    network, execution = _ready(run)
+    shapes = data.load(DATA_SETS[run.config.data].made_from).test
+    whose = shapes.labels == MARKED_CLASS
+    place = torch.zeros(shapes.images.shape[2:], dtype=torch.bool)
+    place[MARK] = True
+    found = {}
+    for name, split in _with_and_without(shapes):
+        answers = predict(network, split.images, execution).argmax(1)
+        own = split.take(whose.nonzero().flatten())
+        maps = maps_of(network, own.images, Kind("grad-cam"), own.labels)
+        inside = localisation.energy_inside(maps, place.expand(maps.shape))
+        found[name] = {
+            "accuracy": (answers == shapes.labels).double().mean().item(),
+            "class_accuracy": (answers[whose] == MARKED_CLASS).double().mean().item(),
+            "answers": (answers[~whose] == MARKED_CLASS).double().mean().item(),
+            "energy": inside.mean().item(),
+        }
+    return found
+
+
+def _with_and_without(shapes: Split) -> Iterator[tuple[str, Split]]:
+    yield "none", shapes
+    yield "all", marked(shapes, torch.ones(len(shapes), dtype=torch.bool))
