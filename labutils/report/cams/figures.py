@@ -51,8 +51,10 @@ def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: floa
         side: of a picture, in inches.
     """
     width = max(map(len, rows))
-    size = (side * width + 1.3, 1.2 * side)
-    fig, axes = style.picture_axes(width * len(rows), width, size)
+    panels = [panel for row in rows for panel in row if panel.pixel_map is not None]
+    signs = {panel.signed for panel in panels}
+    inches = side * width + (1.1 if names else 0) + 0.7 * len(signs)
+    fig, axes = style.picture_axes(width * len(rows), width, (inches, 1.14 * side))
     for number, row in enumerate(rows):
         for ax, panel in zip(axes[number], row, strict=False):
             _draw(ax, panel)
@@ -61,10 +63,9 @@ def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: floa
                 -0.1, 0.5, names[number], transform=axes[number, 0].transAxes,
                 ha="right", va="center", fontsize=9,
             )  # fmt: skip
-    panels = [panel for row in rows for panel in row if panel.pixel_map is not None]
-    if not all(panel.signed for panel in panels):
+    if False in signs:
         _scale(fig, axes, "viridis", (0, 1), ["0", "largest"])
-    if any(panel.signed for panel in panels):
+    if True in signs:
         _scale(fig, axes, SIGNED, (-1, 1), ["against", "for"])
     return fig
 
@@ -200,14 +201,14 @@ def masked(columns: Mapping[str, tuple[nn.Module, Mapping[str, Any]]], images: S
 def photographs(
     network: nn.Module, images: Mapping[str, Images], class_names: Sequence[str]
 ) -> Figure:
-    """A photograph in several sizes, a row each: the image, and the map of its prediction."""
-    rows = []
-    for at in images.values():
-        probability = predict(network, at)[0]
+    """A photograph in several sizes, side by side: each time the image, and its prediction's map."""
+    row = []
+    for size, image in images.items():
+        probability = predict(network, image)[0]
         title = f"{class_names[probability.argmax()]}, {probability.max():.1%}"
-        picture = rgb(at)[0]
-        rows.append([Panel(picture), Panel(picture, title, drawn(network, at)[0])])
-    return sheet(rows, list(images), side=2.6)
+        picture = rgb(image)[0]
+        row += [Panel(picture, size), Panel(picture, title, drawn(network, image)[0])]
+    return sheet([row], side=2.2)
 
 
 @plt.rc_context(style.STYLE)
