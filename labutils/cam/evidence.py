@@ -3,19 +3,17 @@
 Each is stored beside the run. Maps are not rectified here, so that all their values have an order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from labutils import data
 from labutils.cam import faithfulness, localisation
-from labutils.cam.baselines import BASELINES, input_x_gradient
-from labutils.cam.layers import Images, map_layers
-from labutils.cam.maps import METHODS, Maps, class_activation_maps
+from labutils.cam.kinds import BATCH, Kind, cell_maps, maps_of
+from labutils.cam.maps import class_activation_maps
 from labutils.cam.placement import at_pixels
 from labutils.config import DATA_SETS
 from labutils.data.splits import Split
@@ -25,59 +23,6 @@ from labutils.runs.load import measure
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
 from labutils.training.execution import Execution, execution_for
-
-BATCH = 250
-GRADIENT = "input x gradient"
-PixelMaps = Float[Tensor, "batch height width"]
-
-
-class Kind(NamedTuple):
-    """A way to make maps.
-
-    Attributes:
-        method: a key of `METHODS` or `BASELINES`, or `GRADIENT`.
-        layer: "last", or "finer": the last block whose map has more cells than the last one.
-    """
-
-    method: str
-    layer: str = "last"
-    placement: str = "receptive-field"
-
-
-def finer_layer(network: Classifier, images: Images) -> str:
-    """The last block whose map has more cells than that of the last block.
-
-    Raises:
-        ValueError: there is none.
-    """
-    found = map_layers(network, images)
-    blocks = [name for name in found if name.rpartition(".")[0] == "blocks"]
-    finer = [name for name in blocks if found[name][1] > found[blocks[-1]][1]]
-    if not finer:
-        raise ValueError("all blocks have maps of one size: take layer 'last'")
-    return finer[-1]
-
-
-def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> PixelMaps:
-    """The maps of a kind at each pixel, for the classes that `labels` name."""
-    parts = []
-    for at, classes in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-        if kind.method in BASELINES:
-            parts.append(BASELINES[kind.method](at))
-        elif kind.method == GRADIENT:
-            parts.append(input_x_gradient(network, at, classes))
-        else:
-            maps = cell_maps(network, at, kind, classes)
-            parts.append(at_pixels(network, at, maps, kind.placement))
-    return torch.cat(parts)
-
-
-def cell_maps(network: Classifier, images: Images, kind: Kind, classes: Tensor) -> Maps:
-    """The maps of a kind at their own resolution."""
-    layer = finer_layer(network, images) if kind.layer == "finer" else None
-    return class_activation_maps(
-        network, images, method=kind.method, target_layer=layer, class_idx=classes, rectify=False
-    )
 
 
 def _ready(run: Run) -> tuple[Classifier, Execution]:
@@ -159,20 +104,15 @@ def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
     predicted = predict(network, batch, execution).argmax(1)
     changes = {"noise": faithfulness.with_noise, "shift": lambda at: faithfulness.shifted(at, 1, 1)}
 
-    def values(at: Images, kind: Kind) -> Tensor:
-        pairs = zip(at.split(BATCH), predicted.split(BATCH), strict=True)
-        return torch.cat([_values(network, part, kind, each) for part, each in pairs])
-
-    return [
-        kind._asdict()
-        | {
-            name: torch.nanmean(
-                faithfulness.rank_correlation(values(batch, kind), values(change(batch), kind))
-            ).item()
-            for name, change in changes.items()
-        }
-        for kind in kinds
-    ]
+    found = []
+    for kind in kinds:
+        before = cell_maps(network, batch, kind, predicted)
+        row = kind._asdict()
+        for name, change in changes.items():
+            after = cell_maps(network, change(batch), kind, predicted)
+            row[name] = torch.nanmean(faithfulness.rank_correlation(before, after)).item()
+        found.append(row)
+    return found
 
 
 @measure("randomised", _asked)
@@ -186,25 +126,15 @@ def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, An
     network, execution = _ready(run)
     batch = data.load(run.config.data).test.images[:count]
     predicted = predict(network, batch, execution).argmax(1)
-    pairs = list(zip(batch.split(BATCH), predicted.split(BATCH), strict=True))
-
-    def values(changed: Classifier, kind: Kind) -> Tensor:
-        return torch.cat([_values(changed, part, kind, each) for part, each in pairs])
-
-    trained = [values(network, kind) for kind in kinds]
+    trained = [cell_maps(network, batch, kind, predicted) for kind in kinds]
     found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
     for name, changed in faithfulness.randomised_from_the_top(network, batch):
         for kind, before, row in zip(kinds, trained, found, strict=True):
-            correlation = faithfulness.rank_correlation(before, values(changed, kind))
+            after = cell_maps(changed, batch, kind, predicted)
+            correlation = faithfulness.rank_correlation(before, after)
             row["layers"].append(name)
             row["correlation"].append(torch.nanmean(correlation).item())
     return found
-
-
-def _values(network: Classifier, images: Images, kind: Kind, classes: Tensor) -> Tensor:
-    if kind.method in METHODS:
-        return cell_maps(network, images, kind, classes).values
-    return maps_of(network, images, kind, classes)
 
 
 @measure("warning", lambda run: {})
@@ -280,7 +210,8 @@ def mark_dependence(run: Run) -> dict[str, Any]:
     place = torch.zeros(shapes.images.shape[2:], dtype=torch.bool)
     place[MARK] = True
     found = {}
-    for name, split in _with_and_without(shapes):
+    everywhere = marked(shapes, torch.ones(len(shapes), dtype=torch.bool))
+    for name, split in (("none", shapes), ("all", everywhere)):
         answers = predict(network, split.images, execution).argmax(1)
         own = split.take(whose.nonzero().flatten())
         maps = maps_of(network, own.images, Kind("grad-cam"), own.labels)
@@ -292,8 +223,3 @@ def mark_dependence(run: Run) -> dict[str, Any]:
             "energy": inside.mean().item(),
         }
     return found
-
-
-def _with_and_without(shapes: Split) -> Iterator[tuple[str, Split]]:
-    yield "none", shapes
-    yield "all", marked(shapes, torch.ones(len(shapes), dtype=torch.bool))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from labutils.cam.evidence import GRADIENT, Kind
+from labutils.cam.kinds import GRADIENT, Kind
 from labutils.config import RunConfig
 from labutils.report.records import SEEDS, experiment
 

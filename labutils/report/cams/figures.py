@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor, nn
 
 from labutils.cam import at_pixels, class_activation_maps, overlay
-from labutils.cam.evidence import Kind
+from labutils.cam.kinds import Kind
 from labutils.cam.layers import Images
 from labutils.data import Split
 from labutils.report import style
@@ -201,7 +201,7 @@ def masked(columns: Mapping[str, tuple[nn.Module, Mapping[str, Any]]], images: S
 def photographs(
     network: nn.Module, images: Mapping[str, Images], class_names: Sequence[str]
 ) -> Figure:
-    """A photograph in several sizes, side by side: each time the image, and its prediction's map."""
+    """A photograph in several sizes, side by side: each with the map of its prediction."""
     row = []
     for size, image in images.items():
         probability = predict(network, image)[0]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from labutils.cam import evidence
-from labutils.cam.evidence import Kind
 from labutils.cam.faithfulness import FILLS
+from labutils.cam.kinds import Kind
 from labutils.cam.maps import METHODS
 from labutils.config.profiles import profile
 from labutils.report.cams.experiments import FLATTENED, KINDS, OF_NETWORK, RANDOMISED, WITH_RESIZED
