@@ -20,7 +20,14 @@ Found = Sequence[Row]  # what a measure of `evidence` returned for one network
 IMAGES = {"full": 1_000, "quick": 50}  # that maps are measured on
 WHERE = {"last": "last map", "finer": "finer map"}
 SHORT = {"shapes10": "shapes", "mnist-canvases": "canvases", "digits-canvases": "canvases"}
-SCORES = {"pointing": "pointing", "energy": "energy inside", "iou": "IoU"}
+SCORES = {
+    "pointing": "pointing",
+    "box_pointing": "pointing, box",
+    "energy": "energy inside",
+    "iou": "IoU",
+}
+# Strokes of a digit are thinner than a cell: there its box counts, too.
+SHOWN = {"shapes": ("pointing", "energy", "iou"), "canvases": tuple(SCORES)}
 SIGNS = {
     "log odds": "probability (log odds)",
     "entropy": "entropy of the map",
@@ -73,7 +80,12 @@ def randomised(run: Run) -> Found:
 
 
 def _shares(groups: Sequence[Found], kind: Kind, score: str) -> str:
-    return percents([of_kind(found, kind)[score] for found in groups])
+    return spread([100 * of_kind(found, kind)[score] for found in groups], 1)
+
+
+def _columns(groups: Sequence[Found], kind: Kind) -> dict[str, str]:
+    """Scores on shapes, a column each."""
+    return {f"{SCORES[score]} (%)": _shares(groups, kind, score) for score in SHOWN["shapes"]}
 
 
 def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -92,44 +104,46 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
     for kind in KINDS:
         row = {"map": kind_name(kind, same=" = CAM" if kind.layer == "last" else "")}
         for name, groups in inside.items():
-            for score, title in SCORES.items():
-                row[f"{title}, {name}"] = _shares(groups, kind, score)
+            for score in SHOWN[name]:
+                row[f"{name}: {SCORES[score]} (%)"] = _shares(groups, kind, score)
         for curve in ("deletion", "insertion"):
             for fill in FILLS:
                 areas = [area(curve)(of_kind(found, kind, fill=fill)) for found in curves]
-                row[f"{curve}, {fill}"] = spread(areas, 3)
+                row[f"CIFAR-10: {curve}, {fill}"] = spread(areas, 3)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def placement_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """What it is worth to draw cells where they look: a row a set of images and map."""
+    """What it is worth to draw cells where they look: two rows a set of images and map."""
     rows = []
     for name, chosen in grouped(runs, lambda run: run.config.data).items():
         found = [localised(run, WITH_RESIZED) for run in chosen]
-        for layer, where in WHERE.items():
-            row = {"images": SHORT[name], "map of Grad-CAM": where}
-            for score, title in (("pointing", "pointing"), ("iou", "IoU")):
-                placed, resized = (
-                    [of_kind(one, Kind("grad-cam", layer, placement))[score] for one in found]
-                    for placement in ("receptive-field", "resize")
+        for kind in (Kind("grad-cam"), Kind("grad-cam", "finer")):
+            for placement in ("receptive-field", "resize"):
+                placed = kind._replace(placement=placement)
+                shifts = [
+                    spread([of_kind(one, placed)[way] for one in found], 1)
+                    for way in ("down", "right")
+                ]
+                rows.append(
+                    {
+                        "images": SHORT[name],
+                        "map": kind_name(kind),
+                        "drawn": "where cells look" if placement != "resize" else "resized",
+                        "pixels too far down": shifts[0],
+                        "pixels too far right": shifts[1],
+                        "pointing (%)": _shares(found, placed, "pointing"),
+                        "IoU (%)": _shares(found, placed, "iou"),
+                    }
                 )
-                row[f"{title}, where cells look"] = percents(placed)
-                row[f"{title}, resized"] = percents(resized)
-                difference = 100 * (np.array(placed) - np.array(resized))
-                row[f"{title}, gain in points"] = spread(list(difference), 1)
-            rows.append(row)
     return pd.DataFrame(rows)
 
 
 def flattened_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a method, at the last map of networks whose head sees each cell on its own."""
     found = [localised(run, FLATTENED) for run in runs]
-    return pd.DataFrame(
-        {"map": kind_name(kind)}
-        | {title: _shares(found, kind, score) for score, title in SCORES.items()}
-        for kind in FLATTENED
-    )
+    return pd.DataFrame({"map": kind_name(kind)} | _columns(found, kind) for kind in FLATTENED)
 
 
 def resolution_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -142,7 +156,7 @@ def resolution_table(runs: Sequence[Run]) -> pd.DataFrame:
             "cells of the last map": f"{cells} x {cells}",
             "seeds": len(chosen),
             "test accuracy": accuracy(chosen),
-        } | {title: _shares(found, kinds[0], score) for score, title in SCORES.items()}
+        } | _columns(found, kinds[0])
     return pd.DataFrame([rows[cells] for cells in sorted(rows)])
 
 
