@@ -36,7 +36,7 @@ def shapes() -> list[RunConfig]:
 @experiment("cam-canvases", varies=("seed",), keep="fp16")
 def on_canvases() -> list[RunConfig]:
     """Exercise 3: the same on 64x64 canvases of one digit with clutter."""
-    return _seeds(replace(NETWORK, data="mnist-canvases", epochs=8))
+    return _seeds(replace(NETWORK, data="mnist-canvases", epochs=6))
 
 
 @experiment("cam-flatten", varies=("seed",), keep="fp16")
