@@ -25,6 +25,7 @@ MOST_PIXELS = 512 * 512  # that a network looks at: all that it computes of them
 SMALLEST, LARGEST = 300, 600  # pixels of the longer side of a picture as it is drawn
 
 Size = tuple[int, int]  # height, width
+Resized = UInt8[np.ndarray, "rows columns 3"]
 Side = int | Literal["own"]
 
 
@@ -174,12 +175,12 @@ def size_to_look_at(network: nn.Module, size: Size, own: Size, side: Side | None
     return min(height, most), min(width, most)
 
 
-def as_images(picture: Picture, size: Size) -> UInt8[Tensor, "1 3 height width"]:
+def as_images(picture: Picture, size: Size) -> UInt8[Tensor, "1 3 rows columns"]:
     """A batch of one picture, at another size."""
     return torch.from_numpy(_resized(picture, size)).permute(2, 0, 1)[None]
 
 
-def as_shown(picture: Picture) -> Picture:
+def as_shown(picture: Picture) -> Resized:
     """Large enough to be seen, by whole numbers, or small enough to be shown."""
     longer = max(picture.shape[:2])
     factor = LARGEST / longer if longer > LARGEST else max(1, SMALLEST // longer)
@@ -191,7 +192,7 @@ def as_shown(picture: Picture) -> Picture:
 
 def _resized(
     picture: Picture, size: Size, filter: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR
-) -> Picture:
+) -> Resized:
     return np.array(PIL.Image.fromarray(picture).resize(size[::-1], filter))
 
 
@@ -211,7 +212,7 @@ def map_at(
 
 
 def _in_pixels_of(
-    picture: Picture, shown: Picture, box: tuple[int, int, int, int] | None
+    picture: Picture, shown: Resized, box: tuple[int, int, int, int] | None
 ) -> list[float] | None:
     """The box left, top, right, bottom of what is shown, in pixels of the picture itself."""
     if box is None:

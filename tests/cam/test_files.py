@@ -150,7 +150,9 @@ def test_what_is_listed_of_a_photograph():
     assert listed["cells"] == {"columns": 12, "rows": 8}
     logits = network_of(POOLING)(as_images(picture, (32, 48)))[0].detach()
     assert listed["probability"] == pytest.approx(logits.softmax(0)[6].item(), abs=1e-4)
-    assert listed["predicted"]["probability"] == pytest.approx(logits.softmax(0).max(), abs=1e-4)
+    assert listed["predicted"]["probability"] == pytest.approx(
+        logits.softmax(0).max().item(), abs=1e-4
+    )
     assert seen.said.startswith("heart (") and "rather than hourglass (" in seen.said
     left, top, right, bottom = listed["box"]
     assert 0 <= left < right <= 451 and 0 <= top < bottom <= 300 and listed["peak"] > 0
