@@ -49,7 +49,7 @@ readme: $(TEST)  ## write the tables of README.md anew from the stored runs
 	@$(RUN) cogapp -r README.md
 
 bench: $(LAB)  ## measure the speed claims of README.md, as ratios
-	@for name in augmentation pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
+	@for name in augmentation cam pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
 
 # After `make clean test`, so that it holds what a new environment gets, and what passed.
 lock: $(TEST)  ## write requirements.lock anew: the versions that are in .venv

@@ -39,7 +39,10 @@ def compare_with_library(network: nn.Module, images: torch.Tensor, classes: list
     try:
         import pytorch_grad_cam as library
     except ImportError:
-        print("not compared with pytorch-grad-cam: pip install --no-deps grad-cam ttach")
+        print(
+            "NOT MEASURED, and benchmarks/results/cam.json left as it is: pytorch-grad-cam is not "
+            "installed (pip install --no-deps grad-cam ttach)"
+        )
         return
     targets = [library.utils.model_targets.ClassifierOutputTarget(each) for each in classes]
     extractor = library.GradCAM(network, [network.get_submodule(LAYER)])

@@ -48,4 +48,4 @@ def compare(
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     ratio = result["ratio"]
-    print(f"{question}: {ratio['median']:.1f} ({ratio['min']:.1f} to {ratio['max']:.1f})")
+    print(f"{question}: {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})")

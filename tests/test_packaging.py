@@ -96,7 +96,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(installed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["", "train", "sweep", "detect"])
+@pytest.mark.parametrize("command", ["", "train", "sweep", "detect", "cam"])
 def test_help_needs_no_repository(command, installed):
     page = installed.run(*MODULE, *command.split(), "--help")
     assert page.returncode == 0, page.stderr
@@ -107,9 +107,11 @@ def test_help_needs_no_repository(command, installed):
 def test_the_console_command_ends_with_the_exit_code(installed):
     page = installed.run(installed.site / SCRIPT, "--help")
     assert page.returncode == 0 and "train" in page.stdout, page.stderr
-    said = installed.run(installed.site / SCRIPT, "detect", "page.png")
-    assert said.returncode == 1, "no detector is stored where one works"
-    assert said.stderr and "Traceback" not in said.stderr, said.stderr
+    photograph = installed.site / "labutils" / "data" / "photographs" / "cat.png"
+    for command in ("detect", "cam"):
+        said = installed.run(installed.site / SCRIPT, command, photograph)
+        assert said.returncode == 1, "no network is stored where one works"
+        assert "not stored" in said.stderr and "Traceback" not in said.stderr, said.stderr
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Class activation maps of picture files: what looks at each, draws the map, and says where."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -21,10 +21,12 @@ from labutils.data.pictures import light_on_black
 from labutils.models.blocks import GlobalAveragePool
 from labutils.runs.store import Run
 
-MOST_PIXELS = 512 * 512  # that a network looks at: what it computes on the way is kept in memory
-SMALLEST, LARGEST = 300, 1000  # pixels of the longer side of a picture as it is drawn
+MOST_PIXELS = 512 * 512  # that a network looks at: all that it computes of them is in memory
+SMALLEST, LARGEST = 300, 600  # pixels of the longer side of a picture as it is drawn
 
 Size = tuple[int, int]  # height, width
+Resized = UInt8[np.ndarray, "rows columns 3"]
+Side = int | Literal["own"]
 
 
 class CamError(ValueError):
@@ -38,27 +40,26 @@ class Question(NamedTuple):
         method: a key of `METHODS`.
         class_name: name or number of a class; by default the predicted one.
         versus: name or number of the class that it is set against.
+        side: as `size_to_look_at` takes it.
     """
 
     method: str = "grad-cam"
     layer: str | None = None
     class_name: str | None = None
     versus: str | None = None
+    side: Side | None = None
 
 
 class MapFinder:
     """Asks a stored classifier about pictures, for `data.picture_files.look_at_files`.
-
-    Args:
-        stretch: bring pictures to the height and width of the network's training images.
 
     Raises:
         CamError: the question does not fit the network.
         RunError: the run keeps no weights.
     """
 
-    def __init__(self, run: Run, question: Question, *, stretch: bool = False) -> None:
-        self.name, self.question, self.stretch = run.folder.name, question, stretch
+    def __init__(self, run: Run, question: Question) -> None:
+        self.name, self.question = run.folder.name, question
         if not isinstance(run.config, RunConfig):
             raise CamError(f"{self.name} is a detector: give the run of a classifier")
         self.channels, *own = DATA_SETS[run.config.data].image_shape
@@ -69,6 +70,7 @@ class MapFinder:
             for name in (question.class_name, question.versus)
         )
         self.network = run.model()
+        self._size(self.own)
         try:  # once for all pictures
             self._ask(torch.zeros(1, self.channels, *self.own, dtype=torch.uint8))
         except ValueError as error:
@@ -77,8 +79,7 @@ class MapFinder:
     def __call__(self, picture: Picture) -> Seen:
         if self.channels == 1:  # networks of grey images know digits, light on black
             picture = np.repeat(light_on_black(picture)[..., None], 3, axis=2)
-        size = size_to_look_at(self.network, picture.shape[:2], self.own, stretch=self.stretch)
-        images = as_images(picture, size)[:, : self.channels]
+        images = as_images(picture, self._size(picture.shape[:2]))[:, : self.channels]
         maps = self._ask(images)
         shown = as_shown(picture)
         pixel_map = map_at(self.network, images, maps, shown.shape[:2])
@@ -87,9 +88,15 @@ class MapFinder:
             "box": _in_pixels_of(picture, shown, warmest_box(pixel_map)),
         }
         said = _in_words(listed)
-        method = METHODS[self.question.method].title
-        lines = (said, f"{method}, layer {maps.layer}", self.name)
+        method, seen = (
+            METHODS[self.question.method].title,
+            "{width} x {height}".format(**listed["looked_at"]),
+        )
+        lines = (said, f"{method}, layer {maps.layer}, seen at {seen} pixels", self.name)
         return Seen(captioned(triptych(shown, pixel_map), listed["peak"], lines), listed, said)
+
+    def _size(self, size: Size) -> Size:
+        return size_to_look_at(self.network, size, self.own, self.question.side)
 
     def _ask(self, images: Tensor) -> Maps:
         return class_activation_maps(
@@ -137,28 +144,45 @@ def class_number(name: str, names: Sequence[str]) -> int:
     raise CamError(f"no class {name!r}: give one of {listed}")
 
 
-def size_to_look_at(network: nn.Module, size: Size, own: Size, *, stretch: bool = False) -> Size:
+def size_to_look_at(network: nn.Module, size: Size, own: Size, side: Side | None = None) -> Size:
     """Height and width at which a network looks at a picture of `size`.
 
-    A network that ends in global average pooling slides over a picture of any size: it looks at
-    the picture's own, shrunk to `MOST_PIXELS`, with no side below that of its training images.
-    Others take the size of these alone, `own`.
+    A network that ends in global average pooling slides along the longer side. The shorter one is
+    that of its training images, `own`, unless another is asked for: a network recognises things of
+    the size that it was trained on, and not those of twice that size. Other networks take `own`
+    alone, and pictures are stretched.
+
+    Args:
+        side: pixels of the shorter side, or "own" for the picture's; no side becomes shorter than
+            those of the training images, and of more than `MOST_PIXELS` all are shrunk.
+
+    Raises:
+        CamError: the network has no choice, or the side is shorter than it was trained on.
     """
-    pools = any(isinstance(module, GlobalAveragePool) for module in network.modules())
-    if stretch or not pools:
+    if not any(isinstance(module, GlobalAveragePool) for module in network.modules()):
+        if side is not None:
+            raise CamError(f"the network takes pictures of {own[0]} pixels a side: leave side out")
         return own
-    factor = min(1, (MOST_PIXELS / (size[0] * size[1])) ** 0.5)
-    return tuple(max(int(factor * side), least) for side, least in zip(size, own, strict=True))
+    if side not in (None, "own") and side < min(own):
+        raise CamError(f"side is {side}: give {min(own)}, that of the training images, or more")
+    shorter = min(size)
+    factor = (min(own) if side is None else shorter if side == "own" else side) / shorter
+    factor = min(factor, (MOST_PIXELS / (size[0] * size[1])) ** 0.5)
+    height, width = (
+        max(round(factor * each), least) for each, least in zip(size, own, strict=True)
+    )
+    most = MOST_PIXELS // min(height, width)  # of a strip, whose shorter side is enlarged
+    return min(height, most), min(width, most)
 
 
-def as_images(picture: Picture, size: Size) -> UInt8[Tensor, "1 3 height width"]:
+def as_images(picture: Picture, size: Size) -> UInt8[Tensor, "1 3 rows columns"]:
     """A batch of one picture, at another size."""
     return torch.from_numpy(_resized(picture, size)).permute(2, 0, 1)[None]
 
 
-def as_shown(picture: Picture) -> Picture:
+def as_shown(picture: Picture) -> Resized:
     """Large enough to be seen, by whole numbers, or small enough to be shown."""
-    longer = max(picture.shape)
+    longer = max(picture.shape[:2])
     factor = LARGEST / longer if longer > LARGEST else max(1, SMALLEST // longer)
     size = tuple(max(round(factor * side), 1) for side in picture.shape[:2])
     if factor > 1:  # each pixel a square
@@ -168,7 +192,7 @@ def as_shown(picture: Picture) -> Picture:
 
 def _resized(
     picture: Picture, size: Size, filter: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR
-) -> Picture:
+) -> Resized:
     return np.array(PIL.Image.fromarray(picture).resize(size[::-1], filter))
 
 
@@ -188,7 +212,7 @@ def map_at(
 
 
 def _in_pixels_of(
-    picture: Picture, shown: Picture, box: tuple[int, int, int, int] | None
+    picture: Picture, shown: Resized, box: tuple[int, int, int, int] | None
 ) -> list[float] | None:
     """The box left, top, right, bottom of what is shown, in pixels of the picture itself."""
     if box is None:
@@ -201,10 +225,14 @@ def _in_pixels_of(
 
 
 def _in_words(listed: dict[str, Any]) -> str:
-    said = f"{listed['class']} {listed['probability']:.1%}"
-    if versus := listed["versus"]:
-        said += f" rather than {versus['class']} {versus['probability']:.1%}"
-    predicted = listed["predicted"]
-    if predicted["class"] != listed["class"]:
-        said += f" (predicted: {predicted['class']} {predicted['probability']:.1%})"
-    return said if listed["box"] else f"{said}: nothing in it speaks for that"
+    def words(about: dict[str, Any]) -> str:
+        return f"{about['class']} ({about['probability']:.1%})"
+
+    said = words(listed)
+    if listed["versus"]:
+        said += f" rather than {words(listed['versus'])}"
+    if listed["box"] is None:
+        said += ", nothing speaks for it"
+    if listed["predicted"]["class"] != listed["class"]:
+        said += f"; predicted: {words(listed['predicted'])}"
+    return said

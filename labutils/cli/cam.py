@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # The keys of `cam.METHODS`, which takes seconds to import.
 MethodName = Literal["cam", "grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam"]
+OF_TRAINING = (
+    "that of its training images: it knows things of that size. Networks without global average "
+    "pooling at the end have no other, and pictures are stretched to it"
+)
 
 
 def with_weights() -> list[str]:
@@ -50,7 +54,9 @@ def cam(
     ] = "",
     versus: Annotated[str, tyro.conf.arg(metavar="NAME"), default_hint("none")] = "",
     method: MethodName = "grad-cam",
-    stretch: Annotated[bool, default_hint("off")] = False,
+    side: Annotated[
+        int | Literal["own"] | None, tyro.conf.arg(metavar="PIXELS"), default_hint(OF_TRAINING)
+    ] = None,
     output: Annotated[Path, default_hint("build/cams")] = Path("build/cams"),
 ) -> int:
     """Show what in pictures speaks for a class, as a trained network sees it.
@@ -62,9 +68,7 @@ def cam(
         class_name: Class by name or number; a wrong one gets the list.
         versus: Class that it is set against: what speaks for the one and not the other.
         method: How the map is made.
-        stretch: Look at a picture stretched to the size of the training images. A network that does
-            not end in global average pooling always does; one that does looks at the picture's own
-            size, shrunk to 262,144 pixels where it has more.
+        side: Shorter side at which the network looks at pictures; "own" for that of each picture.
         output: Folder for each picture's map, and for class, probability and box as JSON.
     """
     if not images:
@@ -78,7 +82,7 @@ def cam(
         from labutils.runs.store import Store
 
         asked = Store.of(which).load_id(run.rpartition("-")[2]) if run else None
-        question = Question(method, layer or None, class_name or None, versus or None)
-        return MapFinder(asked or load("strong", which, seed=0)[0], question, stretch=stretch)
+        question = Question(method, layer or None, class_name or None, versus or None, side)
+        return MapFinder(asked or load("strong", which, seed=0)[0], question)
 
     return look_at_files(images, output, "cam", prepare)

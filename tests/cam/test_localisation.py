@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from labutils.cam.localisation import (
     entropy,
     iou,
     pointing,
+    warmest_box,
 )
 
 MASK = torch.zeros(1, 8, 8, dtype=torch.bool)
@@ -75,3 +77,16 @@ def test_entropy_from_one_cell_to_all():
     assert entropy(torch.ones(1, 8, 8)).item() == pytest.approx(1)
     assert entropy(map_of((0, 0, 1.0), (1, 1, 1.0))).item() == pytest.approx(1 / 6)
     assert entropy(map_of()).item() == 1
+
+
+def test_the_warmest_box_is_around_the_maximum_in_one_piece():
+    pixel_map = np.zeros((20, 30), np.float32)
+    pixel_map[2:6, 10:17] = 0.8
+    pixel_map[4, 12] = 1
+    pixel_map[15:18, 2:9] = 0.9  # another piece
+    pixel_map[6, 10:17] = 0.4  # below the threshold
+    assert warmest_box(pixel_map) == (10, 2, 17, 6)
+    assert warmest_box(pixel_map, threshold=0.3) == (10, 2, 17, 7)
+    assert warmest_box(3 * pixel_map - 1) == (10, 2, 17, 6)
+    for nothing in (np.zeros((4, 4), np.float32), np.full((4, 4), -1, np.float32)):
+        assert warmest_box(nothing) is None

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from labutils.cam.overlay import colours, overlay, triptych
+from labutils.cam.overlay import captioned, colours, overlay, triptych
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 RAMP = np.tile(np.linspace(0, 3, 48, dtype=np.float32), (32, 1))
@@ -50,3 +50,17 @@ def test_the_triptych_shows_original_map_overlay_and_scale():
 def test_an_opacity_in_percent_is_refused():
     with pytest.raises(ValueError, match="from 0 to 1"):
         overlay(IMAGE, RAMP, opacity=70)
+
+
+@pytest.mark.parametrize("height", [1, 20, 32, 300])
+def test_a_caption_leaves_the_drawing_and_has_room_for_its_text(height):
+    drawing = np.full((height, 90, 3), 120, np.uint8)
+    page = captioned(drawing, 0.12345, ["a line that is longer than the drawing", "another"])
+    assert np.array_equal(page[:height, :90], drawing)
+    ink = (page < 100).all(2)
+    ink[:height, :90] = False
+    assert ink[:, 90:][: max(height, 36)].any(), "the numbers of the scale"
+    assert ink[max(height, 36) :].any(), "the lines"
+    border = np.ones_like(ink)
+    border[:, :-2] = False
+    assert not (ink & border).any(), "nothing is cut off"

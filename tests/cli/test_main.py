@@ -24,7 +24,7 @@ from labutils.runs import store
 from labutils.runs.store import RunError
 from labutils.training.inputs import TrainingError
 
-COMMANDS = ("train", "sweep", "runs", "data", "detect", "describe", "notebooks")
+COMMANDS = ("train", "sweep", "runs", "data", "detect", "cam", "describe", "notebooks")
 
 
 def usage_error(capsys, *arguments: str) -> str:

@@ -131,8 +131,16 @@ def test_a_preview_behind_a_photograph_is_no_frame(tmp_path):
 # Light on black
 
 
-def read(path):
-    return light_on_black(read_picture(path))
+@pytest.fixture
+def drawing():
+    """A light bar on black, 40 x 60."""
+    picture = np.zeros((40, 60), np.uint8)
+    picture[10:30, 20:26] = 200
+    return picture
+
+
+def read(folder, image, form="PNG"):
+    return light_on_black(read_picture(written(folder, encoded(form, image))))
 
 
 @pytest.mark.parametrize(
@@ -145,8 +153,8 @@ def test_digits_are_light_on_black_whatever_the_mode(mode, light, drawing, tmp_p
         image = PIL.Image.fromarray(values.astype(np.uint16) * 200)
     else:
         image = PIL.Image.fromarray(values).convert(mode)
-    ending = "tif" if mode in ("I", "F", "CMYK", "YCbCr") else "png"
-    found = read(saved(tmp_path, image, f"a.{ending}"))
+    form = "TIFF" if mode in ("I", "F", "CMYK", "YCbCr") else "PNG"
+    found = read(tmp_path, image, form)
     assert found.dtype == np.uint8 and found.shape == (40, 60)
     if mode == "1":  # dithered
         assert found[10:30, 20:26].mean() > 150 > 60 > found[:, :15].mean()
@@ -158,7 +166,7 @@ def test_a_transparent_ground_does_not_hide_the_digit(tmp_path):
     for ink in (0, 255):  # black or white on nothing
         pixels = np.zeros((30, 30, 4), np.uint8)
         pixels[5:25, 10:14] = (ink, ink, ink, 255)
-        found = read(saved(tmp_path, PIL.Image.fromarray(pixels)))
+        found = read(tmp_path, PIL.Image.fromarray(pixels))
         assert found[5:25, 10:14].min() == 255 and found[:, :9].max() == 0
 
 
@@ -166,7 +174,7 @@ def test_a_transparent_ground_does_not_hide_the_digit(tmp_path):
 def test_a_picture_without_contrast_is_black(level, tmp_path):
     values = np.full((20, 20), level, np.uint8)
     values[3, 3] = min(level + 10, 255)
-    assert not read(saved(tmp_path, PIL.Image.fromarray(values))).any()
+    assert not read(tmp_path, PIL.Image.fromarray(values)).any()
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
@@ -174,16 +182,16 @@ def test_contrast_counts_whatever_the_scale_of_the_values(mode, tmp_path):
     values = np.zeros((20, 20), np.int32 if mode == "I" else np.float32)
     values[5:15, 8:11] = 1  # black is 0, white is 1
     image = PIL.Image.fromarray(values, mode)
-    assert read(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
+    assert read(tmp_path, image, "TIFF")[5:15, 8:11].min() == 255
     noise = np.full((20, 20), 30_000, np.uint16)
     noise[3, 3] += 2
-    assert not read(saved(tmp_path, PIL.Image.fromarray(noise))).any()
+    assert not read(tmp_path, PIL.Image.fromarray(noise)).any()
 
 
 def test_values_that_use_little_of_their_range_are_seen(tmp_path):
     values = np.full((20, 20), 400, np.uint16)  # twelve bits in a file of sixteen
     values[5:15, 8:11] = 4_095
-    found = read(saved(tmp_path, PIL.Image.fromarray(values)))
+    found = read(tmp_path, PIL.Image.fromarray(values))
     assert found[5:15, 8:11].min() == 255 and found[:, :7].max() == 0
 
 
@@ -191,17 +199,17 @@ def test_values_that_are_no_numbers_are_ground(tmp_path):
     values = np.zeros((20, 20), np.float32)
     values[5:15, 8:11] = 1
     values[0, :3] = (np.nan, np.inf, -np.inf)
-    found = read(saved(tmp_path, PIL.Image.fromarray(values), "a.tif"))
+    found = read(tmp_path, PIL.Image.fromarray(values), "TIFF")
     assert found[5:15, 8:11].min() == 255 and found[0].max() == 0
     values[:] = np.nan
-    assert not read(saved(tmp_path, PIL.Image.fromarray(values), "a.tif")).any()
+    assert not read(tmp_path, PIL.Image.fromarray(values), "TIFF").any()
 
 
 def test_lightness_is_what_counts_of_lab(tmp_path):
     values = np.zeros((20, 20, 3), np.uint8)
     values[5:15, 8:11, 0] = 200
     image = PIL.Image.fromarray(values, "LAB")
-    assert read(saved(tmp_path, image, "a.tif"))[5:15, 8:11].min() == 255
+    assert read(tmp_path, image, "TIFF")[5:15, 8:11].min() == 255
 
 
 # What is wrong
@@ -286,6 +294,25 @@ def test_a_picture_of_too_many_pixels_is_not_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "MAX_PIXELS", 2_000)
     with pytest.raises(PictureError, match="60 x 40 pixels are too many: .* to 2,000 pixels"):
         read_picture(written(tmp_path, encoded("PNG")))
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", encoded("PNG")[:20]], ids=len)
+def test_a_file_is_checked_by_its_first_bytes(content, tmp_path):
+    check_picture(written(tmp_path, encoded("PNG")))
+    check_picture(written(tmp_path, encoded("PNG")[:-30]))  # its end is read with the rest
+    with pytest.raises(PictureError, match="cannot be read as a picture"):
+        check_picture(written(tmp_path, content))
+    with pytest.raises(PictureError, match="there is no such file"):
+        check_picture(tmp_path / "gone.png")
+
+
+# The photograph
+
+
+def test_the_photograph_is_there_with_its_credit():
+    assert read_picture(CAT).shape == (300, 451, 3)
+    credit = (CAT.parent / "CREDITS.md").read_text()
+    assert CAT.name in credit and "CC0" in credit
 
 
 # Names
