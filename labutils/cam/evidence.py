@@ -4,6 +4,7 @@ Each is stored beside the run. Maps are not rectified here, so that all their va
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ def finer_layer(network: Classifier, images: Images) -> str:
 
 
 def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> PixelMaps:
-    """The maps of a kind at each pixel, for the classes that `labels` name."""
+    """The maps of a kind at each pixel, for the classes that `labels` name, on the CPU."""
     parts = []
     for at, classes in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         if kind.method in BASELINES:
@@ -69,7 +70,7 @@ def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> 
         else:
             maps = cell_maps(network, at, kind, classes)
             parts.append(at_pixels(network, at, maps, kind.placement))
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()  # where the masks are
 
 
 def cell_maps(network: Classifier, images: Images, kind: Kind, classes: Tensor) -> Maps:
@@ -159,16 +160,14 @@ def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
     predicted = predict(network, batch, execution).argmax(1)
     changes = {"noise": faithfulness.with_noise, "shift": lambda at: faithfulness.shifted(at, 1, 1)}
 
-    def values(at: Images, kind: Kind) -> Tensor:
+    def values(kind: Kind, at: Images) -> Tensor:
         pairs = zip(at.split(BATCH), predicted.split(BATCH), strict=True)
         return torch.cat([_values(network, part, kind, each) for part, each in pairs])
 
     return [
         kind._asdict()
         | {
-            name: torch.nanmean(
-                faithfulness.rank_correlation(values(batch, kind), values(change(batch), kind))
-            ).item()
+            name: torch.nanmean(faithfulness.stability(partial(values, kind), batch, change)).item()
             for name, change in changes.items()
         }
         for kind in kinds
