@@ -1,12 +1,10 @@
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.data.canvases import INK, place_digit
-from labutils.data.pictures import light_on_black, read_picture
 from labutils.fcn import pictures
 from labutils.fcn.detection import Detections
 from labutils.fcn.measures import matches

@@ -201,7 +201,7 @@ def masked(columns: Mapping[str, tuple[nn.Module, Mapping[str, Any]]], images: S
 def photographs(
     network: nn.Module, images: Mapping[str, Images], class_names: Sequence[str]
 ) -> Figure:
-    """A photograph in several sizes, side by side: each time the image, and its prediction's map."""
+    """A photograph in several sizes side by side: each time the image, and its prediction's map."""
     row = []
     for size, image in images.items():
         probability = predict(network, image)[0]
