@@ -4,6 +4,7 @@ Each is stored beside the run. Maps are not rectified here, so that all their va
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,12 +111,11 @@ def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
 
     found = []
     for kind in kinds:
-        before = cell_maps(network, batch, kind, predicted)
-        row = kind._asdict()
+        maps = partial(cell_maps, network, kind=kind, labels=predicted)
+        found.append(kind._asdict())
         for name, change in changes.items():
-            after = cell_maps(network, change(batch), kind, predicted)
-            row[name] = torch.nanmean(faithfulness.rank_correlation(before, after)).item()
-        found.append(row)
+            kept = faithfulness.stability(maps, batch, change)
+            found[-1][name] = torch.nanmean(kept).item()
     return found
 
 

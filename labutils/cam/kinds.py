@@ -45,7 +45,7 @@ def finer_layer(network: Classifier, images: Images) -> str:
 
 
 def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> PixelMaps:
-    """The maps of a kind at each pixel, for the classes that `labels` name."""
+    """The maps of a kind at each pixel, for the classes that `labels` name, on the CPU."""
     parts = []
     for at, classes in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         if kind.method in BASELINES:
@@ -55,7 +55,7 @@ def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> 
         else:
             maps = _of_layer(network, at, kind, classes)
             parts.append(at_pixels(network, at, maps, kind.placement))
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()  # where the masks are
 
 
 def cell_maps(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> PixelMaps:

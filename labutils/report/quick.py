@@ -55,7 +55,7 @@ def _classifier(config: RunConfig) -> dict[str, object]:
         step = 2 * config.stages if config.model == "resnet" else 2
         changed["depth"] = 2 + step * math.ceil((config.depth - 2) / step / 4)
     if config.model in ("convnet", "resnet"):
-        changed["stem_stride"] = max(config.stem_stride, 2 if own else 4)
+        changed["stem_stride"] = min(4, config.stem_stride * (2 if own else 4))
     return changed
 
 
