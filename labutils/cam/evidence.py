@@ -25,6 +25,8 @@ from labutils.runs.store import Run
 from labutils.training.evaluation import predict
 from labutils.training.execution import Execution, execution_for
 
+NEAR = 4  # pixels: a cell of the networks' last maps
+
 
 def _ready(run: Run) -> tuple[Classifier, Execution]:
     network = run.model()
@@ -205,14 +207,14 @@ def mark_dependence(run: Run) -> dict[str, Any]:
     Returns:
         By which test images carry the mark (`none`, `all`): `accuracy`, `class_accuracy` (of the
         class that was marked), `answers` (share of the images of other classes that are named that
-        class), and `energy` (share of CAM's positive values for that class in the mark's place,
-        over its images); shares in [0, 1].
+        class), and `energy` (share of CAM's positive values for that class within `NEAR` pixels of
+        the mark's place, over its images); shares in [0, 1].
     """
     network, execution = _ready(run)
     shapes = data.load(DATA_SETS[run.config.data].made_from).test
     whose = shapes.labels == MARKED_CLASS
     place = torch.zeros(shapes.images.shape[2:], dtype=torch.bool)
-    place[MARK] = True
+    place[tuple(slice(part.start - NEAR, part.stop + NEAR) for part in MARK)] = True
     found = {}
     everywhere = marked(shapes, torch.ones(len(shapes), dtype=torch.bool))
     for name, split in (("none", shapes), ("all", everywhere)):

@@ -205,7 +205,7 @@ def mark_table(runs: Sequence[Run]) -> pd.DataFrame:
                     "accuracy": shares["accuracy"],
                     "accuracy on the marked class": shares["class_accuracy"],
                     "others named that class": shares["answers"],
-                    "energy of its map in the mark": shares["energy"],
+                    "energy of its map near the mark": shares["energy"],
                 }
             )
     return pd.DataFrame(rows)
