@@ -201,6 +201,7 @@ def mark_table(runs: Sequence[Run]) -> pd.DataFrame:
             rows.append(
                 {
                     "mark in training": MARKED[name],
+                    "accuracy on its own test set": accuracy(chosen),
                     "mark in test": title,
                     "accuracy": shares["accuracy"],
                     "accuracy on the marked class": shares["class_accuracy"],
