@@ -1,7 +1,8 @@
-"""The notebook in a real JupyterLab, in headless Chromium: a reader's keyboard and mouse."""
+"""The notebooks in a real JupyterLab, in headless Chromium: a reader's keyboard and mouse."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
+LAB1, CAM = NOTEBOOKS = ("Lab1.ipynb", "Exercise3_CAM.ipynb")
 CHROMIUM = "/usr/bin/chromium"
 TOKEN = "browser-test"
 MINUTE = 60_000  # Playwright counts in milliseconds
@@ -34,9 +36,10 @@ NOTEBOOK_SETTINGS = {"windowingMode": "none"}  # cells outside the window are in
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """JupyterLab on loopback, in the quick profile, with a copy of the notebook to work on."""
+    """JupyterLab on loopback, in the quick profile, with copies of the notebooks to work on."""
     folder = tmp_path_factory.mktemp("lab")
-    shutil.copy(ROOT / "Lab1.ipynb", folder)
+    for name in NOTEBOOKS:
+        shutil.copy(ROOT / name, folder)
     settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
     (settings / "tracker.jupyterlab-settings").write_text(json.dumps(NOTEBOOK_SETTINGS))
@@ -81,21 +84,38 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(server):
-    """The notebook, every cell run."""
+def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     if not Path(CHROMIUM).exists():
         pytest.skip(f"needs {CHROMIUM}: install the Debian package chromium")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_of(server, browser):
+    """A function from the name of a notebook to its page, every cell run; each is opened once."""
+
+    @functools.cache
+    def opened(name: str):
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
-        page.goto(f"{server}lab/tree/Lab1.ipynb?token={TOKEN}")
+        # a workspace of its own: two pages of one would ask which of them may have it
+        page.goto(f"{server}lab/workspaces/{Path(name).stem}/tree/{name}?token={TOKEN}")
         page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=MINUTE)
         page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(timeout=MINUTE)
         page.evaluate(RUN_ALL)
         _wait_until_all_ran(page)
-        yield page
-        browser.close()
+        return page
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def page(page_of):
+    """The first notebook."""
+    return page_of(LAB1)
 
 
 def _wait_until_all_ran(page) -> None:
@@ -112,7 +132,9 @@ def _wait_until_all_ran(page) -> None:
     page.wait_for_function(done, timeout=10 * MINUTE)
 
 
-def test_no_cell_shows_an_error(page):
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_cell_shows_an_error(page_of, name):
+    page = page_of(name)
     assert page.locator(".jp-CodeCell").count() > 10
     errors = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
     assert errors.all_inner_texts() == []
@@ -203,6 +225,20 @@ def test_the_gradient_explorer_builds_another_network_at_a_key(page):
     cell.get_by_label("Residual (skip connections)").focus()
     residual = changed(page, cell, deeper, lambda: page.keyboard.press("Space"))
     assert f"MLP {readout.inner_text()}, residual" in residual[0]
+
+
+def test_the_map_explorer_shows_another_image_layer_and_class(page_of):
+    page = page_of(CAM)
+    cell = widget_cell(page, "MapExplorer(")
+    before = seen(cell)
+    assert "The map says what speaks for" in before[0]
+    cell.locator(".widget-slider [role=slider]").first.focus()
+    image = changed(page, cell, before, lambda: page.keyboard.press("ArrowRight"))
+    layer = changed(page, cell, image, lambda: cell.get_by_label("Layer").select_option("stem"))
+    assert layer[0].split("; it has")[0] == image[0].split("; it has")[0], "the same class"
+    name = cell.get_by_label("Class").locator("option").last.inner_text()
+    other = changed(page, cell, layer, lambda: cell.get_by_label("Class").select_option(label=name))
+    assert f"what speaks for {name} (" in other[0]
 
 
 def test_a_training_starts_draws_and_stops_at_its_buttons(page):

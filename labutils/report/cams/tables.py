@@ -12,7 +12,7 @@ from labutils.cam.kinds import Kind
 from labutils.cam.maps import METHODS
 from labutils.config.profiles import profile
 from labutils.report.cams.experiments import FLATTENED, KINDS, OF_NETWORK, RANDOMISED, WITH_RESIZED
-from labutils.report.statistics import accuracy, by_network, grouped, percents, spread
+from labutils.report.statistics import accuracy, by_network, grouped, percents, select, spread
 from labutils.runs.store import Run
 
 Row = Mapping[str, Any]
@@ -94,12 +94,12 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
     Args:
         runs: networks whose images have masks, and strong ones, whose images have none.
     """
-    inside = {}
-    for name, chosen in grouped(runs, lambda run: run.config.data).items():
-        if chosen[0].config.model == "strong":
-            continue
-        inside[SHORT[name]] = [localised(run, WITH_RESIZED) for run in chosen]
-    curves = [faithful(run) for run in runs if run.config.model == "strong"]
+    masked = [run for run in runs if run.config.model != "strong"]
+    inside = {
+        SHORT[name]: [localised(run, WITH_RESIZED) for run in chosen]
+        for name, chosen in grouped(masked, lambda run: run.config.data).items()
+    }
+    curves = [faithful(run) for run in select(runs, model="strong")]
     rows = []
     for kind in KINDS:
         row = {"map": kind_name(kind, same=" = CAM" if kind.layer == "last" else "")}
