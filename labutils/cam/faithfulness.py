@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from labutils.cam.layers import Images, prepare, watching
@@ -104,9 +105,9 @@ def rank_correlation(first: Values, second: Values) -> Float[Tensor, " batch"]:
     """
     ranks = []
     for values in (first.flatten(1).double(), second.flatten(1).double()):
-        # of each value: how many are smaller, less how many are larger
-        rank = (values[:, :, None] - values[:, None]).sign().sum(2)
-        ranks.append(rank / rank.norm(dim=1, keepdim=True))
+        rank = torch.from_numpy(rankdata(values.cpu().numpy(), axis=1))
+        centred = rank - rank.mean(1, keepdim=True)
+        ranks.append(centred / centred.norm(dim=1, keepdim=True))
     return (ranks[0] * ranks[1]).sum(1)
 
 

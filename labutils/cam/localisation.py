@@ -29,6 +29,32 @@ def pointing(maps: PixelMaps, masks: Masks) -> Scores:
     return (best & masks).sum((1, 2)) / best.sum((1, 2)) * (peak.flatten() > 0)
 
 
+def boxes_of(masks: Masks) -> Masks:
+    """The smallest box that holds each mask, filled."""
+    rows, columns = masks.any(2), masks.any(1)
+    rows, columns = (_from_first_to_last(line) for line in (rows, columns))
+    return rows[:, :, None] & columns[:, None]
+
+
+def _from_first_to_last(line: Bool[Tensor, "batch side"]) -> Bool[Tensor, "batch side"]:
+    begun = line.cumsum(1) > 0
+    return begun & (line.flip(1).cumsum(1).flip(1) > 0)
+
+
+def displacement(maps: PixelMaps, masks: Masks) -> Float[Tensor, "batch 2"]:
+    """From the mask's centre of gravity to that of the map's positive values: down and right.
+
+    In pixels. Nan for a map without positive values.
+    """
+    return _centre(maps.clamp_min(0)) - _centre(masks.float())
+
+
+def _centre(weights: PixelMaps) -> Float[Tensor, "batch 2"]:
+    total = weights.sum((1, 2))
+    sides = weights.sum(2), weights.sum(1)
+    return torch.stack([side @ torch.arange(side.shape[1]).to(side) / total for side in sides], 1)
+
+
 def energy_inside(maps: PixelMaps, masks: Masks) -> Scores:
     """Share in [0, 1] of the map's positive values inside the mask; 0 for a map without any.
 

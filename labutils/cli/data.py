@@ -9,7 +9,9 @@ from labutils.cli.app import APP, several
 from labutils.cli.listing import shortened
 from labutils.config import DATA_SETS, DataName
 
-REAL: tuple[DataName, ...] = tuple(name for name, spec in DATA_SETS.items() if not spec.built_in)
+REAL: tuple[DataName, ...] = tuple(
+    name for name, spec in DATA_SETS.items() if not (spec.built_in or spec.made_from)
+)
 
 
 @APP.command
@@ -35,7 +37,10 @@ def data(
             print(error, file=sys.stderr)
             failed = 1
             continue
-        file = "built in" if DATA_SETS[name].built_in else data_root() / f"{name}.safetensors"
+        spec = DATA_SETS[name]
+        file = "built in" if spec.built_in else data_root() / f"{name}.safetensors"
+        if spec.made_from:
+            file = f"made from {spec.made_from}"
         parts = [len(part) for part in (found.train, found.val, found.test)]
         mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (found.mean, found.std))
         print(f"{name}: {file}")

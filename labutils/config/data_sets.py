@@ -2,7 +2,10 @@
 
 from typing import Literal, NamedTuple
 
-DataName = Literal["mnist", "cifar10", "cifar100", "digits", "shapes10", "shapes20"]
+DataName = Literal[
+    "mnist", "cifar10", "cifar100", "digits", "shapes10", "shapes20",
+    "mnist-canvases", "digits-canvases", "shapes10-marked", "shapes10-marked-evenly",
+]  # fmt: skip
 
 VALIDATION_SHARE = 0.1  # of the training images of every set
 
@@ -16,6 +19,7 @@ class DataSpec(NamedTuple):
         train, test: images of the file; a tenth of `train` is set aside for validation.
         coarse_classes: CIFAR-100's superclasses.
         stand_in: the built-in set that the quick profile takes for it; none for a built-in set.
+        made_from: the set whose images it is made from when it is loaded (`data.variants`).
     """
 
     title: str
@@ -25,6 +29,7 @@ class DataSpec(NamedTuple):
     classes: int
     coarse_classes: int = 0
     stand_in: DataName | None = None
+    made_from: DataName | None = None
 
     @property
     def built_in(self) -> bool:
@@ -45,4 +50,16 @@ DATA_SETS: dict[DataName, DataSpec] = {
     "digits": DataSpec("digits (for MNIST)", (1, 28, 28), 1_438, 359, 10),
     "shapes10": DataSpec("shapes10 (for CIFAR-10)", (3, 32, 32), 10_000, 2_000, 10),
     "shapes20": DataSpec("shapes20 (for CIFAR-100)", (3, 32, 32), 10_000, 2_000, 20),
+    "mnist-canvases": DataSpec(
+        "MNIST canvases", (1, 64, 64), 20_000, 4_000, 10, 0, "digits-canvases", "mnist"
+    ),
+    "digits-canvases": DataSpec(
+        "digits canvases (for MNIST canvases)", (1, 64, 64), 4_000, 400, 10, made_from="digits"
+    ),
+    "shapes10-marked": DataSpec(
+        "shapes10, one class marked", (3, 32, 32), 10_000, 2_000, 10, made_from="shapes10"
+    ),
+    "shapes10-marked-evenly": DataSpec(
+        "shapes10, half of each class marked", (3, 32, 32), 10_000, 2_000, 10, made_from="shapes10"
+    ),
 }

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from labutils.data.clutter import CLUTTER, draw_clutter
-from labutils.data.sets import Split
+from labutils.data.splits import Split
 
 BACKGROUND = 10
 NO_DIGIT = -1

@@ -19,6 +19,7 @@ NAMES: dict[DataName, tuple[str, ...]] = {
 
 def class_names(name: DataName) -> tuple[str, ...]:
     """Names of the classes in their order; of CIFAR-100 numbers, where its file is not there."""
+    name = DATA_SETS[name].made_from or name
     if name in NAMES:
         return NAMES[name]
     if is_here(name):

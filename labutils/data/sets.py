@@ -9,44 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from labutils.config.data_sets import DATA_SETS, DataName
+from labutils.config.data_sets import DATA_SETS, DataName, DataSpec
 from labutils.config.profiles import ROOT
 from labutils.data.builtin import make
 from labutils.data.downloads import download
 from labutils.data.files import DataError, read_file
-from labutils.data.splits import nested_subset, stratified_split
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images and labels of one part of a data set.
-
-    Attributes:
-        images: uint8, 0 to 255, batch x channels x height x width, in channels-last memory.
-        labels: class indices from 0.
-        coarse_labels: CIFAR-100's twenty superclasses, else None.
-        masks: where the object is (shapes10 and shapes20), else None.
-    """
-
-    images: UInt8[Tensor, "n channels height width"]
-    labels: Int64[Tensor, " n"]
-    coarse_labels: Int64[Tensor, " n"] | None = None
-    masks: UInt8[Tensor, "n height width"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, indices: Int64[Tensor, " k"] | slice) -> Split:
-        """The images at `indices`, with all that belongs to them."""
-        extras = (self.coarse_labels, self.masks)
-        return Split(
-            self.images[indices],
-            self.labels[indices],
-            *(None if extra is None else extra[indices] for extra in extras),
-        )
+from labutils.data.splits import Split, nested_subset, stratified_split
+from labutils.data.variants import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -95,6 +67,7 @@ def data_root() -> Path:
 
 def is_here(name: DataName) -> bool:
     """Whether `load` needs no download: the set is built in, or its file is there."""
+    name = DATA_SETS[name].made_from or name
     return DATA_SETS[name].built_in or (data_root() / f"{name}.safetensors").exists()
 
 
@@ -112,6 +85,8 @@ def load(name: DataName, root: Path | None = None) -> DataSet:
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, root: Path) -> DataSet:
+    if DATA_SETS[name].made_from:
+        return _variant(name, _load(DATA_SETS[name].made_from, root))
     if DATA_SETS[name].built_in:
         arrays, class_names = make(name)
     else:
@@ -125,6 +100,20 @@ def _load(name: str, root: Path) -> DataSet:
     mean, std = pixel_statistics(train.images)
     val = everything.take(val_indices)
     return DataSet(name, tuple(class_names), train, val, test, mean, std)
+
+
+def _variant(name: str, source: DataSet) -> DataSet:
+    """Each part is made from that part of the source: none of its images wanders."""
+    parts = {
+        part: VARIANTS[name](getattr(source, part), count, seed)
+        for seed, (part, count) in enumerate(_counts(DATA_SETS[name]).items())
+    }
+    mean, std = pixel_statistics(parts["train"].images)
+    return DataSet(name, source.class_names, **parts, mean=mean, std=std)
+
+
+def _counts(spec: DataSpec) -> dict[str, int]:
+    return {"train": spec.train - spec.val, "val": spec.val, "test": spec.test}
 
 
 def pixel_statistics(

@@ -1,14 +1,47 @@
-"""The one split into training and validation images."""
+"""The parts of a data set, and the one split into training and validation images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from labutils.config.data_sets import VALIDATION_SHARE
 
 SPLIT_SEED = 20151210  # no run changes it: every run sees the same validation images
 SUBSET_SEED = 20150309  # with the number of the draw
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels of one part of a data set.
+
+    Attributes:
+        images: uint8, 0 to 255, batch x channels x height x width, in channels-last memory.
+        labels: class indices from 0.
+        coarse_labels: CIFAR-100's twenty superclasses, else None.
+        masks: where the object is (shapes10 and shapes20), else None.
+    """
+
+    images: UInt8[Tensor, "n channels height width"]
+    labels: Int64[Tensor, " n"]
+    coarse_labels: Int64[Tensor, " n"] | None = None
+    masks: UInt8[Tensor, "n height width"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Int64[Tensor, " k"] | slice) -> Split:
+        """The images at `indices`, with all that belongs to them."""
+        extras = (self.coarse_labels, self.masks)
+        return Split(
+            self.images[indices],
+            self.labels[indices],
+            *(None if extra is None else extra[indices] for extra in extras),
+        )
 
 
 def stratified_split(

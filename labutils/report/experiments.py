@@ -7,6 +7,7 @@ from functools import partial
 from labutils.config.base import Config
 from labutils.config.classifier import RunConfig
 from labutils.config.profiles import Profile, profile
+from labutils.report.cams import experiments as cams
 from labutils.report.convnets import experiments as convnets
 from labutils.report.detector import experiments as detector
 from labutils.report.families import experiments as families
@@ -21,7 +22,7 @@ from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
 
 # in the order of the report
-CHAPTERS = (mlps, convnets, families, strong, residuals, transfer, detector)
+CHAPTERS = (mlps, convnets, families, strong, residuals, transfer, detector, cams)
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
     for chapter in CHAPTERS

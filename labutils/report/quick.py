@@ -11,7 +11,8 @@ from labutils.config.fcn import FCNConfig
 
 WIDTH = {"mlp": 128, "resnet": 4}  # the most units of a hidden layer, or filters; else:
 FILTERS = 8
-BATCH = {"digits": 32, "shapes10": 450, "shapes20": 450}  # so few images make too few steps else
+BATCH = {"digits": 32}  # so few images make too few steps else; of other sets at most:
+LARGEST_BATCH = 450
 
 
 def quick(config: Config, full: Mapping[str, Config]) -> Config:
@@ -28,7 +29,7 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
     changed: dict[str, object] = {
         "data": data,
         "width": min(config.width, WIDTH.get(config.model, FILTERS)),
-        "batch_size": min(config.batch_size, BATCH[data]),
+        "batch_size": min(config.batch_size, BATCH.get(data, LARGEST_BATCH)),
     }
     if config.starts_from:
         changed[config.source_field] = quick(full[config.starts_from], full).id
@@ -41,11 +42,12 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
 
 def _classifier(config: RunConfig) -> dict[str, object]:
     epochs = math.ceil(config.epochs / 5)
+    own = DATA_SETS[config.data].built_in  # also in the full report, whose networks are small
     few = getattr(config, "labels_per_class", None) is not None  # an epoch is a few steps
     if config.data == "mnist":  # its stand-in has few images: fewer epochs teach little
         epochs = max(epochs, min(config.epochs, 3))
     elif not few:
-        epochs = 1 if config.model == "strong" else min(epochs, 2)
+        epochs = 1 if config.model == "strong" else min(epochs, 4 if own else 2)
     scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
     changed: dict[str, object] = {"epochs": epochs, "gradient_epochs": tuple(dict.fromkeys(scaled))}
     # MLPs on digits are quick at any depth
@@ -53,7 +55,7 @@ def _classifier(config: RunConfig) -> dict[str, object]:
         step = 2 * config.stages if config.model == "resnet" else 2
         changed["depth"] = 2 + step * math.ceil((config.depth - 2) / step / 4)
     if config.model in ("convnet", "resnet"):
-        changed["stem_stride"] = 4
+        changed["stem_stride"] = min(4, config.stem_stride * (2 if own else 4))
     return changed
 
 

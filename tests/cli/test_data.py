@@ -61,4 +61,21 @@ def test_data_means_the_real_sets_where_none_is_named(monkeypatch):
 
     monkeypatch.setattr(data, "load", load)
     assert main(["data"]) == 1
-    assert asked == [name for name, spec in DATA_SETS.items() if not spec.built_in]
+    assert asked == ["mnist", "cifar10", "cifar100"]
+
+
+def test_a_set_that_is_made_says_from_which(capsys, small_mnist, monkeypatch):
+    spec = DATA_SETS["mnist-canvases"]._replace(train=30, test=5, classes=2)
+    monkeypatch.setitem(DATA_SETS, "mnist-canvases", spec)
+    assert main(["data", "mnist-canvases"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("mnist-canvases: made from mnist\n")
+    assert "  images   27 training, 3 validation, 5 test\n  shape    1 x 64 x 64" in said
+    assert "classes  2: no, yes\n" in said
+
+
+def test_what_is_wrong_with_its_source_is_wrong_with_a_set_that_is_made(capsys, small_mnist):
+    small_mnist.write_bytes(small_mnist.read_bytes()[:-1])
+    assert main(["data", "mnist-canvases"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"{small_mnist} cannot be read") and said.out == ""

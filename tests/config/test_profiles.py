@@ -9,7 +9,7 @@ from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.config.profiles import ProfileError, profile, root_of
 
 ROOT = Path(__file__).parents[2]
-REAL = ("mnist", "cifar10", "cifar100")
+REAL = ("mnist", "cifar10", "cifar100", "mnist-canvases")
 
 
 def test_full_is_the_default_and_writes_into_the_report(monkeypatch):
@@ -92,3 +92,13 @@ def test_quick_needs_no_download():
         real, stand_in = DATA_SETS[name], DATA_SETS[meant[name]]
         assert real.image_shape == stand_in.image_shape, "the same networks fit"
         assert stand_in.train < real.train and stand_in.classes <= real.classes
+
+
+@pytest.mark.parametrize("name", [name for name, spec in DATA_SETS.items() if spec.made_from])
+def test_a_set_that_is_made_has_the_classes_of_its_source_and_is_as_near(name):
+    """Its stand-in is made from the stand-in of its source: neither needs a download."""
+    spec, source = DATA_SETS[name], DATA_SETS[DATA_SETS[name].made_from]
+    assert source.made_from is None and spec.classes == source.classes
+    assert spec.built_in == source.built_in
+    if spec.stand_in:
+        assert DATA_SETS[spec.stand_in].made_from == source.stand_in

@@ -1,0 +1,231 @@
+"""How far the maps of a stored network can be believed: the measures of localisation and faith.
+
+Each is stored beside the run. Maps are not rectified here, so that all their values have an order.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labutils import data
+from labutils.cam import faithfulness, localisation
+from labutils.cam.kinds import BATCH, Kind, cell_maps, maps_of
+from labutils.cam.maps import class_activation_maps
+from labutils.cam.placement import at_pixels
+from labutils.config import DATA_SETS
+from labutils.data.splits import Split
+from labutils.data.variants import MARK, MARKED_CLASS, marked
+from labutils.models.networks import Classifier
+from labutils.runs.load import measure
+from labutils.runs.store import Run
+from labutils.training.evaluation import predict
+from labutils.training.execution import Execution, execution_for
+
+NEAR = 4  # pixels: a cell of the networks' last maps
+
+
+def _ready(run: Run) -> tuple[Classifier, Execution]:
+    network = run.model()
+    execution = execution_for(network, run.config.precision)
+    return network.to(execution.device, memory_format=execution.memory_format), execution
+
+
+def _asked(run: Run, kinds: Sequence[Kind], count: int) -> dict[str, Any]:
+    return {"images": count, "kinds": [list(kind) for kind in kinds]}
+
+
+@measure("localisation", _asked)
+def localised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """How maps of the true class and masks agree, on the first `count` test images.
+
+    Returns:
+        For each kind its fields, and means: `pointing` into the mask, `box_pointing` into its
+        box, `energy` inside of the mask, `iou`, all in [0, 1]; `down` and `right`, how far in
+        pixels the maps lie from the masks. `threshold` of the IoU, chosen on as many validation
+        images.
+    """
+    network, _ = _ready(run)
+    images = data.load(run.config.data)
+    val, test = (part.take(slice(count)) for part in (images.val, images.test))
+    found = []
+    for kind in kinds:
+        threshold = localisation.best_threshold(
+            maps_of(network, val.images, kind, val.labels), val.masks.bool()
+        )
+        maps, masks = maps_of(network, test.images, kind, test.labels), test.masks.bool()
+        scores = {
+            "pointing": localisation.pointing(maps, masks),
+            "box_pointing": localisation.pointing(maps, localisation.boxes_of(masks)),
+            "energy": localisation.energy_inside(maps, masks),
+            "iou": localisation.iou(maps, masks, threshold),
+        }
+        scores["down"], scores["right"] = localisation.displacement(maps, masks).unbind(1)
+        means = {name: values.nanmean().item() for name, values in scores.items()}
+        found.append(kind._asdict() | means | {"threshold": threshold})
+    return found
+
+
+@measure("faithfulness", _asked)
+def faithful(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """Deletion and insertion of the predicted class, on the first `count` test images.
+
+    Returns:
+        For each kind and fill the kind's fields, `fill`, and `deletion` and `insertion`: the
+        mean probability at each step.
+    """
+    network, execution = _ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    predicted = predict(network, batch, execution).argmax(1)
+    found = []
+    for kind in kinds:
+        maps = maps_of(network, batch, kind, predicted)
+        for name, fill in faithfulness.FILLS.items():
+            parts = zip(*(x.split(BATCH) for x in (batch, maps, predicted)), strict=True)
+            with execution.autocast():
+                curves = [
+                    faithfulness.deletion_insertion(network, image, each, fill(image), classes)
+                    for image, each, classes in parts
+                ]
+            means = {
+                curve: torch.cat([getattr(part, curve) for part in curves]).mean(0).tolist()
+                for curve in faithfulness.Curves._fields
+            }
+            found.append(kind._asdict() | {"fill": name} | means)
+    return found
+
+
+@measure("steadiness", _asked)
+def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """Rank correlation of maps before and after a small change, at their own resolution.
+
+    Returns:
+        For each kind its fields, `noise`: with Gaussian noise of one percent, `shift`: one pixel
+        to the right and down; means over test images.
+    """
+    network, execution = _ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    predicted = predict(network, batch, execution).argmax(1)
+    changes = {"noise": faithfulness.with_noise, "shift": lambda at: faithfulness.shifted(at, 1, 1)}
+
+    found = []
+    for kind in kinds:
+        maps = partial(cell_maps, network, kind=kind, labels=predicted)
+        found.append(kind._asdict())
+        for name, change in changes.items():
+            kept = faithfulness.stability(maps, batch, change)
+            found[-1][name] = torch.nanmean(kept).item()
+    return found
+
+
+@measure("randomised", _asked)
+def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
+    """Rank correlation with the trained network's maps as layers lose their training, last first.
+
+    Returns:
+        For each kind its fields, `layers`: their names in that order, and `correlation` with each:
+        a mean over test images, at the maps' own resolution.
+    """
+    network, execution = _ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    predicted = predict(network, batch, execution).argmax(1)
+    trained = [cell_maps(network, batch, kind, predicted) for kind in kinds]
+    found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
+    for name, changed in faithfulness.randomised_from_the_top(network, batch):
+        for kind, before, row in zip(kinds, trained, found, strict=True):
+            after = cell_maps(changed, batch, kind, predicted)
+            correlation = faithfulness.rank_correlation(before, after)
+            row["layers"].append(name)
+            row["correlation"].append(torch.nanmean(correlation).item())
+    return found
+
+
+@measure("warning", lambda run: {})
+def warning(run: Run) -> dict[str, Any]:
+    """Whether the map of a prediction says that it is wrong: CAM of the predicted class.
+
+    Returns:
+        `wrong`: share of wrong predictions on the test set. `means`: of each sign for `right` and
+        `wrong` ones. `auc`: the area under the ROC curve of each sign as a detector of wrong
+        predictions, in [0, 1], chance 0.5; and of a logistic regression on the probability alone
+        and on all signs together, fitted on validation images.
+    """
+    # Imported here: the grids name kinds of maps, and are imported wherever a run is asked for.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    network, _ = _ready(run)
+    images = data.load(run.config.data)
+    (fit_on, fit_wrong), (signs, wrong) = (
+        _signs(network, part) for part in (images.val, images.test)
+    )
+
+    def auc(columns: Sequence[str]) -> float:
+        fitted = make_pipeline(StandardScaler(), LogisticRegression())
+        fitted.fit(_matrix(fit_on, columns), fit_wrong)
+        return roc_auc_score(wrong, fitted.decision_function(_matrix(signs, columns)))
+
+    return {
+        "wrong": float(wrong.mean()),
+        "means": {
+            name: {"right": float(v[~wrong].mean()), "wrong": float(v[wrong].mean())}
+            for name, v in signs.items()
+        },
+        "auc": {name: auc([name]) for name in signs} | {"all": auc(list(signs))},
+    }
+
+
+def _signs(network: Classifier, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What a prediction shows of itself, and whether it is wrong."""
+    columns: dict[str, list[Tensor]] = {"log odds": [], "entropy": [], "energy at border": []}
+    wrong = []
+    for images, labels in zip(split.images.split(BATCH), split.labels.split(BATCH), strict=True):
+        maps = class_activation_maps(network, images)
+        drawn = at_pixels(network, images, maps)
+        top = maps.logits.double().softmax(1).amax(1)
+        columns["log odds"].append(torch.logit(top, eps=1e-12))
+        columns["entropy"].append(localisation.entropy(drawn))
+        columns["energy at border"].append(localisation.energy_at_border(drawn))
+        wrong.append(maps.class_idx.cpu() != labels)
+    signs = {name: torch.cat(parts).cpu().numpy() for name, parts in columns.items()}
+    return signs, torch.cat(wrong).numpy()
+
+
+def _matrix(signs: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
+    return np.stack([signs[name] for name in columns], 1)
+
+
+@measure("mark", lambda run: {})
+def mark_dependence(run: Run) -> dict[str, Any]:
+    """What the mark in the corner does to a network: accuracies, and where its maps look.
+
+    Returns:
+        By which test images carry the mark (`none`, `all`): `accuracy`, `class_accuracy` (of the
+        class that was marked), `answers` (share of the images of other classes that are named that
+        class), and `energy` (share of CAM's positive values for that class within `NEAR` pixels of
+        the mark's place, over its images); shares in [0, 1].
+    """
+    network, execution = _ready(run)
+    shapes = data.load(DATA_SETS[run.config.data].made_from).test
+    whose = shapes.labels == MARKED_CLASS
+    place = torch.zeros(shapes.images.shape[2:], dtype=torch.bool)
+    place[tuple(slice(part.start - NEAR, part.stop + NEAR) for part in MARK)] = True
+    found = {}
+    everywhere = marked(shapes, torch.ones(len(shapes), dtype=torch.bool))
+    for name, split in (("none", shapes), ("all", everywhere)):
+        answers = predict(network, split.images, execution).argmax(1)
+        own = split.take(whose.nonzero().flatten())
+        maps = maps_of(network, own.images, Kind("grad-cam"), own.labels)
+        inside = localisation.energy_inside(maps, place.expand(maps.shape))
+        found[name] = {
+            "accuracy": (answers == shapes.labels).double().mean().item(),
+            "class_accuracy": (answers[whose] == MARKED_CLASS).double().mean().item(),
+            "answers": (answers[~whose] == MARKED_CLASS).double().mean().item(),
+            "energy": inside.mean().item(),
+        }
+    return found

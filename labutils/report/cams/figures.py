@@ -1,0 +1,252 @@
+"""Exercise 3: images, their maps, and the curves that maps are judged by."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from torch import Tensor, nn
+
+from labutils.cam import at_pixels, class_activation_maps, overlay
+from labutils.cam.kinds import Kind
+from labutils.cam.layers import Images
+from labutils.data import Split
+from labutils.report import style
+from labutils.report.cams.tables import Found, kind_name, of_kind
+from labutils.training.evaluation import predict
+
+IMAGE_STYLE = style.STYLE | {"axes.grid": False}
+SIGNED = "PuOr"  # of differences, white at 0; its ends differ for colour-blind readers, too
+FILL_NAMES = {"mean": "the mean colour", "blur": "the blurred image"}
+
+
+class Panel(NamedTuple):
+    """A picture of a sheet.
+
+    Attributes:
+        image: height x width x 3, uint8.
+        pixel_map: height x width, laid over the image; without one the image stands alone.
+        signed: negative values are shown, too, in a colour of their own.
+        outline: height x width, a mask whose border is drawn.
+    """
+
+    image: np.ndarray
+    title: str = ""
+    pixel_map: np.ndarray | None = None
+    signed: bool = False
+    outline: np.ndarray | None = None
+
+
+@plt.rc_context(IMAGE_STYLE)
+def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: float = 1.2) -> Figure:
+    """Pictures in rows, each row with its name at the left, and the scale of the maps.
+
+    Every map is divided by its own largest value: colours compare places, not images.
+
+    Args:
+        side: of a picture, in inches.
+    """
+    width = max(map(len, rows))
+    panels = [panel for row in rows for panel in row if panel.pixel_map is not None]
+    signs = {panel.signed for panel in panels}
+    inches = side * width + (1.1 if names else 0) + 0.7 * len(signs)
+    fig, axes = style.picture_axes(width * len(rows), width, (inches, 1.14 * side))
+    for number, row in enumerate(rows):
+        for ax, panel in zip(axes[number], row, strict=False):
+            _draw(ax, panel)
+        if names:
+            axes[number, 0].text(
+                -0.1, 0.5, names[number], transform=axes[number, 0].transAxes,
+                ha="right", va="center", fontsize=9,
+            )  # fmt: skip
+    if False in signs:
+        _scale(fig, axes, "viridis", (0, 1), ["0", "largest"])
+    if True in signs:
+        _scale(fig, axes, SIGNED, (-1, 1), ["against", "for"])
+    return fig
+
+
+def _draw(ax: Axes, panel: Panel) -> None:
+    ax.set_title(panel.title, fontsize=8, pad=2)
+    image, pixel_map = panel.image, panel.pixel_map
+    if pixel_map is not None and not panel.signed:
+        image = overlay(image, pixel_map)
+    elif pixel_map is not None:  # on grey, or its two colours could not be told from the image's
+        image = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, 2)
+    ax.imshow(image, interpolation="nearest")
+    if panel.signed:
+        peak = np.abs(pixel_map).max() or 1.0
+        strength = 0.8 * np.abs(pixel_map) / peak
+        ax.imshow(pixel_map, cmap=SIGNED, vmin=-peak, vmax=peak, alpha=strength)
+    if panel.outline is not None:
+        ax.contour(panel.outline, [0.5], colors="white", linewidths=0.8)
+
+
+def _scale(
+    fig: Figure, axes: np.ndarray, name: str, limits: tuple[float, float], ends: Sequence[str]
+) -> None:
+    drawn = plt.cm.ScalarMappable(plt.Normalize(*limits), name)
+    bar = fig.colorbar(drawn, ax=axes, fraction=0.03, pad=0.01, aspect=30, shrink=0.9)
+    bar.set_ticks(limits, labels=ends, fontsize=8)
+
+
+def rgb(images: Images) -> UInt8[np.ndarray, "n height width 3"]:
+    """A batch as pictures; grey ones have three equal channels."""
+    pictures = images.permute(0, 2, 3, 1).cpu().numpy()
+    return np.repeat(pictures, 3, 3) if pictures.shape[3] == 1 else pictures
+
+
+def drawn(
+    network: nn.Module, images: Images, placement: str = "receptive-field", **asked: Any
+) -> np.ndarray:
+    """Maps at each pixel: n x height x width. `asked` goes to `class_activation_maps`."""
+    maps = class_activation_maps(network, images, **asked)
+    return at_pixels(network, images, maps, placement).cpu().numpy()
+
+
+def right(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figure:
+    """Images above their maps for the predicted class."""
+    probability = predict(network, images.images)
+    pictures, maps = rgb(images.images), drawn(network, images.images)
+    said = [f"{class_names[p.argmax()]}, {p.max():.0%}" for p in probability]
+    return sheet(
+        [
+            [
+                Panel(picture, class_names[label])
+                for picture, label in zip(pictures, images.labels, strict=True)
+            ],
+            [Panel(*three) for three in zip(pictures, said, maps, strict=True)],
+        ],
+        ["image, class", "map, prediction"],
+    )
+
+
+def wrong(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figure:
+    """Wrong predictions: the map of the predicted class, of the true one, and what differs."""
+    probability = predict(network, images.images)
+    predicted = probability.argmax(1)
+    pictures, labels = rgb(images.images), images.labels
+
+    def titles(classes: Tensor) -> list[str]:
+        found = zip(classes.tolist(), probability, strict=True)
+        return [f"{class_names[one]}, {p[one]:.1%}" for one, p in found]
+
+    def row(classes: Tensor, **asked: Any) -> list[Panel]:
+        maps = drawn(network, images.images, class_idx=classes, **asked)
+        against = "versus" in asked
+        shown = [""] * len(maps) if against else titles(classes)
+        return [Panel(*three, signed=against) for three in zip(pictures, shown, maps, strict=True)]
+
+    return sheet(
+        [
+            [
+                Panel(picture, class_names[label])
+                for picture, label in zip(pictures, labels, strict=True)
+            ],
+            row(predicted),
+            row(labels),
+            row(predicted, versus=labels, rectify=False),
+        ],
+        [
+            "image,\ntrue class",
+            "map of the\npredicted class",
+            "map of the\ntrue class",
+            "predicted\nagainst true",
+        ],
+    )
+
+
+def by_layer(network: nn.Module, images: Images, layers: Sequence[str], method: str) -> Figure:
+    """A row an image: its map of the predicted class at each layer, with the number of cells."""
+    pictures = rgb(images)
+    columns = []
+    for layer in layers:
+        maps = class_activation_maps(network, images, method=method, target_layer=layer)
+        cells = "{} x {}".format(*maps.values.shape[1:])
+        columns.append((f"{layer}\n{cells}", at_pixels(network, images, maps).cpu().numpy()))
+    return sheet(
+        [
+            [Panel(picture, "image" if not number else "")]
+            + [Panel(picture, title if not number else "", maps[number]) for title, maps in columns]
+            for number, picture in enumerate(pictures)
+        ]
+    )
+
+
+def masked(columns: Mapping[str, tuple[nn.Module, Mapping[str, Any]]], images: Split) -> Figure:
+    """A row an image, its mask outlined; a column a network and how its map is made.
+
+    Args:
+        columns: by its title a network and what `drawn` is asked of it besides the true class.
+    """
+    maps = {
+        title: drawn(network, images.images, class_idx=images.labels, **asked)
+        for title, (network, asked) in columns.items()
+    }
+    rows = []
+    for number, (picture, mask) in enumerate(zip(rgb(images.images), images.masks, strict=True)):
+        row = [Panel(picture, "" if number else "image")]
+        row += [
+            Panel(picture, "" if number else title, found[number], outline=mask)
+            for title, found in maps.items()
+        ]
+        rows.append(row)
+    return sheet(rows)
+
+
+def photographs(
+    network: nn.Module, images: Mapping[str, Images], class_names: Sequence[str]
+) -> Figure:
+    """A photograph in several sizes, side by side: each with the map of its prediction."""
+    row = []
+    for size, image in images.items():
+        probability = predict(network, image)[0]
+        title = f"{class_names[probability.argmax()]}, {probability.max():.1%}"
+        picture = rgb(image)[0]
+        row += [Panel(picture, size), Panel(picture, title, drawn(network, image)[0])]
+    return sheet([row], side=2.2)
+
+
+@plt.rc_context(style.STYLE)
+def curves(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
+    """Deletion and insertion, a line a kind of map: mean over the networks, a panel a fill."""
+    fills = list(dict.fromkeys(row["fill"] for row in groups[0]))
+    fig, axes = style.make_axes(2, len(fills), (9, 6))
+    colors = style.colors_of(kinds)
+    for row, name in zip(axes, ("deletion", "insertion"), strict=True):
+        for ax, fill in zip(row, fills, strict=True):
+            for kind in kinds:
+                lines = [of_kind(found, kind, fill=fill)[name] for found in groups]
+                share = np.linspace(0, 1, len(lines[0]))
+                ax.plot(share, np.mean(lines, 0), color=colors[kind], lw=1.4)
+            style.percent_axis(ax, "probability of the class")
+            what = "deleted" if name == "deletion" else "inserted"
+            ax.set(title=f"{name}, filled with {FILL_NAMES[fill]}", ylim=(0, 1))
+            ax.set_xlabel(f"share of pixels {what}, those of the largest values first")
+            ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    style.legend(
+        axes[0, -1], {kind_name(kind): color for kind, color in colors.items()}, outside=True
+    )
+    return fig
+
+
+@plt.rc_context(style.STYLE)
+def randomised(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
+    """Rank correlation with the trained maps as layers lose their training, a line a network."""
+    fig, axes = style.make_axes(1, 1, (9, 3.6))
+    ax, colors = axes[0], style.colors_of(kinds)
+    for kind in kinds:
+        for found in groups:
+            row = of_kind(found, kind)
+            at = range(len(row["layers"]) + 1)
+            ax.plot(at, [1.0, *row["correlation"]], color=colors[kind], lw=1.2, marker="o", ms=2.5)
+    names = ["none", *row["layers"]]
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
+    ax.set(xlabel="untrained down to this layer", ylabel="rank correlation with the trained map")
+    ax.axhline(0, color="gray", lw=0.8)
+    style.legend(ax, {kind_name(kind): color for kind, color in colors.items()}, outside=True)
+    return fig
