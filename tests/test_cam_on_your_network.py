@@ -5,12 +5,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import torch
 
 from labutils.cam import class_activation_maps, map_layers
 from labutils.cam.placement import locate_cells, spread_evenly
-from labutils.data.pictures import CAT
+from labutils.data.pictures import CAT, read_picture
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "cam-on-your-network.md").read_text()
 [CODE] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -22,7 +21,7 @@ def test_the_example_saves_the_overlay_of_a_photograph(tmp_path, monkeypatch):
     torch.manual_seed(0)
     example = {}
     exec(CODE, example)
-    photograph, drawn = example["photograph"], np.asarray(PIL.Image.open("overlay.png"))
+    photograph, drawn = example["photograph"], read_picture(Path("overlay.png"))
     assert drawn.shape == photograph.shape == (300, 451, 3)
     assert not np.array_equal(drawn, photograph)
     pixels = example["pixels"]

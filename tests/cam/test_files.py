@@ -230,8 +230,8 @@ def test_pictures_of_every_kind_give_the_same_map(config, tmp_path):
     listed = [json.loads((output / f"{path.stem}-cam.json").read_text()) for path in paths]
     names = [entry.pop("picture") for entry in listed]
     assert names == list(map(str, paths)) and all(entry == listed[0] for entry in listed)
-    drawn = [PIL.Image.open(output / f"{path.stem}-cam.png") for path in paths]
-    assert all(np.array_equal(np.asarray(each), np.asarray(drawn[0])) for each in drawn)
+    drawn = [read_picture(output / f"{path.stem}-cam.png") for path in paths]
+    assert all(np.array_equal(each, drawn[0]) for each in drawn)
 
 
 def test_a_prepared_finder_leaves_its_network_as_it_was():

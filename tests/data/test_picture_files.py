@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from labutils.data.picture_files import LONGEST_NAME, Seen, look_at_files
-from labutils.data.pictures import PictureWarning
+from labutils.data.pictures import PictureWarning, read_picture
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def saved(folder, image, name="a.png", **options):
 def test_each_picture_gets_a_drawing_and_a_list(picture, tmp_path, capsys):
     output = tmp_path / "made" / "here"
     assert look_at([picture], output) == 0
-    assert PIL.Image.open(output / "picture-bars.png").size == (60, 5)
+    assert read_picture(output / "picture-bars.png").shape == (5, 60, 3)
     listed = json.loads((output / "picture-bars.json").read_text())
     assert listed == {"picture": str(picture), "height": 40}
     assert capsys.readouterr().out == (
@@ -145,4 +145,4 @@ def test_of_several_frames_the_first_is_looked_at_and_this_is_said(tmp_path):
                  append_images=[white])  # fmt: skip
     with pytest.warns(PictureWarning, match="a.gif has several frames"):
         assert look_at([path], tmp_path / "out") == 0
-    assert not np.asarray(PIL.Image.open(tmp_path / "out" / "a-bars.png")).any()
+    assert not read_picture(tmp_path / "out" / "a-bars.png").any()
