@@ -1,5 +1,6 @@
 """Measures of maps, on networks of which it is known what they look at."""
 
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -28,13 +29,19 @@ def network_of(stem, blocks, head, channels=3):
     return Classifier((torch.zeros(channels), torch.ones(channels)), stem, blocks, head).eval()
 
 
-def sees_colours(strength=100.0, cell=4):
-    """The map of a class is where its colour is: one cell for `cell` x `cell` pixels."""
+def sees_colours(least=0.0):
+    """The map of a class is where its colour is: one cell for 4 x 4 pixels.
+
+    Args:
+        least: a cell that is darker counts as black.
+    """
     linear = nn.Linear(3, 3, bias=False)
     with torch.no_grad():
-        linear.weight.copy_(strength * torch.eye(3))
+        linear.weight.copy_(100 * torch.eye(3))
     return network_of(
-        nn.AvgPool2d(cell), nn.Sequential(nn.Identity()), nn.Sequential(GlobalAveragePool(), linear)
+        nn.AvgPool2d(4),
+        nn.Sequential(nn.Threshold(least, 0)),
+        nn.Sequential(GlobalAveragePool(), linear),
     )
 
 
@@ -67,10 +74,12 @@ def set_of(val, test):
 def run_of(tmp_path, monkeypatch):
     """A function that makes a run of a network, and `data.load` give its images."""
 
+    numbers = itertools.count()  # no run has the measures of another one
+
     def make(network, images, name="shapes10"):
         monkeypatch.setattr(data, "load", lambda asked: images)
         config = RunConfig(data=name, model="resnet", depth=8, width=4)
-        metrics = {"weights_sha256": f"{id(network)}"}
+        metrics = {"weights_sha256": f"{next(numbers)}"}
         return SimpleNamespace(
             config=config, folder=tmp_path, metrics=metrics, model=lambda: network
         )
@@ -159,13 +168,14 @@ def test_only_so_many_images_are_measured(run_of):
 # Deletion and insertion
 
 
-def test_curves_go_from_the_whole_image_to_the_fill_and_back(coloured):
-    test = data.load("shapes10").test
-    found = evidence.faithful(coloured, [CAM, GAUSSIAN], 30)
+def test_curves_go_from_the_whole_image_to_the_fill_and_back(run_of):
+    test = squares(30, seed=2)
+    run = run_of(sees_colours(0.4), set_of(test, test))
+    found = evidence.faithful(run, [CAM, GAUSSIAN], 30)
     assert [(row["method"], row["fill"]) for row in found] == [
         (method, fill) for method in ("grad-cam", "centred Gaussian") for fill in ("mean", "blur")
     ]
-    whole = coloured.model()(test.images).softmax(1).amax(1).mean().item()
+    whole = run.model()(test.images).softmax(1).amax(1).mean().item()
     for row in found:
         assert len(row["deletion"]) == len(row["insertion"]) == 33
         assert row["deletion"][0] == pytest.approx(whole) == row["insertion"][-1]
@@ -180,9 +190,8 @@ def test_curves_are_of_the_predicted_class(run_of):
     """With the labels of other classes they stay as they are."""
     right = squares(20, seed=4)
     wrong = replace(right, labels=(right.labels + 1) % 3)
-    network = sees_colours()
-    first = evidence.faithful(run_of(network, set_of(right, right)), [CAM], 20)
-    again = run_of(sees_colours(), set_of(wrong, wrong))
+    first = evidence.faithful(run_of(sees_colours(0.4), set_of(right, right)), [CAM], 20)
+    again = run_of(sees_colours(0.4), set_of(wrong, wrong))
     assert evidence.faithful(again, [CAM], 20) == first
 
 
