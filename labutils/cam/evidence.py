@@ -116,7 +116,8 @@ def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
         maps = partial(cell_maps, network, kind=kind, labels=predicted)
         found.append(kind._asdict())
         for name, change in changes.items():
-            kept = faithfulness.stability(maps, batch, change)
+            with execution.autocast():
+                kept = faithfulness.stability(maps, batch, change)
             found[-1][name] = torch.nanmean(kept).item()
     return found
 
@@ -132,14 +133,15 @@ def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, An
     network, execution = _ready(run)
     batch = data.load(run.config.data).test.images[:count]
     predicted = predict(network, batch, execution).argmax(1)
-    trained = [cell_maps(network, batch, kind, predicted) for kind in kinds]
     found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
-    for name, changed in faithfulness.randomised_from_the_top(network, batch):
-        for kind, before, row in zip(kinds, trained, found, strict=True):
-            after = cell_maps(changed, batch, kind, predicted)
-            correlation = faithfulness.rank_correlation(before, after)
-            row["layers"].append(name)
-            row["correlation"].append(torch.nanmean(correlation).item())
+    with execution.autocast():
+        trained = [cell_maps(network, batch, kind, predicted) for kind in kinds]
+        for name, changed in faithfulness.randomised_from_the_top(network, batch):
+            for kind, before, row in zip(kinds, trained, found, strict=True):
+                after = cell_maps(changed, batch, kind, predicted)
+                correlation = faithfulness.rank_correlation(before, after)
+                row["layers"].append(name)
+                row["correlation"].append(torch.nanmean(correlation).item())
     return found
 
 
