@@ -84,7 +84,7 @@ class MapFinder:
         shown = as_shown(picture)
         pixel_map = map_at(self.network, images, maps, shown.shape[:2])
         listed = self._describe(maps, images) | {
-            "peak": round(float(pixel_map.max()), 4),
+            "peak": float(f"{pixel_map.max():.3g}"),  # small where many cells are averaged
             "box": _in_pixels_of(picture, shown, warmest_box(pixel_map)),
         }
         said = _in_words(listed)

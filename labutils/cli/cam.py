@@ -37,9 +37,8 @@ def with_weights() -> list[str]:
 
 
 def _runs_hint(_: str) -> str:
-    return (
-        f"(default: the strong network of seed 0; there are {', '.join(with_weights()) or 'none'})"
-    )
+    stored = ", ".join(with_weights()) or "none"
+    return f"(default: the strong network of seed 0; those with weights: {stored})"
 
 
 @APP.command
@@ -63,7 +62,7 @@ def cam(
 
     Args:
         images: Pictures in any format that Pillow knows, up to 4 million pixels and 10,000 a side.
-        run: The network: name or id of a stored classifier with weights.
+        run: Name or id of a stored classifier; those of digits see pictures as light on black.
         layer: Layer whose map is shown; a wrong name gets the list.
         class_name: Class by name or number; a wrong one gets the list.
         versus: Class that it is set against: what speaks for the one and not the other.
