@@ -52,13 +52,13 @@ PROBES: list[dict] = [
     *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
 ]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
-# Of all labels there is one draw, which is among `PROBES`.
+ON_FEW: list[dict] = [
+    {"kind": "svm", "layers": LAST, "side": 1},
+    {"kind": "ridge", "layers": LAYERS, "side": 2},
+]
 FEW: list[dict] = [
     {**given, "per_class": labels, "draw": draw}
-    for given in (
-        {"kind": "ridge", "layers": LAYERS, "side": 2},
-        {"kind": "svm", "layers": LAST, "side": 2},
-    )
+    for given in ON_FEW
     for labels in PROBE_BUDGETS
     for draw in range(DRAWS)
 ]

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labutils.report.style import OTHERS, STYLE, make_axes, percent_axis
+from labutils.report.transfer.tables import PROBE_NAMES
 from labutils.runs.store import Run
 
-TUNED, SCRATCH, FROZEN = OTHERS[0], OTHERS[1], OTHERS[2]
+TUNED, SCRATCH = OTHERS[:2]
 
 
 @plt.rc_context(STYLE)
@@ -23,7 +24,7 @@ def benefit(
     probes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     all_labels: int,
 ) -> Figure:
-    """Test accuracy against labels a class: from scratch, fine-tuned, and a frozen network.
+    """Test accuracy against labels a class: fine-tuned, from scratch, and on frozen features.
 
     Every seed and every draw is a point.
 
@@ -40,9 +41,9 @@ def benefit(
         values = at.setdefault(run.config.labels_per_class or all_labels, [])
         values.append(run.metrics["test_accuracy"])
     for given, result in probes:
-        at = lines.setdefault("frozen, ridge regression", {})
+        at = lines.setdefault(f"frozen, {PROBE_NAMES[given['kind']]}", {})
         at.setdefault(given.get("per_class") or all_labels, []).append(result["test_accuracy"])
-    for (name, at), color in zip(lines.items(), (TUNED, SCRATCH, FROZEN), strict=False):
+    for (name, at), color in zip(lines.items(), OTHERS, strict=False):
         labels = sorted(at)
         for count in labels:
             ax.plot([count] * len(at[count]), at[count], "o", ms=4, color=color, alpha=0.6)
