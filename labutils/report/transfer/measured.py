@@ -72,15 +72,17 @@ def overconfidence(found: Mapping[str, Any]) -> float:
     return sum(filled) / sum(bins["counts"])
 
 
-def class_gains(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Accuracy by class and seed, from scratch and fine-tuned, and what tells the classes."""
+def by_class(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
+    """What `superclass_predictions` says of both networks on CIFAR-100, in the order of seeds."""
     groups = compared(runs)
-    found = {
-        name: [
-            superclass_predictions(run)
-            for run in sorted(groups[name], key=lambda run: run.config.seed)
-        ]
+    return {
+        name: list(map(superclass_predictions, sorted(groups[name], key=lambda r: r.config.seed)))
         for name in ("from scratch", "fine-tuned")
     }
+
+
+def class_gains(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Accuracy by seed and class, from scratch and fine-tuned, and what tells the classes."""
+    found = by_class(runs)
     scratch, tuned = (np.array([one["class_accuracy"] for one in some]) for some in found.values())
     return scratch, tuned, found["fine-tuned"][0]

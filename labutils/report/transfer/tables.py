@@ -18,9 +18,11 @@ from labutils.report.statistics import (
     percents,
     select,
     spread,
+    train_loss,
 )
 from labutils.report.transfer.experiments import BY_LAYER, FEW, ON_FEW, PROBE_BUDGETS, PROBES
 from labutils.report.transfer.measured import (
+    by_class,
     calibrated,
     class_gains,
     overconfidence,
@@ -81,6 +83,7 @@ def layers_table(runs: Sequence[Run]) -> pd.DataFrame:
             "optimiser": chosen[0].config.optimizer,
             "epochs": chosen[0].config.epochs,
             "seeds": len(chosen),
+            "train loss": train_loss(chosen),
             "val accuracy": accuracy(chosen, "val_accuracy"),
             "test accuracy": accuracy(chosen),
         }
@@ -202,6 +205,16 @@ def calibration_table(runs: Sequence[Run]) -> pd.DataFrame:
             "loss when scaled": f"{mean(found, 'after', 'loss'):.3f}",
         }
         for name, found in calibrated(runs).items()
+    )
+
+
+def nearness_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Transfer: how near mistakes are: the class, its superclass, and one of five are right."""
+    shown = {"class": "accuracy", "superclass": "superclass_accuracy", "top five": "top5_accuracy"}
+    return pd.DataFrame(
+        {"network": name, "seeds": len(found)}
+        | {title: percents([one[key] for one in found]) for title, key in shown.items()}
+        for name, found in by_class(runs).items()
     )
 
 
