@@ -24,7 +24,8 @@ from labutils.runs import store
 from labutils.runs.store import RunError
 from labutils.training.inputs import TrainingError
 
-COMMANDS = ("train", "sweep", "runs", "data", "detect", "describe", "notebooks")
+COMMANDS = ("train", "transfer", "sweep", "runs", "data", "detect", "describe", "notebooks")
+TASKS = [("transfer", task) for task in ("probe", "fine-tune", "distill")]
 
 
 def usage_error(capsys, *arguments: str) -> str:
@@ -57,7 +58,7 @@ def test_help_names_every_command():
     assert all(re.search(rf"• {command} +[A-Z]", help_of()) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), *TASKS])
 def test_help_is_readable(command):
     page = help_of(*command)
     assert max(map(len, page.splitlines())) <= 80
