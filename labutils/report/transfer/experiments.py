@@ -40,7 +40,9 @@ SMOOTHED = replace(STUDENT, label_smoothing=0.1)
 SOFT = replace(STUDENT, teacher=SOURCES[0], temperature=4.0, soft_weight=0.9)
 
 
-# Keywords of `probe`: every probe on all labels, the last as floor and as control.
+# Keywords of `probe`.
+SVM = {"kind": "svm", "layers": LAST, "side": 1}
+# Every probe on all labels, the last as floor and as control.
 PROBES: list[dict] = [
     *({"kind": "svm", "layers": LAST, "side": side} for side in (1, 2)),
     *({"kind": "logistic", "layers": LAST, "side": side} for side in (1, 2)),
