@@ -16,7 +16,7 @@ from labutils.models.networks import build_model
 from labutils.transfer import probes
 
 NETWORK = {"model": "strong", "width": 4, "residual": True, "init": "partial-identity"}
-SOURCE = RunConfig(data="shapes10", seed=5, **NETWORK)
+SOURCE = RunConfig(data="shapes10", **NETWORK)
 NO_WEIGHTS = RunConfig(data="shapes10", seed=6, **NETWORK)
 MLP = RunConfig(data="shapes10", depth=4, width=8)
 
@@ -127,8 +127,8 @@ def test_the_default_source_is_the_strong_network_of_the_report(add_experiment, 
 def test_an_error_says_what_to_do(task, source, arguments, message, capsys):
     assert transfer(task, *arguments.split(), source=source) == 1
     said = capsys.readouterr()
-    assert not said.out and said.err.count("\n") == 1
-    assert re.search(message, said.err), said.err
+    assert not said.out and "Traceback" not in said.err
+    assert re.search(message, said.err.splitlines()[-1])  # behind what the progress bar wrote
 
 
 def test_a_detector_is_no_source(stored, capsys):
