@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 # a command is registered where it is defined
 from labutils.cli import cam, data, describe, detect, notebooks, runs, sweep, train  # noqa: F401
+from labutils.cli import transfer as _transfer  # noqa: F401
 from labutils.cli.app import APP, PROG, SETTINGS
 from labutils.cli.options import REGISTRY
 

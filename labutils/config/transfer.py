@@ -8,6 +8,10 @@ from labutils.config.classifier import FAMILIES, RunConfig
 from labutils.config.data_sets import DATA_SETS
 
 Trained = Literal["head", "last-block", "last-two", "everything"]
+# what of a network must be as in the source for its weights to fit
+NETWORK_FIELDS = (
+    "model", "depth", "width", "residual", "norm", "head", "stem_stride", "stages"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,10 @@ SPLIT_SEED = 20151210  # no run changes it: every run sees the same validation i
 SUBSET_SEED = 20150309  # with the number of the draw
 
 
+class SubsetError(ValueError):
+    """A class has fewer images than were asked for."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Images and labels of one part of a data set.
@@ -71,13 +75,16 @@ def nested_subset(
     Of one draw, a smaller subset is a part of a larger.
 
     Raises:
-        ValueError: a class has fewer images.
+        SubsetError: a class has fewer images.
     """
     generator = np.random.default_rng((SUBSET_SEED, draw))
     chosen = []
     for label in np.unique(labels.numpy()):
         members = generator.permutation(np.flatnonzero(labels.numpy() == label))
         if len(members) < per_class:
-            raise ValueError(f"class {label} has {len(members)} images: {per_class} were asked for")
+            raise SubsetError(
+                f"{per_class} images of each class were asked for, but class {label} has "
+                f"{len(members)}: give fewer"
+            )
         chosen.append(members[:per_class])
     return torch.from_numpy(np.sort(np.concatenate(chosen)))

@@ -17,15 +17,17 @@ from labutils.report.records import Experiment
 from labutils.report.residuals import experiments as residuals
 from labutils.report.strong import experiments as strong
 from labutils.report.training import estimate_seconds, train_run
+from labutils.report.transfer import choices
 from labutils.report.transfer import experiments as transfer
 from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
 
 # in the order of the report
 CHAPTERS = (mlps, convnets, families, strong, residuals, transfer, detector, cams)
+GROUPS = (*CHAPTERS, choices)  # each is trained in one sweep in the quick profile
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
-    for chapter in CHAPTERS
+    for chapter in GROUPS
     for record in vars(chapter).values()
     if isinstance(record, Experiment)
 }
@@ -161,8 +163,8 @@ def _load(
     missing = [c for c in wanted if store.missing([c], _must_have(record, c, store, which))]
     if not missing:
         return [store.load(config) for config in wanted]
-    if which.quick:  # a chapter in one sweep: its workers start once and end together
-        missing += _of_chapter(record, which)
+    if which.quick:  # a group in one sweep: its workers start once and end together
+        missing += _of_group(record, which)
     todo = plan(missing, which)
     if not (train_missing or which.quick):
         minutes = estimate_seconds([config for _, group in todo for config in group]) / 60 / 2
@@ -189,8 +191,8 @@ def load_all(which: Profile | None = None, **fields: object) -> list[Run]:
     return list(found.values())
 
 
-def _of_chapter(record: Experiment, which: Profile) -> list[Config]:
-    """The configurations of all experiments in the chapter of this one."""
-    chapter = next(chapter for chapter in CHAPTERS if record in vars(chapter).values())
-    names = (one.name for one in vars(chapter).values() if isinstance(one, Experiment))
+def _of_group(record: Experiment, which: Profile) -> list[Config]:
+    """The configurations of all experiments in the file of this one."""
+    group = next(group for group in GROUPS if record in vars(group).values())
+    names = (one.name for one in vars(group).values() if isinstance(one, Experiment))
     return [config for name in names if name in EXPERIMENTS for config in configs(name, which)]

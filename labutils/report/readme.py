@@ -1,4 +1,4 @@
-"""What README.md shows: tables of stored runs, figures, benchmarks, the report in ten lines."""
+"""What README.md shows: tables of stored runs, figures, benchmarks, the report in eleven lines."""
 
 import importlib
 import json
@@ -14,7 +14,9 @@ from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import configs, load, load_compared
 from labutils.report.mlps.experiments import stall_depth
 from labutils.report.rendering import markdown
-from labutils.report.statistics import accuracy, percents
+from labutils.report.statistics import accuracy, percent, percents
+from labutils.report.transfer.experiments import SVM
+from labutils.report.transfer.measured import probed
 
 
 def table(address: str, *names: str) -> str:
@@ -44,7 +46,7 @@ def figure(name: str) -> str:
 
 
 def headline(which: Profile | None = None) -> str:
-    """The whole report in ten lines, beside what the older reports print."""
+    """The whole report in eleven lines, beside what the older reports print."""
     which = which or profile("full")
 
     def found(name: str, **fields: object) -> str:
@@ -57,6 +59,8 @@ def headline(which: Profile | None = None) -> str:
         best = load("detector", which, head=BEST_HEAD)
         return percents([scores(run, shown)["ap_half"] for run in best])
 
+    [(_, probe)] = probed(load("strong", which), [SVM])
+    svm = percent(probe["test_accuracy"])
     mnist, cifar10 = which.data("mnist"), which.data("cifar10")
     convnet, resnet = (
         max(config.depth for config in configs(name, which))
@@ -84,6 +88,9 @@ def headline(which: Profile | None = None) -> str:
          f"{found('schedule')} / {found('resnet-depth', depth=20, residual=True)}"),
         ("Strong network of nine layers / its plain twin", cifar10, "-",
          f"{found('strong')} / {found('strong-plain')}"),
+        ("From it to CIFAR-100: SVM on features / new head / everything", which.data("cifar100"),
+         "19.0 % / 42.1 % / - (report-d), 34.5 % / - / 55 % (others)",
+         f"{svm} / {both('transfer', 'trained', ('head', 'everything'))}"),
         ("Digit detector, average precision, one digit / four", mnist, "examples (report-b)",
          " / ".join(map(detected, map(condition, ("one digit", "four digits on 96 x 96"))))),
     ]  # fmt: skip

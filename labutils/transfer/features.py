@@ -32,6 +32,10 @@ SPLITS = ("train", "val", "test")
 Maps = Float16[Tensor, "n _ _ _"]  # channels, side, side: each layer has its own
 
 
+class FeatureError(ValueError):
+    """A network has no such features; the message says which it has."""
+
+
 @dataclass(frozen=True)
 class Features:
     """Pooled feature maps of the images of one split, by layer, in half precision; and labels."""
@@ -78,11 +82,13 @@ def extract(
         layers: names of modules whose output is a map, as `model.named_modules()` gives them.
 
     Raises:
-        ValueError: the model has no such layer, or its output is not a map.
+        FeatureError: the model has no such layer, or its output is not a map.
     """
     modules = dict(model.named_modules())
     if not layers or not set(layers) <= set(modules):
-        raise ValueError(f"layers are {list(layers)}: choose of {', '.join(filter(None, modules))}")
+        raise FeatureError(
+            f"layers are {list(layers)}: choose of {', '.join(filter(None, modules))}"
+        )
     execution = execution or execution_for(model, device=device_of(model))
     # written into one tensor a layer: many small ones between large ones fragment the memory
     pooled: dict[str, Tensor] = {}
@@ -90,7 +96,7 @@ def extract(
 
     def keep(name: str, output: Tensor) -> None:
         if not isinstance(output, Tensor) or output.ndim != 4:
-            raise ValueError(f"the output of layer {name!r} is no map: choose another")
+            raise FeatureError(f"the output of layer {name!r} is no map: choose another")
         if name not in pooled:
             shape = len(images), output.shape[1], side, side
             pooled[name] = torch.empty(shape, dtype=torch.float16)

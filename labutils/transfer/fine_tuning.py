@@ -8,7 +8,7 @@ from torch import nn
 
 from labutils import data
 from labutils.config.classifier import RunConfig
-from labutils.config.transfer import Trained, TransferConfig
+from labutils.config.transfer import NETWORK_FIELDS, Trained, TransferConfig
 from labutils.models.networks import Classifier
 from labutils.runs.load import default_store
 from labutils.runs.store import Run, Store
@@ -18,9 +18,6 @@ from labutils.training.inputs import TrainingError
 from labutils.training.loop import OnEpoch
 
 TRAINED_BLOCKS: dict[Trained, int] = {"head": 0, "last-block": 1, "last-two": 2}
-NETWORK_FIELDS = (
-    "model", "depth", "width", "residual", "norm", "head", "stem_stride", "stages"
-)  # fmt: skip
 
 
 def fine_tune(

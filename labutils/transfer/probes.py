@@ -22,7 +22,7 @@ from labutils.models.networks import Classifier
 from labutils.runs.load import load_or_measure
 from labutils.runs.store import Run
 from labutils.training.classifiers import untrained
-from labutils.transfer.features import FOLDER, SPLITS, Features, cached_features
+from labutils.transfer.features import FOLDER, SPLITS, FeatureError, Features, cached_features
 
 LARGEST_SIDE = 2  # of the maps that are kept
 Matrix = Float[np.ndarray, "_ features"]
@@ -167,6 +167,8 @@ def probe(
 
     Raises:
         RunError: the run keeps no weights.
+        FeatureError: it has no such layers, or their outputs are no maps.
+        SubsetError: a class has fewer than `per_class` images.
     """
     settings = PROBES[kind]
     arguments = {
@@ -183,7 +185,7 @@ def probe(
 
     def measure() -> dict[str, Any]:
         images = data.load(onto)
-        found = _features(run, of, images)
+        found = _features(run, of, images, layers)
         if per_class is not None:
             share = per_class * len(images.class_names) / len(images.train)
             val_per_class = max(1, round(share * len(images.val) / len(images.class_names)))
@@ -203,7 +205,9 @@ def feature_layers(model: Classifier) -> list[str]:
     return ["stem", *(f"blocks.{name}" for name, _ in model.blocks.named_children())]
 
 
-def _features(run: Run, of: str, images: data.DataSet) -> dict[str, Features]:
+def _features(
+    run: Run, of: str, images: data.DataSet, wanted: Sequence[str]
+) -> dict[str, Features]:
     """Of all layers, so that one pass over the images serves every choice among them."""
     if of == "pixels":
         splits = {name: getattr(images, name) for name in SPLITS}
@@ -212,6 +216,8 @@ def _features(run: Run, of: str, images: data.DataSet) -> dict[str, Features]:
             for name, split in splits.items()
         }
     model = run.model() if of == "trained" else untrained(run.config, images)
-    file = FOLDER / f"{of}-{run.config.name}-{images.name}.safetensors"
     layers, precision = feature_layers(model), run.config.precision
+    if not set(wanted) <= set(layers):
+        raise FeatureError(f"layers are {', '.join(wanted)}: choose of {', '.join(layers)}")
+    file = FOLDER / f"{of}-{run.config.name}-{images.name}.safetensors"
     return cached_features(model, images, layers, LARGEST_SIDE, file, precision=precision)

@@ -24,7 +24,10 @@ from labutils.runs import store
 from labutils.runs.store import RunError
 from labutils.training.inputs import TrainingError
 
-COMMANDS = ("train", "sweep", "runs", "data", "detect", "cam", "describe", "notebooks")
+COMMANDS = (
+    "train", "transfer", "sweep", "runs", "data", "detect", "cam", "describe", "notebooks",
+)  # fmt: skip
+TASKS = [("transfer", task) for task in ("probe", "fine-tune", "distill")]
 
 
 def usage_error(capsys, *arguments: str) -> str:
@@ -57,7 +60,7 @@ def test_help_names_every_command():
     assert all(re.search(rf"• {command} +[A-Z]", help_of()) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), *TASKS])
 def test_help_is_readable(command):
     page = help_of(*command)
     lines = page.splitlines()

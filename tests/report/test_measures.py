@@ -1,6 +1,5 @@
 """Stored measures: each is found by its key, and the report asks for these and for no others."""
 
-import contextlib
 import hashlib
 import json
 import re
@@ -9,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from labutils import data
-from labutils.analysis.calibration import calibration
 from labutils.analysis.predictions import predictions_on_test as predictions_of
-from labutils.analysis.superclasses import superclass_predictions
 from labutils.config.profiles import profile
 from labutils.fcn.conditions import CONDITIONS, condition
 from labutils.fcn.examples import example_digits
@@ -19,6 +16,7 @@ from labutils.fcn.scores import failures, named_by_distance
 from labutils.report import detector, readme, residuals, transfer
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import load
+from labutils.report.transfer.measured import compared
 from labutils.runs import load as doors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +65,9 @@ def asked(monkeypatch):
 def ask_for_what_notebooks_show():
     """Measures that only a cell of a notebook asks for, not a table of the README."""
     predictions_of(load("strong", FULL)[0])
+    on_cifar100 = load("transfer", FULL) + load("transfer-scratch", FULL)
+    transfer.tables.kin_table(on_cifar100)
+    predictions_of(compared(on_cifar100)["fine-tuned"][0])
     detector.tables.conversion_table(load("window-classifier", FULL)[0])
     reader = load("detector", FULL, head=BEST_HEAD, seed=0)[0]
     example_digits(reader)
@@ -82,35 +83,11 @@ def ask_for_what_notebooks_show():
             )
 
 
-def ask_for_measures_of_transfer():
-    """Those of a chapter that no notebook shows yet; of its probes not all are measured."""
-    strong, probes = load("strong", FULL), transfer.experiments
-    for run in [*strong, *load("transfer", FULL), *load("transfer-scratch", FULL)]:
-        if run.config.data == "cifar10" or stored(run, "superclasses"):
-            calibration(run)
-        if stored(run, "superclasses"):
-            superclass_predictions(run)
-    for run in load("distillation", FULL):
-        if stored(run, "calibration"):
-            calibration(run)
-    predictions_of(next(run for run in load("transfer", FULL) if stored(run, "test-answers")))
-    for run in strong:
-        predictions_of(run)
-    for given in probes.PROBES + probes.BY_LAYER + probes.FEW:
-        with contextlib.suppress(AssertionError):
-            transfer.tables.probed(strong[0], [given])
-
-
-def stored(run, name):
-    return any(run.folder.glob(f"measures/{name}-*.json"))
-
-
 def test_the_report_asks_for_what_is_stored_and_leaves_nothing_over(asked, monkeypatch):
     monkeypatch.delenv("LAB_PROFILE", raising=False)
     for arguments in TABLES:
         readme.table(*re.findall(r'"([^"]+)"', arguments))
     readme.headline()
     ask_for_what_notebooks_show()
-    ask_for_measures_of_transfer()
     assert sorted(FILES - asked) == [], "nothing asks for these: delete them, or their key changed"
     assert asked == FILES

@@ -3,28 +3,16 @@
 import pytest
 import torch
 from fakes import fake_outcome
+from small_sets import noise, small_set
 
 from labutils import data
 from labutils.config import RunConfig
-from labutils.data.sets import pixel_statistics
 from labutils.models.networks import build_model
 from labutils.runs.store import Store
 
 SOURCE = RunConfig(
     data="shapes10", model="strong", width=4, residual=True, init="partial-identity", seed=5
 )
-
-
-def noise(count, classes, seed):
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    return data.Split(images, torch.arange(count) % classes)
-
-
-def small_set(name, classes):
-    parts = [noise(count, classes, seed) for seed, count in enumerate((3 * classes, 20, 20))]
-    names = tuple(f"class {number}" for number in range(classes))
-    return data.DataSet(name, names, *parts, *pixel_statistics(parts[0].images))
 
 
 @pytest.fixture

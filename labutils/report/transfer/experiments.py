@@ -1,8 +1,8 @@
 """Transfer of the strong network to CIFAR-100, and distillation of it on CIFAR-10.
 
-Rates, augmentation, temperature and weight were chosen by validation of seed 0 among the runs of
-the experiments `transfer-choices` and `distillation-choices`. For the head alone and for SGD the
-highest rate that was tried is the best: a higher one may be better still.
+Rates, augmentation, temperature and weight are the best, in validation of seed 0, of those in
+`choices.py`. For the head alone and for SGD the highest rate that was tried is the best: a higher
+one may be better still.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
-from labutils.config import DistillConfig, RunConfig, TransferConfig
+from labutils.config import DistillConfig, TransferConfig
 from labutils.report.convnets.experiments import RESNET
 from labutils.report.records import SEEDS, experiment
 from labutils.report.strong.experiments import strong
@@ -40,32 +40,9 @@ SMOOTHED = replace(STUDENT, label_smoothing=0.1)
 SOFT = replace(STUDENT, teacher=SOURCES[0], temperature=4.0, soft_weight=0.9)
 
 
-def _regularised(config: TransferConfig) -> list[TransferConfig]:
-    """With and without holes, with and without smoothed labels."""
-    return [
-        replace(config, cutout=cutout, label_smoothing=smoothing)
-        for cutout in (0, 8)
-        for smoothing in (0.0, 0.1)
-    ]
-
-
-# What was tried with seed 0; of each list that with the highest validation accuracy was taken.
-CANDIDATES: dict[str, list[RunConfig]] = {
-    "head": [replace(HEAD, learning_rate=rate) for rate in (0.3, 1.0, 3.0)],
-    "everything": [replace(EVERYTHING, learning_rate=rate) for rate in (0.06, 0.12, 0.24)],
-    "scratch": [replace(SCRATCH, learning_rate=rate) for rate in (0.12, 0.24, 0.48)],
-    "sgd": [replace(WITH_SGD, learning_rate=rate) for rate in (0.03, 0.1, 0.3)],
-    "longer": _regularised(LONGER),
-    "longer-scratch": _regularised(LONGER_SCRATCH),
-    "student": [
-        replace(SOFT, temperature=temperature, soft_weight=weight)
-        for temperature in (1.0, 4.0)
-        for weight in (0.5, 0.9)
-    ],
-}
-
-
-# Keywords of `probe`: every probe on all labels, the last as floor and as control.
+# Keywords of `probe`.
+SVM = {"kind": "svm", "layers": LAST, "side": 1}
+# Every probe on all labels, the last as floor and as control.
 PROBES: list[dict] = [
     *({"kind": "svm", "layers": LAST, "side": side} for side in (1, 2)),
     *({"kind": "logistic", "layers": LAST, "side": side} for side in (1, 2)),
@@ -77,8 +54,13 @@ PROBES: list[dict] = [
     *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
 ]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
+ON_FEW: list[dict] = [
+    {"kind": "svm", "layers": LAST, "side": 1},
+    {"kind": "ridge", "layers": LAYERS, "side": 2},
+]
 FEW: list[dict] = [
-    {"kind": "ridge", "layers": LAYERS, "side": 2, "per_class": labels, "draw": draw}
+    {**given, "per_class": labels, "draw": draw}
+    for given in ON_FEW
     for labels in PROBE_BUDGETS
     for draw in range(DRAWS)
 ]
@@ -143,24 +125,6 @@ def few_labels() -> list[TransferConfig]:
 
 
 @experiment(
-    "transfer-choices",
-    varies=(
-        "trained",
-        "source",
-        "learning_rate",
-        "weight_decay",
-        "epochs",
-        "cutout",
-        "label_smoothing",
-        *SGD,
-    ),
-)
-def choices() -> list[TransferConfig]:
-    """Transfer: rates and augmentation among which validation chose."""
-    return [config for name in CANDIDATES if name != "student" for config in CANDIDATES[name]]
-
-
-@experiment(
     "distillation",
     varies=("label_smoothing", "teacher", "temperature", "soft_weight", "seed"),
     keep="fp16",
@@ -170,9 +134,3 @@ def students() -> list[DistillConfig]:
     """Distillation: hard labels, smoothed labels, and the teacher that validation chose."""
     rows = (STUDENT, SMOOTHED, SOFT)
     return [replace(row, seed=seed) for row in rows for seed in SEEDS]
-
-
-@experiment("distillation-choices", varies=("temperature", "soft_weight"))
-def temperatures() -> list[DistillConfig]:
-    """Distillation: temperatures and weights among which validation chose."""
-    return CANDIDATES["student"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labutils.report.style import OTHERS, STYLE, make_axes, percent_axis
+from labutils.report.transfer.tables import PROBE_NAMES
 from labutils.runs.store import Run
 
-TUNED, SCRATCH, FROZEN = OTHERS[0], OTHERS[1], OTHERS[2]
+TUNED, SCRATCH = OTHERS[:2]
+FEWEST = 30  # images, of which a share says little
 
 
 @plt.rc_context(STYLE)
@@ -23,7 +26,7 @@ def benefit(
     probes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     all_labels: int,
 ) -> Figure:
-    """Test accuracy against labels a class: from scratch, fine-tuned, and a frozen network.
+    """Test accuracy against labels a class: fine-tuned, from scratch, and on frozen features.
 
     Every seed and every draw is a point.
 
@@ -40,9 +43,9 @@ def benefit(
         values = at.setdefault(run.config.labels_per_class or all_labels, [])
         values.append(run.metrics["test_accuracy"])
     for given, result in probes:
-        at = lines.setdefault("frozen, ridge regression", {})
+        at = lines.setdefault(f"frozen, {PROBE_NAMES[given['kind']]}", {})
         at.setdefault(given.get("per_class") or all_labels, []).append(result["test_accuracy"])
-    for (name, at), color in zip(lines.items(), (TUNED, SCRATCH, FROZEN), strict=False):
+    for (name, at), color in zip(lines.items(), OTHERS, strict=False):
         labels = sorted(at)
         for count in labels:
             ax.plot([count] * len(at[count]), at[count], "o", ms=4, color=color, alpha=0.6)
@@ -60,19 +63,26 @@ def benefit(
 def reliability(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Accuracy against confidence in bins, a panel a network: before and after scaling.
 
-    Bins of all seeds are counted together.
+    Bins of all seeds are counted together; those of fewer than `FEWEST` images are not drawn.
 
     Args:
         groups: by the name of a network, what `calibration` returned for each of its seeds.
     """
-    fig, axes = make_axes(1, len(groups), (2.4 * len(groups), 2.7), sharey=True, sharex=True)
-    for ax, (name, found) in zip(axes, groups.items(), strict=True):
+    columns = -(-len(groups) // 2)
+    fig, axes = make_axes(2, columns, (2.6 * columns, 5.4), sharey=True, sharex=True)
+    for ax in axes.flat[len(groups) :]:
+        ax.axis("off")
+    for ax, (name, found) in zip(axes.flat, groups.items(), strict=False):
         ax.plot([0, 1], [0, 1], ":", color="gray", lw=1)
         for when, label, color in (("before", "as trained", SCRATCH), ("after", "scaled", TUNED)):
             _draw_bins(ax, [one[when] for one in found], color, label)
-        ax.set(title=name, xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
-    percent_axis(axes[0], "test accuracy")
-    axes[0].legend()
+        title = textwrap.fill(name, 24)
+        ax.set(title=title, xlim=(0, 1), ylim=(0, 1))
+    for ax in axes[-1]:
+        ax.set_xlabel("confidence")
+    for row in axes:
+        percent_axis(row[0], "test accuracy")
+    axes[0, 0].legend()
     return fig
 
 
@@ -82,7 +92,7 @@ def _draw_bins(ax: Axes, found: Sequence[Mapping[str, Any]], color: object, labe
     for quantity in ("confidence", "accuracy"):
         values = np.array([one[quantity] for one in found], dtype=float)
         points.append((np.nan_to_num(values) * counts).sum(0) / np.maximum(counts.sum(0), 1))
-    filled = counts.sum(0) > 0
+    filled = counts.sum(0) >= FEWEST
     ax.plot(points[0][filled], points[1][filled], "o-", ms=3, lw=1, color=color, label=label)
 
 

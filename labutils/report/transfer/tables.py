@@ -9,11 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labutils.config import DistillConfig, TransferConfig
-from labutils.config.data_sets import DataName
-from labutils.report.statistics import accuracy, by_network, paired_difference, percent, select
+from labutils.config import TransferConfig
+from labutils.report.statistics import (
+    accuracy,
+    by_network,
+    paired_difference,
+    percent,
+    percents,
+    select,
+    spread,
+    train_loss,
+)
+from labutils.report.transfer.experiments import BY_LAYER, FEW, ON_FEW, PROBE_BUDGETS, PROBES
+from labutils.report.transfer.measured import (
+    by_class,
+    calibrated,
+    class_gains,
+    overconfidence,
+    probed,
+    student_name,
+)
 from labutils.runs.store import Run
-from labutils.transfer.probes import probe
 
 TRAINED = {
     "head": "head",
@@ -21,7 +37,20 @@ TRAINED = {
     "last-two": "last two blocks, head",
     "everything": "everything",
 }
-ONTO: dict[DataName, DataName] = {"cifar10": "cifar100", "shapes10": "shapes20"}
+LAYER_NAMES = {
+    "stem": "stem",
+    **{f"blocks.{i}": f"block {i + 1} of 4" for i in range(3)},
+    "blocks.3": "last layer",
+}
+# kinds of superclasses of CIFAR-100: CIFAR-10 has four mammals and four vehicles
+KIN = {
+    **dict.fromkeys(
+        ("aquatic mammals", "large carnivores", "large omnivores and herbivores",
+         "medium-sized mammals", "small mammals"), "mammals"
+    ),
+    **dict.fromkeys(("vehicles 1", "vehicles 2"), "vehicles"),
+    **dict.fromkeys(("fish", "insects", "non-insect invertebrates", "reptiles"), "other animals"),
+}  # fmt: skip
 PROBE_NAMES = {
     "svm": "linear SVM",
     "logistic": "logistic regression",
@@ -54,6 +83,7 @@ def layers_table(runs: Sequence[Run]) -> pd.DataFrame:
             "optimiser": chosen[0].config.optimizer,
             "epochs": chosen[0].config.epochs,
             "seeds": len(chosen),
+            "train loss": train_loss(chosen),
             "val accuracy": accuracy(chosen, "val_accuracy"),
             "test accuracy": accuracy(chosen),
         }
@@ -87,19 +117,8 @@ def benefit_table(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
-def probed(
-    run: Run, wanted: Sequence[Mapping[str, Any]]
-) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """Probes on a stored strong network, each after its keywords, which the grids' file lists."""
-    return [(given, probe(run, onto=ONTO[run.config.data], **given)) for given in wanted]
-
-
-def probes_table(found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> pd.DataFrame:
-    """Transfer: a row a classical classifier on frozen features.
-
-    Args:
-        found: the keywords of each `probe`, and what it returned.
-    """
+def probes_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Transfer: a row a classical classifier on the features of a frozen strong network."""
     return pd.DataFrame(
         {
             "classifier": PROBE_NAMES[given["kind"]],
@@ -108,7 +127,7 @@ def probes_table(found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -
             "val accuracy": percent(result["val_accuracy"]),
             "test accuracy": percent(result["test_accuracy"]),
         }
-        for given, result in found
+        for given, result in probed(runs, [*PROBES, *BY_LAYER[:-1]])
     )
 
 
@@ -117,16 +136,39 @@ def features_name(given: Mapping[str, Any]) -> str:
     if given.get("of") == "pixels":
         return "pixels"
     side, layers = given.get("side", 1), given["layers"]
-    where = "last layer" if len(layers) == 1 else f"{len(layers)} layers"
+    where = LAYER_NAMES[layers[0]] if len(layers) == 1 else f"{len(layers)} layers"
     untrained = ", untrained" if given.get("of") == "untrained" else ""
     return f"{where}, {side}x{side}{untrained}"
 
 
-def student_name(config: DistillConfig) -> str:
-    """What a student learns from."""
-    if config.teacher:
-        return f"hard and soft, T = {config.temperature:g}, weight {config.soft_weight:g}"
-    return "smoothed labels" if config.label_smoothing else "hard labels"
+def budget_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Transfer: a row a way to use the strong network, a column a number of labels a class.
+
+    Means and deviations are over draws of the labels for what is fitted on frozen features, over
+    seeds for what is trained.
+    """
+    trained = [run for run in runs if isinstance(run.config, TransferConfig)]
+    rows: dict[str, dict[int | None, list[float]]] = {}
+    for given, result in probed(runs, [*FEW, *ON_FEW]):
+        name = f"{PROBE_NAMES[given['kind']]}, {result['features']:,} features"
+        at = rows.setdefault(name, {})
+        at.setdefault(given.get("per_class"), []).append(result["test_accuracy"])
+    for run in trained:
+        at = rows.setdefault(_budget_row(run.config, trained), {})
+        at.setdefault(run.config.labels_per_class, []).append(run.metrics["test_accuracy"])
+    columns = {f"{count} labels a class": count for count in PROBE_BUDGETS} | {"all labels": None}
+    return pd.DataFrame(
+        {"fitted or trained": name}
+        | {title: percents(at.get(count, [])) for title, count in columns.items()}
+        for name, at in rows.items()
+    )
+
+
+def _budget_row(config: TransferConfig, runs: Sequence[Run]) -> str:
+    """What is trained, and for how long where that is longer than the shortest on all labels."""
+    shortest = min(run.config.epochs for run in runs if run.config.labels_per_class is None)
+    longer = config.labels_per_class is None and config.epochs > shortest
+    return row_name(config) + (f", {config.epochs} epochs" if longer else "")
 
 
 def students_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -145,12 +187,8 @@ def students_table(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
-def calibration_table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
-    """Calibration: a row a network, means over seeds, before and after temperature scaling.
-
-    Args:
-        groups: by the name of a network, what `calibration` returned for each of its seeds.
-    """
+def calibration_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Calibration: a row a network, means over seeds, before and after temperature scaling."""
 
     def mean(found: Sequence[Mapping[str, Any]], when: str, what: str) -> float:
         return float(np.mean([one[when][what] for one in found]))
@@ -159,34 +197,57 @@ def calibration_table(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.D
         {
             "network": name,
             "seeds": len(found),
+            "confidence - accuracy": f"{100 * np.mean(list(map(overconfidence, found))):+.2f}",
             "calibration error": percent(mean(found, "before", "expected_error")),
             "temperature": f"{np.mean([one['temperature'] for one in found]):.2f}",
             "error when scaled": percent(mean(found, "after", "expected_error")),
             "test loss": f"{mean(found, 'before', 'loss'):.3f}",
             "loss when scaled": f"{mean(found, 'after', 'loss'):.3f}",
         }
-        for name, found in groups.items()
+        for name, found in calibrated(runs).items()
     )
 
 
-def superclass_table(
-    tuned: Sequence[Mapping[str, Any]], scratch: Sequence[Mapping[str, Any]]
-) -> pd.DataFrame:
-    """Transfer: a row a superclass, mean accuracy of its classes; what gains most comes first.
-
-    Args:
-        tuned, scratch: what `superclass_predictions` returned for each seed.
-    """
-    names, number = tuned[0]["superclass_names"], np.array(tuned[0]["superclass_of"])
-    both = [np.mean([one["class_accuracy"] for one in found], axis=0) for found in (scratch, tuned)]
-    rows = [[values[number == i].mean() for values in both] for i in range(len(names))]
-    order = sorted(range(len(names)), key=lambda i: rows[i][0] - rows[i][1])
+def nearness_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Transfer: how near mistakes are: the class, its superclass, and one of five are right."""
+    shown = {"class": "accuracy", "superclass": "superclass_accuracy", "top five": "top5_accuracy"}
     return pd.DataFrame(
-        {
-            "superclass": names[i],
-            "from scratch": percent(rows[i][0]),
-            "fine-tuned": percent(rows[i][1]),
-            "gain, points": f"{100 * (rows[i][1] - rows[i][0]):+.1f}",
-        }
-        for i in order
+        {"network": name, "seeds": len(found)}
+        | {title: percents([one[key] for one in found]) for title, key in shown.items()}
+        for name, found in by_class(runs).items()
     )
+
+
+def superclass_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Transfer: a row a superclass, mean accuracy of its classes; what gains most comes first."""
+    scratch, tuned, described = class_gains(runs)
+    number, names = np.array(described["superclass_of"]), described["superclass_names"]
+    return pd.DataFrame(
+        _gain_row("superclass", n, scratch, tuned, number == i) for i, n in enumerate(names)
+    ).sort_values("gain, points", key=lambda gains: -gains.str.split().str[0].astype(float))
+
+
+def kin_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Transfer: do classes gain most that are like the ten? A row a kind of superclass."""
+    scratch, tuned, described = class_gains(runs)
+    names = described["superclass_names"]
+    kinds = np.array([KIN.get(names[i], "all else") for i in described["superclass_of"]])
+    return pd.DataFrame(
+        {"superclasses": kind, "classes": (kinds == kind).sum()}
+        | _gain_row("superclasses", kind, scratch, tuned, kinds == kind)
+        for kind in dict.fromkeys([*KIN.values(), "all else"])
+        if (kinds == kind).any()
+    )
+
+
+def _gain_row(
+    title: str, name: str, scratch: np.ndarray, tuned: np.ndarray, chosen: np.ndarray
+) -> dict[str, object]:
+    """Mean accuracy of some classes, and what fine-tuning gains over scratch, by pairs of seeds."""
+    before, after = (part[:, chosen].mean(1) for part in (scratch, tuned))
+    return {
+        title: name,
+        "from scratch": percents(before),
+        "fine-tuned": percents(after),
+        "gain, points": spread(100 * (after - before)),
+    }

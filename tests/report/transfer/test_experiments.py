@@ -9,12 +9,13 @@ from labutils.config.profiles import profile
 from labutils.report.experiments import configs, load
 from labutils.report.records import Experiment
 from labutils.report.strong.experiments import strong
+from labutils.report.transfer import choices
 from labutils.report.transfer import experiments as transfer
 from labutils.runs.store import Store
 
 RECORDS = [
     record
-    for record in vars(transfer).values()
+    for record in (vars(transfer) | vars(choices)).values()
     if isinstance(record, Experiment) and record is not strong
 ]
 SOURCES = {config.seed: config.id for config in strong.grid()}
@@ -73,23 +74,23 @@ CHOSEN = {
 
 
 def test_something_was_chosen_of_each_list_of_candidates():
-    assert set(CHOSEN) == set(transfer.CANDIDATES)
+    assert set(CHOSEN) == set(choices.CANDIDATES)
 
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_what_was_chosen_is_the_best_in_validation_of_its_candidates(name):
     store = Store.of(profile("full"))
-    found = {c: store.load(c).metrics["val_accuracy"] for c in transfer.CANDIDATES[name]}
+    found = {c: store.load(c).metrics["val_accuracy"] for c in choices.CANDIDATES[name]}
     assert len(found) > 2 and CHOSEN[name] == max(found, key=found.get)
 
 
 @pytest.mark.parametrize("name, highest", [("head", 3.0), ("sgd", 0.3)])
 def test_where_the_highest_rate_is_the_best_a_higher_one_was_not_tried(name, highest):
     """The chapter says so of these two alone."""
-    rates = {c.learning_rate for c in transfer.CANDIDATES[name]}
+    rates = {c.learning_rate for c in choices.CANDIDATES[name]}
     assert CHOSEN[name].learning_rate == max(rates) == highest
     for other in {"everything", "scratch"}:
-        rates = sorted(c.learning_rate for c in transfer.CANDIDATES[other])
+        rates = sorted(c.learning_rate for c in choices.CANDIDATES[other])
         assert rates[0] < CHOSEN[other].learning_rate < rates[-1]
 
 

@@ -18,7 +18,11 @@ def test_benefit_has_a_point_a_run_and_a_line_a_start(tmp_path):
         for config, accuracy in grid
         for seed in (0, 1)
     ]
-    probes = [({"per_class": 22}, {"test_accuracy": 0.3}), ({}, {"test_accuracy": 0.6})]
+    probes = [
+        ({"kind": "ridge", "per_class": 22}, {"test_accuracy": 0.3}),
+        ({"kind": "ridge"}, {"test_accuracy": 0.6}),
+        ({"kind": "svm"}, {"test_accuracy": 0.5}),
+    ]
     fig = figures.benefit(runs, probes, 450)
     ax = fig.axes[0]
     named = {line.get_label(): line for line in ax.get_lines() if line.get_linestyle() == "-"}
@@ -30,6 +34,7 @@ def test_benefit_has_a_point_a_run_and_a_line_a_start(tmp_path):
         "fine-tuned": {22: 0.75, 450: 0.75},
         "from scratch": {22: 0.55, 450: 0.55},
         "frozen, ridge regression": {22: 0.3, 450: 0.6},
+        "frozen, linear SVM": {450: 0.5},
     }
     points = [y for line in ax.get_lines() if line.get_marker() == "o" for y in line.get_ydata()]
     assert len(points) == len(runs) + len(probes)
@@ -40,11 +45,17 @@ def bins(counts, confidence, accuracy):
 
 
 def test_reliability_counts_the_bins_of_all_seeds_together():
-    before = [bins([1, 0], [0.4, None], [0.0, None]), bins([3, 0], [0.4, None], [1.0, None])]
-    after = [bins([0, 2], [None, 0.9], [None, 0.5])] * 2
+    before = [
+        bins([30, 0], [0.4, None], [0.0, None]),
+        bins([90, figures.FEWEST - 1], [0.4, 0.9], [1.0, 0.8]),
+    ]
+    after = [bins([0, 20], [None, 0.9], [None, 0.5])] * 2
     found = [{"before": b, "after": a} for b, a in zip(before, after, strict=True)]
-    axes = figures.reliability({"one": found, "other": found}).axes
-    assert [ax.get_title() for ax in axes] == ["one", "other"]
+    groups = {"one": found, "other": found, "student, of a teacher and of the labels": found}
+    axes = figures.reliability(groups).axes
+    assert [ax.get_title() for ax in axes if ax.axison] == [
+        "one", "other", "student, of a teacher\nand of the labels"
+    ]  # fmt: skip
     diagonal, raw, scaled = lines(axes[0])
     assert (list(raw.get_xdata()), list(raw.get_ydata())) == ([0.4], [0.75])
     assert (list(scaled.get_xdata()), list(scaled.get_ydata())) == ([0.9], [0.5])

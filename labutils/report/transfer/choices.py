@@ -1,0 +1,70 @@
+"""What was tried for transfer and distillation, with seed 0, and among which validation chose.
+
+No table or figure shows these runs, so the quick profile trains them only if it is asked to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from labutils.config import DistillConfig, RunConfig, TransferConfig
+from labutils.report.records import experiment
+from labutils.report.transfer.experiments import (
+    EVERYTHING,
+    HEAD,
+    LONGER,
+    LONGER_SCRATCH,
+    SCRATCH,
+    SGD,
+    SOFT,
+    WITH_SGD,
+)
+
+
+def _regularised(config: TransferConfig) -> list[TransferConfig]:
+    """With and without holes, with and without smoothed labels."""
+    return [
+        replace(config, cutout=cutout, label_smoothing=smoothing)
+        for cutout in (0, 8)
+        for smoothing in (0.0, 0.1)
+    ]
+
+
+# Of each list that with the highest validation accuracy was taken.
+CANDIDATES: dict[str, list[RunConfig]] = {
+    "head": [replace(HEAD, learning_rate=rate) for rate in (0.3, 1.0, 3.0)],
+    "everything": [replace(EVERYTHING, learning_rate=rate) for rate in (0.06, 0.12, 0.24)],
+    "scratch": [replace(SCRATCH, learning_rate=rate) for rate in (0.12, 0.24, 0.48)],
+    "sgd": [replace(WITH_SGD, learning_rate=rate) for rate in (0.03, 0.1, 0.3)],
+    "longer": _regularised(LONGER),
+    "longer-scratch": _regularised(LONGER_SCRATCH),
+    "student": [
+        replace(SOFT, temperature=temperature, soft_weight=weight)
+        for temperature in (1.0, 4.0)
+        for weight in (0.5, 0.9)
+    ],
+}
+
+
+@experiment(
+    "transfer-choices",
+    varies=(
+        "trained",
+        "source",
+        "learning_rate",
+        "weight_decay",
+        "epochs",
+        "cutout",
+        "label_smoothing",
+        *SGD,
+    ),
+)
+def choices() -> list[TransferConfig]:
+    """Transfer: rates and augmentation among which validation chose."""
+    return [config for name in CANDIDATES if name != "student" for config in CANDIDATES[name]]
+
+
+@experiment("distillation-choices", varies=("temperature", "soft_weight"))
+def temperatures() -> list[DistillConfig]:
+    """Distillation: temperatures and weights among which validation chose."""
+    return CANDIDATES["student"]

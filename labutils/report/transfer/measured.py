@@ -1,0 +1,88 @@
+"""What was measured of this chapter's networks: probes, probabilities, accuracy by class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from labutils.analysis.calibration import calibration
+from labutils.analysis.superclasses import superclass_predictions
+from labutils.config import DistillConfig, RunConfig, TransferConfig
+from labutils.config.data_sets import DataName
+from labutils.runs.store import Run
+from labutils.transfer.probes import probe
+
+ONTO: dict[DataName, DataName] = {"cifar10": "cifar100", "shapes10": "shapes20"}
+
+
+def probed(
+    runs: Sequence[Run], wanted: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Probes on the first strong network among `runs`, each after its keywords."""
+    run = next(run for run in runs if type(run.config) is RunConfig)
+    return [(given, probe(run, onto=ONTO[run.config.data], **given)) for given in wanted]
+
+
+def compared(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Networks whose probabilities and mistakes are compared, by name.
+
+    On CIFAR-100 those of which everything is trained, for the shortest time.
+    """
+    tuned = [run for run in runs if isinstance(run.config, TransferConfig)]
+    shortest = min((run.config.epochs for run in tuned), default=0)
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        config = run.config
+        if isinstance(config, DistillConfig):
+            name = f"student, {student_name(config)}"
+        elif not isinstance(config, TransferConfig):
+            name = "strong network"
+        elif config.trained == "everything" and config.epochs == shortest:
+            name = "fine-tuned" if config.source else "from scratch"
+        else:
+            continue
+        groups.setdefault(name, []).append(run)
+    return groups
+
+
+def calibrated(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
+    """What `calibration` says of the networks that are compared, seed by seed."""
+    return {name: [calibration(run) for run in some] for name, some in compared(runs).items()}
+
+
+def student_name(config: DistillConfig) -> str:
+    """What a student learns from."""
+    if config.teacher:
+        return f"hard and soft, T = {config.temperature:g}, weight {config.soft_weight:g}"
+    return "smoothed labels" if config.label_smoothing else "hard labels"
+
+
+def overconfidence(found: Mapping[str, Any]) -> float:
+    """Mean confidence minus accuracy, as trained, from what `calibration` returned."""
+    bins = found["before"]
+    filled = [
+        count * (confidence - accuracy)
+        for count, confidence, accuracy in zip(
+            bins["counts"], bins["confidence"], bins["accuracy"], strict=True
+        )
+        if count
+    ]
+    return sum(filled) / sum(bins["counts"])
+
+
+def by_class(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
+    """What `superclass_predictions` says of both networks on CIFAR-100, in the order of seeds."""
+    groups = compared(runs)
+    return {
+        name: list(map(superclass_predictions, sorted(groups[name], key=lambda r: r.config.seed)))
+        for name in ("from scratch", "fine-tuned")
+    }
+
+
+def class_gains(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Accuracy by seed and class, from scratch and fine-tuned, and what tells the classes."""
+    found = by_class(runs)
+    scratch, tuned = (np.array([one["class_accuracy"] for one in some]) for some in found.values())
+    return scratch, tuned, found["fine-tuned"][0]
