@@ -23,7 +23,8 @@ class Normalize(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "batch channels height width"]:
         if images.dtype == torch.uint8:
             # in place: a fresh float copy costs more in page faults than the arithmetic
-            return images.float().sub_(255 * self.mean).div_(255 * self.std)
+            floats = images.to(torch.promote_types(self.mean.dtype, torch.float32))
+            return floats.sub_(255 * self.mean).div_(255 * self.std)
         return (images - self.mean) / self.std
 
 

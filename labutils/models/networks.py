@@ -41,6 +41,8 @@ def build_model(
 ) -> Classifier:
     """The network that `config` describes, its initial weights drawn on the CPU from its seed.
 
+    They are drawn in fp32 and for precision fp64 converted: the same numbers in both.
+
     Args:
         image_shape: channels, height, width.
         statistics: mean and deviation of each channel where white is 1; by default 0 and 1.
@@ -59,7 +61,7 @@ def build_model(
         torch.manual_seed(config.seed)
         model = Classifier(statistics, *builders[config.model](config, image_shape, classes))
         initialize(model, config.init)
-    return model
+    return model.double() if config.precision == "fp64" else model
 
 
 def _mlp(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:

@@ -16,7 +16,7 @@ from labutils.data.augmentation import training_batches
 from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier, build_model, whiten
 from labutils.training.evaluation import evaluate, fitting, runnable
-from labutils.training.execution import execution_for
+from labutils.training.execution import execution_for, full_precision
 from labutils.training.history import History, Outcome
 from labutils.training.inputs import TrainingError, as_split, check_classes, check_logits
 from labutils.training.loop import OnEpoch, Task, run_epochs
@@ -82,6 +82,8 @@ class Classification(Task):
         augmented = config.flip or config.crop_padding or config.cutout
         if augmented and train[0].dtype != torch.uint8:
             raise TrainingError("augmentation needs uint8 images (0 to 255): convert them")
+        if config.precision == "fp64":
+            model.double()
         execution = execution_for(model, config.precision, device)
         place = execution.device
         self.model = model.to(place, memory_format=execution.memory_format)
@@ -105,7 +107,7 @@ class Classification(Task):
         return images, self.train[1][indices.to(self.execution.device)]
 
     def logits(self, images: Tensor) -> Tensor:
-        """The model's output, in fp32 whatever it was computed in."""
+        """The model's output, in fp32 whatever it was computed in, or in fp64."""
         try:
             with self.execution.autocast():
                 logits = self.model(images)
@@ -117,7 +119,7 @@ class Classification(Task):
                 "more images"
             ) from error
         check_logits(logits, images)
-        return logits.float()
+        return full_precision(logits)
 
     def loss(self, indices: Tensor) -> Tensor:
         """Mean cross-entropy of a batch."""
