@@ -14,7 +14,7 @@ from labutils.config.classifier import RunConfig
 from labutils.config.fit import FitConfig
 from labutils.data.augmentation import training_batches
 from labutils.models.modes import eval_mode
-from labutils.models.networks import Classifier, build_model, whiten
+from labutils.models.networks import Classifier, build_model, fit_to_images
 from labutils.training.evaluation import evaluate, fitting, runnable
 from labutils.training.execution import execution_for, full_precision
 from labutils.training.history import History, Outcome
@@ -26,7 +26,7 @@ Labelled = tuple[ArrayLike, ArrayLike] | Dataset  # images and class indices
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
-WHITENING_IMAGES = 5_000
+FITTED_IMAGES = 5_000  # that whitening and LSUV see
 
 
 def fit(
@@ -176,7 +176,7 @@ def untrained(config: RunConfig, images: data.DataSet) -> Classifier:
     """The network that `config` describes as it is before training on `images`."""
     statistics = (images.mean, images.std)
     model = build_model(config, images.image_shape, len(images.class_names), statistics)
-    whiten(model, images.train.images[:WHITENING_IMAGES])
+    fit_to_images(model, images.train.images[:FITTED_IMAGES], config.init)
     return model
 
 

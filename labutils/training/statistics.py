@@ -16,8 +16,9 @@ from torch.nn.utils import parametrize
 
 from labutils.config import RunConfig
 from labutils.data.sets import pixel_statistics
+from labutils.models.blocks import CReLU
 from labutils.models.modes import probing
-from labutils.models.networks import build_model
+from labutils.models.networks import build_model, fit_to_images
 from labutils.training.execution import full_precision
 
 STATISTICS = (
@@ -37,6 +38,7 @@ WEIGHT_LAYERS = (
 ACTIVATIONS = (
     *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.Hardtanh),
     *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.GLU),
+    CReLU,
     *(nn.Tanh, nn.Sigmoid, nn.Hardsigmoid, nn.Softsign),
 )
 
@@ -179,6 +181,7 @@ def untrained_statistics(
     """
     classes = int(labels.max()) + 1
     model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
+    fit_to_images(model, images, config.init)
     return layer_statistics(model, images[:count], labels[:count]).values
 
 

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from labutils.analysis.lesions import swap_groups
 from labutils.report import style
 from labutils.report.names import cell, family_and_data
-from labutils.report.residuals.experiments import followed
-from labutils.report.statistics import by_fields, select
+from labutils.report.residuals.experiments import QUICK, SIGNAL_KEPT, followed, keeps_both
+from labutils.report.statistics import by_fields, grouped, select
+from labutils.report.untrained import Kept
 from labutils.runs.store import Run
 
 
@@ -124,6 +125,36 @@ def ablation(*grids: Sequence[Run]) -> Figure:
         style.plain_numbers(ax.xaxis)
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
+    return fig
+
+
+@plt.rc_context(style.STYLE)
+def deciding(*grids: Sequence[Run]) -> Figure:
+    """Final training loss of kinds against what they keep of the signal; a panel a grid.
+
+    A point a seed; filled where the kind keeps both, and grey, the limit of what counts as quick.
+    """
+    fig, axes = style.make_axes(1, len(grids), (9, 3.8))
+    for ax, runs in zip(axes, grids, strict=True):
+        kinds, reference = grouped(runs, cell), ("residual", "no norm", "default")
+        for names, chosen in kinds.items():
+            kept = Kept.of([run.config for run in chosen])
+            losses = [run.history["train_loss"][-1] for run in chosen]
+            color = style.color_of(chosen[0])
+            fill = color if keeps_both(kept) else "none"
+            at = [kept.signal] * len(losses)
+            ax.plot(at, losses, "o", mec=color, mfc=fill, alpha=0.7, ms=5)
+            text = ", ".join(names[1:]) if names[1] != "no norm" else names[2]
+            place = (kept.signal, float(np.mean(losses)))
+            ax.annotate(text, place, (6, 0), textcoords="offset points", va="center", size=7)
+        limit = QUICK * np.mean([run.history["train_loss"][-1] for run in kinds[reference]])
+        ax.axhline(limit, color="gray", lw=1, ls=":")
+        ax.axvline(SIGNAL_KEPT, color="gray", lw=1, ls=":")
+        config = runs[0].config
+        title = f"{family_and_data(config)}, depth {config.depth}"
+        ax.set(title=title, xlabel="share of variance across images, untrained", xlim=(-0.05, 1.3))
+        style.log_axis(ax, "training loss")
+    style.legend(axes[-1], style.KIND_COLORS, outside=True)
     return fig
 
 

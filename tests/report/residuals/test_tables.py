@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import pytest
 from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
 from labutils.report.residuals import tables
+from labutils.report.untrained import Kept
 
 
 def test_ablation_table_says_which_cells_train(tmp_path):
@@ -86,3 +88,36 @@ def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkey
     monkeypatch.setattr(tables, "lesions_of", lambda run: by_depth[run.config.depth])
     frame = tables.lesion_table(fake_runs(tmp_path, [replace(base, depth=12), base]))
     assert list(frame["4 deleted"]) == ["25.0 %", "-", "-", "-"], "not so many blocks, or orders"
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Residual kinds and those of looks-linear keep both; nothing is measured."""
+
+    def of(configs):
+        config = list(configs)[0]
+        good = config.residual or config.init == "looks-linear"
+        return Kept(0.5 if good else 0.1, 1, 1)
+
+    monkeypatch.setattr(Kept, "of", of)
+
+
+def test_deciding_table_sets_what_is_beside_what_was_predicted(tmp_path, kept):
+    base = RunConfig(depth=6)
+    kinds = [
+        replace(base, residual=True),
+        replace(base, init="looks-linear", activation="crelu"),
+        replace(base, init="orthogonal"),
+    ]
+    runs = fake_runs(tmp_path, [replace(kind, seed=s) for kind in kinds for s in (0, 1)])
+    for run in runs:
+        slow = run.config.init == "orthogonal"
+        run.history["train_loss"][-1] = 1.0 if slow else 0.5 + 0.1 * (not run.config.residual)
+    frame = tables.deciding_table(runs)
+    assert list(frame["keeps both"]) == ["yes", "yes", "no"]
+    assert list(frame["by what is kept"]) == ["quick", "quick", "slow"]
+    assert list(frame["by the skip"]) == ["quick", "slow", "slow"]
+    assert list(frame["is"]) == ["quick", "quick", "slow"]
+    assert list(frame["train loss"])[1] == "0.600 ± 0.000"
+    before = tables.prediction_table([run.config for run in runs])
+    assert before.equals(frame[list(before.columns)])
