@@ -1,6 +1,6 @@
 """Skip, normalisation and initialisation in every combination, and lesions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
     A run trains if in the end it gets more than twice as many training images right as chance.
     At initialisation, geometric means over seeds: the gradient at the first layer's output
     relative to that at the logits, the deviation of the last hidden layer's activations, and
-    that of its units across images as a share of it: what tells images apart.
+    the share of their variance that is across images: what tells images apart.
     """
     rows = []
     for names, chosen in grouped(runs, cell).items():
@@ -45,21 +45,10 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "test accuracy": accuracy(chosen),
                 "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
                 "activations": scale([layers["activation_std"][0][-2] for layers in first]),
-                "share across images": percent(
-                    np.prod([_share(layers) for layers in first]) ** (1 / len(first))
-                ),
+                "variance across images": percent(Kept.of([run.config for run in chosen]).signal),
             }
         )
     return pd.DataFrame(rows)
-
-
-def _share(layers: Mapping[str, Sequence[Sequence[float]]]) -> float:
-    """Of the last hidden layer's deviation before training, the share across images.
-
-    Zero where there is no deviation: in narrow networks all units may be dead from the start.
-    """
-    deviation = layers["activation_std"][0][-2]
-    return layers["activation_image_std"][0][-2] / deviation if deviation else 0.0
 
 
 def prediction_table(configs: Sequence[RunConfig]) -> pd.DataFrame:
