@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from labutils import data
-from labutils.analysis.signals import variance_shares
+from labutils.analysis.signals import gradient_correlations, variance_shares
 from labutils.config import RunConfig
 from labutils.config.profiles import profile
 from labutils.runs.load import load_or_compute
@@ -47,6 +47,31 @@ def before_training(config: RunConfig) -> dict[str, list[float]]:
 
     arguments = {"network": network.id, "images": STATISTICS_IMAGES}
     return load_or_compute(Store.of(profile()), "before", arguments, measured)
+
+
+LINES, POINTS = 16, 33  # of gradient correlations: lines between images, images on each
+
+
+def shattering(config: RunConfig) -> list[float]:
+    """How alike gradients of nearby images are in the untrained network of a configuration.
+
+    Stored as `before_training` is. The lines lead from each of the first 16 training images to
+    one of the next 16, in 32 steps.
+
+    Returns:
+        What `analysis.signals.gradient_correlations` returns: a number for 1, 2, ... 32 steps.
+    """
+    network = network_of(config)
+
+    def measured() -> list[float]:
+        images = data.load(network.data)
+        shown = images.train.images[:STATISTICS_IMAGES]
+        ends = (shown[: 2 * LINES].float() / 255).split(LINES)
+        return gradient_correlations(untrained(network, images), *ends, shown, POINTS)
+
+    arguments = {"network": network.id, "images": STATISTICS_IMAGES}
+    arguments |= {"lines": LINES, "points": POINTS}
+    return load_or_compute(Store.of(profile()), "shattering", arguments, measured)
 
 
 def network_of(config: RunConfig) -> RunConfig:

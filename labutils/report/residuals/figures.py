@@ -14,7 +14,7 @@ from labutils.report import style
 from labutils.report.names import cell, family_and_data
 from labutils.report.residuals.experiments import QUICK, SIGNAL_KEPT, followed, keeps_both
 from labutils.report.statistics import by_fields, grouped, select
-from labutils.report.untrained import Kept
+from labutils.report.untrained import Kept, shattering
 from labutils.runs.store import Run
 
 
@@ -125,6 +125,31 @@ def ablation(*grids: Sequence[Run]) -> Figure:
         style.plain_numbers(ax.xaxis)
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
+    return fig
+
+
+@plt.rc_context(style.STYLE)
+def shattered(*grids: Sequence[Run]) -> Figure:
+    """Before training, how alike gradients of nearby images are, and the training loss in the end.
+
+    A column a grid. Above, correlation against the distance on a line between two images, a line
+    a kind (seed 0); below, training loss against the correlation at one step, a point a run.
+    """
+    fig, axes = style.make_axes(2, len(grids), (9, 6))
+    for (upper, lower), runs in zip(axes.T, grids, strict=True):
+        for run in runs:
+            found, color = shattering(run.config), style.color_of(run)
+            dashed = "--" if run.config.norm == "batch" else "-"
+            if run.config.seed == 0:
+                distance = np.arange(1, len(found) + 1) / len(found)
+                upper.plot(distance, found, dashed, color=color, lw=1)
+            lower.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
+        title = f"{family_and_data(runs[0].config)}, depth {runs[0].config.depth}"
+        upper.set(title=title, xlabel="distance, 1 being that of the two images")
+        lower.set(xlabel=f"correlation at a distance of 1/{len(found)}")
+        style.log_axis(lower, "training loss")
+    axes[0, 0].set_ylabel("correlation of gradients")
+    style.legend(axes[0, -1], style.KIND_COLORS, [("gray", "--", "batch norm")], outside=True)
     return fig
 
 

@@ -1,13 +1,15 @@
 """Skip, normalisation and initialisation in every combination, and lesions."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from labutils.analysis.lesions import lesions_of, swap_groups
 from labutils.config import RunConfig
-from labutils.report.names import cell, cell_of, kind_name, network_name
+from labutils.report.names import cell, cell_of, family_and_data, kind_name, network_name
 from labutils.report.residuals.experiments import QUICK, followed, keeps_both, predicted_quick
 from labutils.report.statistics import (
     accuracy,
@@ -17,9 +19,10 @@ from labutils.report.statistics import (
     percent,
     scale,
     select,
+    spread,
     train_loss,
 )
-from labutils.report.untrained import Kept
+from labutils.report.untrained import Kept, shattering
 from labutils.runs.store import Run
 
 CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
@@ -103,6 +106,33 @@ def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
         row["rate"] = f"{chosen[0].config.learning_rate:g}"
         row["trains"] = f"{sum(map(learned, chosen))} of {len(chosen)}"
         rows.append(row | {"train loss": train_loss(chosen), "test accuracy": accuracy(chosen)})
+    return pd.DataFrame(rows)
+
+
+def order_table(*grids: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: does what is measured before training order kinds by training loss?
+
+    A row a grid and measure: the rank correlation (Spearman) of the measure with the training loss
+    in the end over the kinds, of each seed alone, as mean and deviation over seeds; -1 where a
+    kind that keeps more always ends lower. The level of a gradient is minus the distance of
+    first / logits from 1, in powers of ten.
+    """
+    measures: dict[str, Callable[[RunConfig], float]] = {
+        "signal": lambda config: Kept.of([config]).signal,
+        "level of the gradient": lambda config: -abs(math.log10(Kept.of([config]).gradient)),
+        "gradients of neighbours alike": lambda config: shattering(config)[0],
+    }
+    rows = []
+    for runs in grids:
+        for name, measure in measures.items():
+            found = []
+            for _, chosen in by_fields(runs, "seed"):
+                losses = [run.history["train_loss"][-1] for run in chosen]
+                values = [measure(run.config) for run in chosen]
+                found.append(float(spearmanr(values, losses).statistic))
+            row = {"networks": family_and_data(runs[0].config), "before training": name}
+            kinds = len(grouped(runs, cell))
+            rows.append(row | {"kinds": kinds, "rank correlation": spread(found)})
     return pd.DataFrame(rows)
 
 

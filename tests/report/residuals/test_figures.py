@@ -135,3 +135,11 @@ def test_deciding_draws_every_seed_and_fills_what_keeps_both(tmp_path, monkeypat
     assert [line.get_markerfacecolor() == "none" for line in points] == [True, False]
     assert [len(line.get_xdata()) for line in points] == [2, 2]
     assert [text.get_text() for text in ax.texts] == ["default", "default"]
+
+
+def test_shattered_draws_a_line_a_kind_and_a_point_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "shattering", lambda config: [0.9, 0.5, 0.1])
+    grid = [RunConfig(depth=6, residual=r, seed=s) for r in (False, True) for s in (0, 1)]
+    upper, lower = figures.shattered(fake_runs(tmp_path, grid)).axes
+    assert [list(line.get_ydata()) for line in lines(upper)] == [[0.9, 0.5, 0.1]] * 2
+    assert [line.get_xdata()[0] for line in lines(lower)] == [0.9] * 4

@@ -118,3 +118,16 @@ def test_deciding_table_sets_what_is_beside_what_was_predicted(tmp_path, kept):
     assert list(frame["train loss"])[1] == "0.600 ± 0.000"
     before = tables.prediction_table([run.config for run in runs])
     assert before.equals(frame[list(before.columns)])
+
+
+def test_order_table_ranks_kinds_by_what_is_measured_before_training(tmp_path, monkeypatch):
+    grid = [RunConfig(depth=6, width=width, seed=s) for width in (8, 16, 32) for s in (0, 1)]
+    signals = {8: 0.1, 16: 0.2, 32: 0.3}  # the loss falls with the signal and rises with the other
+    found = {"of": lambda configs: Kept(signals[configs[0].width], 10.0 ** -configs[0].width, 1)}
+    monkeypatch.setattr(Kept, "of", found["of"])
+    monkeypatch.setattr(tables, "shattering", lambda config: [0.5 - signals[config.width]])
+    runs = fake_runs(tmp_path, grid)
+    for run in runs:
+        run.history["train_loss"][-1] = 1 - signals[run.config.width]
+    frame = tables.order_table(runs)
+    assert list(frame["rank correlation"]) == ["-1.00 ± 0.00", "1.00 ± 0.00", "1.00 ± 0.00"]
