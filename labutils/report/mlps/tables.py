@@ -37,7 +37,11 @@ def width_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
+    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference.
+
+    Where some of the plain networks learn and others stay at chance, how many do: a mean of the
+    two says nothing.
+    """
     rows = []
     for depth, chosen in by_fields(runs, "depth"):
         plain, residual = plain_and_residual(chosen)
@@ -47,6 +51,9 @@ def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
             "train loss, plain": train_loss(plain),
             "train loss, residual": train_loss(residual),
         }
+        if 0 < sum(map(learned, plain)) < len(plain):
+            row["plain"] = f"{sum(map(learned, plain))} of {len(plain)} learns"
+            row |= {"residual - plain": "-", "train loss, plain": "-"}
         rows.append(row | {"test loss, residual": metric(residual, "test_loss", 2)})
     return pd.DataFrame(rows)
 

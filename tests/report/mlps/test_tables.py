@@ -118,3 +118,12 @@ def test_learning_table_counts_who_learns_and_says_what_reaches_the_last_layer(
     assert shallow > 1e3 * deep > 1e3 * finer, "in fp32 rounding hides how little is left"
     rounding = frame["rounding"].astype(float)
     assert shallow > rounding[0] and deep < 10 * rounding[1] and finer > 1e3 * rounding[2]
+
+
+def test_depth_table_counts_where_some_learn_and_some_do_not(tmp_path):
+    base = RunConfig(depth=22)
+    runs = fake_runs(tmp_path, [base, replace(base, residual=True)])
+    runs += fake_runs(tmp_path, [replace(base, seed=1), replace(base, seed=2)], train_accuracy=0.1)
+    (row,) = tables.depth_table(runs).to_dict("records")
+    assert row["plain"] == "1 of 3 learns"
+    assert row["residual - plain"] == row["train loss, plain"] == "-"
