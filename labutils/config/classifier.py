@@ -7,7 +7,14 @@ from labutils.config.base import AtLeast, ConfigError, Count, Share
 from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.config.fit import FitConfig
 
+Initial = Literal[
+    "default", "he", "zero-residual", "partial-identity", "orthogonal", "lsuv", "looks-linear"
+]
 ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
+
+
+MADE_FOR_PLAIN = ("orthogonal", "lsuv", "looks-linear")
+LEAKY_SLOPE = 0.8
 
 
 class Family(NamedTuple):
@@ -23,8 +30,10 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
-    "mlp": Family("MLP", 4, 128, ("residual", "norm", "init", "dropout")),
-    "convnet": Family("ConvNet", 10, 32, ("residual", "norm", "init", "head", "stem_stride")),
+    "mlp": Family("MLP", 4, 128, ("residual", "norm", "init", "activation", "dropout")),
+    "convnet": Family(
+        "ConvNet", 10, 32, ("residual", "norm", "init", "activation", "head", "stem_stride")
+    ),
     "small-cnn": Family(
         "SmallCNN", 4, 32, ("norm", "init", "dropout", "unpadded"), fixed_depth=True
     ),
@@ -58,9 +67,12 @@ class RunConfig(FitConfig):
     """Add the block's input to its output (He et al. 2015); the weights stay the same."""
     norm: Literal["none", "batch"] | None = None
     """Normalisation after each hidden weight layer. Default: batch for cnn and resnet."""
-    init: Literal["default", "he", "zero-residual", "partial-identity"] = "default"
-    """PyTorch's, He's, He's with each residual block's last layer at zero, or filters of which as
-    many as there are input channels pass these on (PyTorch's for the others)."""
+    init: Initial = "default"
+    """PyTorch's, He's, He's with each residual block's last layer at zero, filters of which as
+    many as there are input channels pass these on (PyTorch's for the others), or one of those made
+    for deep plain networks: `models.initialization` describes each."""
+    activation: Literal["relu", "leaky", "crelu"] = "relu"
+    """mlp, convnet: max(x, 0), max(x, 0.8 x), or both max(x, 0) and max(-x, 0)."""
     head: Literal["flatten", "fully-convolutional"] = "flatten"
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
     stem_stride: Count = 1
@@ -100,6 +112,13 @@ class RunConfig(FitConfig):
             raise ConfigError("init zero-residual: the norms of strong have no scale to start at 0")
         if self.init == "partial-identity" and self.model == "mlp":
             raise ConfigError("init partial-identity is for convolutions: mlp has none")
+        if self.activation == "crelu" and self.residual:
+            raise ConfigError("crelu doubles the channels within a block, a skip cannot be added")
+        if self.init == "looks-linear" and self.activation != "crelu":
+            raise ConfigError("init looks-linear mirrors the weights of crelu: give that too")
+        if self.init in MADE_FOR_PLAIN and "activation" not in family.options:
+            having = " or ".join(name for name, f in FAMILIES.items() if "activation" in f.options)
+            raise ConfigError(f"init {self.init} is for {having} (given {self.model})")
 
     def _check_depth(self, family: Family) -> None:
         depth = self.depth

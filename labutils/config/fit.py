@@ -47,8 +47,8 @@ class FitConfig(Config):
     """What crop_padding pads with: black, or the image mirrored at its border."""
     cutout: Natural = 0
     """Side in pixels of a square blanked at a random place of each training image."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 is autocast: weights stay in fp32."""
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    """bf16 is autocast: weights stay in fp32. fp64: everything, from the same initial numbers."""
     gradient_epochs: tuple[Natural, ...] = ()
     """Epochs after which the first layer's gradient is kept in the history; 0: before training."""
     seed: Natural = 0
@@ -60,6 +60,10 @@ class FitConfig(Config):
             if epoch > self.epochs:
                 raise ConfigError(f"gradient_epochs has {epoch}: give epochs up to {self.epochs}")
         self._check_optimizer()
+        if self.precision == "fp64" and (self.source_field or self.optimizer == "muon"):
+            raise ConfigError(
+                "fp64 is for classifiers without a source, trained by adam, adamw or sgd: take fp32"
+            )
         if self.padding_mode != "constant" and not self.crop_padding:
             raise ConfigError(
                 "padding_mode says what crop_padding pads with: give that too, or leave it out"

@@ -1,12 +1,16 @@
 """The kinds of canvases that detectors are tested on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from labutils.data.canvases import Canvases, draw_canvases
+import torch
+
+from labutils.data.canvases import NO_DIGIT, Canvases, draw_canvases
 from labutils.data.sets import Split
 
 COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
+AGAIN = 10_000_000  # added to the seed each time that some canvases are drawn again
+MOST_DRAWS = 50
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ CONDITIONS = (
     Condition("grid of digits on 96 x 96", {"seed": 3_000_009, "layout": "grid", "size": (96, 96)}),
     Condition(
         "two or three, touching, on 96 x 96",
-        {"seed": 3_000_010, "number": (2, 3), "size": (96, 96), "layout": "touching"},
+        {"seed": 3_000_016, "number": (2, 3), "size": (96, 96), "layout": "touching"},
     ),
 )
 
@@ -60,9 +64,36 @@ def condition(name: str) -> Condition:
 def canvases_of(condition: Condition, digits: Split, count: int | None = None) -> Canvases:
     """Canvases of a condition; by default those that are measured, as many as there are.
 
-    Another `count` draws other canvases.
+    Each holds as many digits as the condition says: where `draw_canvases` found no place for one,
+    the canvas is drawn again. Another `count` draws other canvases.
+
+    Raises:
+        ValueError: so many digits hardly ever find a place.
     """
-    return draw_canvases(digits, count or canvas_count(len(digits)), **condition.options)
+    options, count = condition.options, count or canvas_count(len(digits))
+    fewest, _ = options.get("number", (1, 1))
+    drawn = draw_canvases(digits, count, **options)
+    for draw in range(1, MOST_DRAWS):
+        short = ((drawn.labels != NO_DIGIT).sum(1) < fewest).nonzero().flatten()
+        if len(short) == 0:
+            return drawn
+        seed = options["seed"] + draw * AGAIN
+        others = draw_canvases(digits, len(short), **options | {"seed": seed})
+        drawn = _with_others(drawn, short, others)
+    raise ValueError(
+        f"{condition.name!r}: {len(short)} canvases hold fewer than {fewest} digits after "
+        f"{MOST_DRAWS} draws: ask for fewer digits, or larger canvases"
+    )
+
+
+def _with_others(canvases: Canvases, places: torch.Tensor, others: Canvases) -> Canvases:
+    """The canvases with others at some places."""
+    columns = []
+    for one in fields(Canvases):
+        column = getattr(canvases, one.name).clone()
+        column[places] = getattr(others, one.name)
+        columns.append(column)
+    return Canvases(*columns)
 
 
 def canvas_count(digits: int) -> int:

@@ -1,4 +1,6 @@
-"""What networks are made of: Normalize, Whitening, Shortcut, Block, GlobalAveragePool."""
+"""What networks are made of: Normalize, Whitening, CReLU, Shortcut, Block, GlobalAveragePool."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,8 @@ class Normalize(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "batch channels height width"]:
         if images.dtype == torch.uint8:
             # in place: a fresh float copy costs more in page faults than the arithmetic
-            return images.float().sub_(255 * self.mean).div_(255 * self.std)
+            floats = images.to(torch.promote_types(self.mean.dtype, torch.float32))
+            return floats.sub_(255 * self.mean).div_(255 * self.std)
         return (images - self.mean) / self.std
 
 
@@ -77,6 +80,17 @@ class Whitening(nn.Module):
         return F.conv2d(x, self.weight)
 
 
+class CReLU(nn.Module):
+    """ReLU of what comes in and of its negative, side by side: nothing is lost.
+
+    Source: Shang et al. 2016, "Understanding and Improving Convolutional Neural Networks via
+    Concatenated Rectified Linear Units", definition 2.1.
+    """
+
+    def forward(self, x: Float[Tensor, "batch channels *map"]) -> Float[Tensor, "batch both *map"]:
+        return F.relu(torch.cat((x, -x), 1))
+
+
 class GlobalAveragePool(nn.Module):
     """Mean over all positions, channels kept.
 
@@ -120,7 +134,7 @@ class Block(nn.Module):
         *,
         residual: bool,
         shortcut: nn.Module | None = None,
-        activation: type[nn.Module] = nn.ReLU,
+        activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
         self.first, self.second = layers

@@ -1,14 +1,24 @@
 """The networks of the report: depth, width, residual, norm and init as arguments."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from labutils.config import RunConfig
-from labutils.models.blocks import Block, GlobalAveragePool, Images, Normalize, Shortcut, Whitening
-from labutils.models.initialization import initialize
+from labutils.config.classifier import LEAKY_SLOPE
+from labutils.models.blocks import (
+    Block,
+    CReLU,
+    GlobalAveragePool,
+    Images,
+    Normalize,
+    Shortcut,
+    Whitening,
+)
+from labutils.models.initialization import UNIT_VARIANCE_IMAGES, initialize, unit_variance
 
 Logits = Float[Tensor, "batch classes"]
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -41,6 +51,8 @@ def build_model(
 ) -> Classifier:
     """The network that `config` describes, its initial weights drawn on the CPU from its seed.
 
+    They are drawn in fp32 and for precision fp64 converted: the same numbers in both.
+
     Args:
         image_shape: channels, height, width.
         statistics: mean and deviation of each channel where white is 1; by default 0 and 1.
@@ -58,24 +70,27 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Classifier(statistics, *builders[config.model](config, image_shape, classes))
-        initialize(model, config.init)
-    return model
+        slope = LEAKY_SLOPE if config.activation == "leaky" else 0.0
+        initialize(model, config.init, slope)
+    return model.double() if config.precision == "fp64" else model
 
 
 def _mlp(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     width, inputs = config.width, image_shape[0] * image_shape[1] * image_shape[2]
     norm = _norm_maker(config.norm, nn.BatchNorm1d)
     bias = config.norm == "none"
-    stem = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width, bias), norm(width), nn.ReLU())
+    activation, between = _activation(config)
+    stem = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width, bias), norm(width), activation())
     blocks = [
         Block(
-            (nn.Linear(width, width, bias), nn.Linear(width, width, bias)),
+            (nn.Linear(between, width, bias), nn.Linear(between, width, bias)),
             (norm(width), norm(width)),
             residual=config.residual,
+            activation=activation,
         )
         for _ in range((config.depth - 2) // 2)
     ]
-    head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, classes))
+    head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(between, classes))
     return stem, nn.Sequential(*blocks), head
 
 
@@ -83,13 +98,15 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """Blocks of one width and one resolution, in the manner of report-a."""
     channels, height, width_px = image_shape
     width, stride = config.width, config.stem_stride
-    stem = nn.Sequential(*_conv_norm_relu(channels, width, config.norm, stride))
+    activation, between = _activation(config)
+    conv, norm, _ = _conv_norm_relu(channels, width, config.norm, stride)
+    stem = nn.Sequential(conv, norm, activation())
     blocks = [_conv_block(width, width, 1, config) for _ in range((config.depth - 2) // 2)]
     if config.head == "fully-convolutional":
-        head = nn.Sequential(nn.Conv2d(width, classes, 1), GlobalAveragePool())
+        head = nn.Sequential(nn.Conv2d(between, classes, 1), GlobalAveragePool())
     else:
         cells = -(-height // stride) * -(-width_px // stride)
-        head = nn.Sequential(nn.Flatten(), nn.Linear(width * cells, classes))
+        head = nn.Sequential(nn.Flatten(), nn.Linear(between * cells, classes))
     return stem, nn.Sequential(*blocks), head
 
 
@@ -205,20 +222,34 @@ def _conv_norm_relu(
 
 
 def _conv_block(inputs: int, outputs: int, stride: int, config: RunConfig) -> Block:
+    activation, between = _activation(config)
+    doubled = between // config.width  # channels behind an activation, for each before it
     layers = (
-        _conv3x3(inputs, outputs, config.norm, stride),
-        _conv3x3(outputs, outputs, config.norm),
+        _conv3x3(doubled * inputs, outputs, config.norm, stride),
+        _conv3x3(doubled * outputs, outputs, config.norm),
     )
     norm = _norm_maker(config.norm, nn.BatchNorm2d)
     shortcut = Shortcut(stride, outputs - inputs) if (stride, inputs) != (1, outputs) else None
     return Block(
-        layers, (norm(outputs), norm(outputs)), residual=config.residual, shortcut=shortcut
+        layers,
+        (norm(outputs), norm(outputs)),
+        residual=config.residual,
+        shortcut=shortcut,
+        activation=activation,
     )
 
 
+def _activation(config: RunConfig) -> tuple[Callable[[], nn.Module], int]:
+    """What makes activation modules, and how many channels there are behind one."""
+    made = {"relu": nn.ReLU, "leaky": partial(nn.LeakyReLU, LEAKY_SLOPE), "crelu": CReLU}
+    return made[config.activation], config.width * (1 + (config.activation == "crelu"))
+
+
 @torch.no_grad()
-def whiten(model: Classifier, images: Images) -> None:
-    """Fit the whitening of the networks that have one to training images; others are unchanged."""
+def fit_to_images(model: Classifier, images: Images, init: str) -> None:
+    """Fit to training images what is: whitening where there is one, and weights by LSUV."""
+    if init == "lsuv":
+        unit_variance(model, images[:UNIT_VARIANCE_IMAGES])
     for module in model.modules():
         if isinstance(module, Whitening):
             module.adapt(model.normalize(images))

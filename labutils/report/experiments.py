@@ -182,17 +182,19 @@ def _load(
 
 
 def load_all(which: Profile | None = None, **fields: object) -> list[Run]:
-    """The runs of all experiments whose configuration has these values, each once.
+    """The runs of all experiments but planned ones whose configuration has these values, each once.
 
     Raises:
         MissingRuns: as `load` does.
     """
-    found = {run.config.id: run for name in EXPERIMENTS for run in load(name, which, **fields)}
+    names = [name for name, record in EXPERIMENTS.items() if not record.planned]
+    found = {run.config.id: run for name in names for run in load(name, which, **fields)}
     return list(found.values())
 
 
 def _of_group(record: Experiment, which: Profile) -> list[Config]:
-    """The configurations of all experiments in the file of this one."""
+    """The configurations of all experiments in the file of this one, without planned ones."""
     group = next(group for group in GROUPS if record in vars(group).values())
-    names = (one.name for one in vars(group).values() if isinstance(one, Experiment))
-    return [config for name in names if name in EXPERIMENTS for config in configs(name, which)]
+    records = (one for one in vars(group).values() if isinstance(one, Experiment))
+    names = [one.name for one in records if one.name in EXPERIMENTS and not one.planned]
+    return [config for name in names for config in configs(name, which)]

@@ -38,13 +38,18 @@ def kind_name(config: RunConfig) -> str:
 
 
 def cell(run: Run) -> tuple[str, str, str]:
-    """Skip, normalisation and initialisation of a run, in words."""
-    config = run.config
-    inits = {"default": "default", "he": "He", "zero-residual": "He, last zero"}
+    """Skip, normalisation and initialisation of a run, in words; the last with the activation."""
+    return cell_of(run.config)
+
+
+def cell_of(config: RunConfig) -> tuple[str, str, str]:
+    """As `cell`, of a configuration."""
+    inits = {"he": "He", "zero-residual": "He, last zero", "lsuv": "LSUV"}
+    activations = {"relu": "", "leaky": ", leaky ReLU", "crelu": ", CReLU"}
     return (
         kind_name(config),
         "batch norm" if config.norm == "batch" else "no norm",
-        inits[config.init],
+        inits.get(config.init, config.init) + activations[config.activation],
     )
 
 

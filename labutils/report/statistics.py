@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
+from scipy.stats import binomtest
 
 from labutils.runs.store import Run
 from labutils.training.classifiers import STATISTICS_IMAGES
@@ -49,6 +50,12 @@ def plain_and_residual(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 def learned(run: Run) -> bool:
     """Whether in the end more than twice as many training images are right as by chance."""
     return run.history["train_accuracy"][-1] > 2 * CHANCE
+
+
+def share_of(successes: int, tries: int) -> tuple[float, float, float]:
+    """A share and the ends of its 95 % confidence interval, after Clopper and Pearson (1934)."""
+    interval = binomtest(successes, tries).proportion_ci(method="exact")
+    return successes / tries, float(interval.low), float(interval.high)
 
 
 def squared_errors(run: Run) -> list[float]:

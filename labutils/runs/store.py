@@ -59,7 +59,7 @@ class Run:
     metrics: dict[str, Any] = field(repr=False)
 
     @property
-    def arithmetic(self) -> Literal["bf16", "bf16 emulated", "fp32"]:
+    def arithmetic(self) -> Literal["bf16", "bf16 emulated", "fp32", "fp64"]:
         """What products were computed in.
 
         Older runs do not record it. Theirs was what the precision says, but for bf16 on a CPU

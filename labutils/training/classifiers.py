@@ -14,9 +14,9 @@ from labutils.config.classifier import RunConfig
 from labutils.config.fit import FitConfig
 from labutils.data.augmentation import training_batches
 from labutils.models.modes import eval_mode
-from labutils.models.networks import Classifier, build_model, whiten
+from labutils.models.networks import Classifier, build_model, fit_to_images
 from labutils.training.evaluation import evaluate, fitting, runnable
-from labutils.training.execution import execution_for
+from labutils.training.execution import execution_for, full_precision
 from labutils.training.history import History, Outcome
 from labutils.training.inputs import TrainingError, as_split, check_classes, check_logits
 from labutils.training.loop import OnEpoch, Task, run_epochs
@@ -26,7 +26,7 @@ Labelled = tuple[ArrayLike, ArrayLike] | Dataset  # images and class indices
 
 TRAIN_LOSS_IMAGES = 5_000  # fixed and not augmented: see the report's protocol
 STATISTICS_IMAGES = 512
-WHITENING_IMAGES = 5_000
+FITTED_IMAGES = 5_000  # that whitening and LSUV see
 
 
 def fit(
@@ -82,6 +82,8 @@ class Classification(Task):
         augmented = config.flip or config.crop_padding or config.cutout
         if augmented and train[0].dtype != torch.uint8:
             raise TrainingError("augmentation needs uint8 images (0 to 255): convert them")
+        if config.precision == "fp64":
+            model.double()
         execution = execution_for(model, config.precision, device)
         place = execution.device
         self.model = model.to(place, memory_format=execution.memory_format)
@@ -105,7 +107,7 @@ class Classification(Task):
         return images, self.train[1][indices.to(self.execution.device)]
 
     def logits(self, images: Tensor) -> Tensor:
-        """The model's output, in fp32 whatever it was computed in."""
+        """The model's output, in fp32 whatever it was computed in, or in fp64."""
         try:
             with self.execution.autocast():
                 logits = self.model(images)
@@ -117,7 +119,7 @@ class Classification(Task):
                 "more images"
             ) from error
         check_logits(logits, images)
-        return logits.float()
+        return full_precision(logits)
 
     def loss(self, indices: Tensor) -> Tensor:
         """Mean cross-entropy of a batch."""
@@ -174,7 +176,7 @@ def untrained(config: RunConfig, images: data.DataSet) -> Classifier:
     """The network that `config` describes as it is before training on `images`."""
     statistics = (images.mean, images.std)
     model = build_model(config, images.image_shape, len(images.class_names), statistics)
-    whiten(model, images.train.images[:WHITENING_IMAGES])
+    fit_to_images(model, images.train.images[:FITTED_IMAGES], config.init)
     return model
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from labutils.models.modes import eval_mode
-from labutils.training.execution import Execution, device_of, execution_for
+from labutils.training.execution import Execution, device_of, execution_for, full_precision
 from labutils.training.inputs import as_split, check_classes, check_logits
 
 EVALUATION_BATCH = 1_000
@@ -79,7 +79,7 @@ def evaluate(
             check_logits(logits, batch)
             if start == 0:
                 check_classes("evaluate", logits, labels)
-            loss += F.cross_entropy(logits.float(), target, reduction="sum").item()
+            loss += F.cross_entropy(full_precision(logits), target, reduction="sum").item()
             correct += (logits.argmax(1) == target).sum().item()
     return Evaluation(loss / len(labels), correct / len(labels))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from labutils.models.blocks import Normalize
 
-Arithmetic = Literal["bf16", "fp32"]
+Arithmetic = Literal["bf16", "fp32", "fp64"]
 
 
 def multiplies_bf16(device: torch.device) -> bool:
@@ -61,6 +61,11 @@ class Execution(NamedTuple):
         return {"arithmetic": self.arithmetic, **software_and_hardware(self.device)}
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """The values in fp32, or in fp64 where they are that: for losses and statistics."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's weights are; the CPU for a model without."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -73,17 +78,20 @@ def execution_for(
 
     Together they train a ResNet-18 more than twice as fast as fp32 in PyTorch's default layout on
     a CPU with AVX-512-BF16; a network of small linear layers gains from neither. Where the
-    processor does not multiply bf16, the arithmetic is fp32 whatever is asked for.
+    processor does not multiply bf16, the arithmetic is that of the weights. These are in fp64
+    where that was asked for when the network was built.
     """
     convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     convolutional &= all(parameter.ndim < 5 for parameter in model.parameters())  # none in 3-D
     memory_format = torch.channels_last if convolutional else torch.contiguous_format
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    arithmetic = "bf16" if precision == "bf16" and multiplies_bf16(device) else "fp32"
     dtypes = (parameter.dtype for parameter in model.parameters())
     dtype = next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
+    arithmetic = "fp64" if dtype == torch.float64 else "fp32"
+    if precision == "bf16" and multiplies_bf16(device):
+        arithmetic = "bf16"
     normalizes = any(isinstance(module, Normalize) for module in model.modules())
-    takes_bytes = normalizes and dtype == torch.float32  # which Normalize makes of them
+    takes_bytes = normalizes and dtype in (torch.float32, torch.float64)
     return Execution(device, memory_format, arithmetic, dtype, takes_bytes)
 
 

@@ -16,8 +16,10 @@ from torch.nn.utils import parametrize
 
 from labutils.config import RunConfig
 from labutils.data.sets import pixel_statistics
+from labutils.models.blocks import CReLU
 from labutils.models.modes import probing
-from labutils.models.networks import build_model
+from labutils.models.networks import build_model, fit_to_images
+from labutils.training.execution import full_precision
 
 STATISTICS = (
     "gradient_norm",
@@ -36,6 +38,7 @@ WEIGHT_LAYERS = (
 ACTIVATIONS = (
     *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.Hardtanh),
     *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.GLU),
+    CReLU,
     *(nn.Tanh, nn.Sigmoid, nn.Hardsigmoid, nn.Softsign),
 )
 
@@ -178,6 +181,7 @@ def untrained_statistics(
     """
     classes = int(labels.max()) + 1
     model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
+    fit_to_images(model, images, config.init)
     return layer_statistics(model, images[:count], labels[:count]).values
 
 
@@ -188,10 +192,10 @@ def layer_statistics(
 ) -> LayerStatistics:
     """What each weight layer gets back and hands on, for the mean cross-entropy of one batch.
 
-    In fp32, batch norm in train mode without touching its statistics, dropout off. The model's
-    weights, gradients, buffers and modes are left as they were. A layer hands on the output of
-    the last activation module before the next layer runs, after norm and skip; the last layer
-    hands on the logits.
+    In fp32 or, if the weights are in that, in fp64; batch norm in train mode without touching its
+    statistics, dropout off. The model's weights, gradients, buffers and modes are left as they
+    were. A layer hands on the output of the last activation module before the next layer runs,
+    after norm and skip; the last layer hands on the logits.
 
     Returns:
         The values are:
@@ -240,7 +244,7 @@ def _row(layer: RanLayer, images: int) -> tuple[dict[str, float], list[str]]:
     elif layer.activation.ndim < 2 or len(layer.activation) != images:
         reasons.append("its activation is not a row an image")
     else:
-        activation = layer.activation.float()
+        activation = full_precision(layer.activation)
         by_image = activation.flatten(1)
         last = getattr(layer.module, "out_features", None) == activation.shape[-1]
         by_unit = activation.movedim(-1 if last else 1, 0).flatten(1)

@@ -57,6 +57,7 @@ OTHER_VALUES = {
     "residual": True,
     "norm": "batch",
     "init": "he",
+    "activation": "leaky",
     "head": "fully-convolutional",
     "stem_stride": 2,
     "unpadded": True,

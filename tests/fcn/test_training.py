@@ -1,3 +1,4 @@
+import hashlib
 import math
 from dataclasses import replace
 
@@ -269,3 +270,14 @@ def test_a_configuration_that_cannot_be_run_says_why(options, message):
 def test_whole_numbers_make_the_same_id_as_their_floats():
     assert FCNConfig(scale=(1, 2)).id == FCNConfig(scale=(1.0, 2.0)).id
     assert FCNConfig.from_dict(FCNConfig(scale=(1, 2)).to_dict()) == FCNConfig(scale=(1.0, 2.0))
+
+
+def test_canvases_of_training_and_validation_are_those_that_stored_detectors_saw():
+    """Which digits, where: another draw would orphan every stored detector and threshold."""
+    config = FCNConfig(data="digits", number=(0, 3), scale=(0.7, 1.5), touching=0.25, clutter=0.25)
+    digits, digest = data.load("digits"), hashlib.sha256()
+    for split, rotation in ((digits.train, 10.0), (digits.val, 0.0)):
+        drawn = draw_for(config, split, 200, 7, rotation=rotation)
+        digest.update(drawn.labels.numpy().tobytes())
+        digest.update(drawn.boxes.round().to(torch.int64).numpy().tobytes())
+    assert digest.hexdigest()[:12] == "6dee1382fe78"

@@ -17,7 +17,7 @@ from labutils.models.blocks import (
 )
 from labutils.models.costs import multiply_adds
 from labutils.models.initialization import initialize
-from labutils.models.networks import build_model, whiten
+from labutils.models.networks import build_model, fit_to_images
 
 RESIDUAL = [name for name in FAMILIES if "residual" in FAMILIES[name].options]
 DEPTHS = {"resnet": 14, "strong": 9}  # of the families where 10 is none
@@ -321,7 +321,7 @@ def test_whitening_is_fixed_and_stored_with_the_weights():
     model = build_model(CONFIGS["strong"], CIFAR, 10)
     assert not any("stem.0" in name for name, _ in model.named_parameters())
     before = model.stem[0].weight.clone()
-    whiten(model, random_images(50, CIFAR))
+    fit_to_images(model, random_images(50, CIFAR), "default")
     assert not torch.equal(model.stem[0].weight, before)
     other = build_model(CONFIGS["strong"], CIFAR, 10)
     other.load_state_dict(model.state_dict())
@@ -338,7 +338,7 @@ def test_whitening_until_it_has_seen_images_hands_on_the_pixels():
 def test_whiten_leaves_networks_without_whitening_as_they_are():
     model = build_model(CONFIGS["resnet20"], CIFAR, 10)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    whiten(model, random_images(5, CIFAR))
+    fit_to_images(model, random_images(5, CIFAR), "default")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

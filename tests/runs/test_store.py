@@ -164,7 +164,7 @@ def test_the_arithmetic_of_a_run_that_does_not_record_it(
 
 def test_every_stored_run_knows_its_arithmetic():
     found, _ = Store.of(profile("full")).scan()
-    assert found and {run.arithmetic for run in found} <= {"bf16", "bf16 emulated", "fp32"}
+    assert found and {run.arithmetic for run in found} <= {"bf16", "bf16 emulated", "fp32", "fp64"}
 
 
 # Whole or not there

@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from labutils import data
+from labutils.config.base import ConfigError
 from labutils.config.classifier import RunConfig
 from labutils.config.fcn import FCNConfig
+from labutils.config.fit import FitConfig
 from labutils.data.sets import DataSet, Split
 from labutils.fcn.training import train_detector
 from labutils.models.blocks import weight_layers
 from labutils.models.networks import build_model
 from labutils.training import execution
 from labutils.training.classifiers import fit, train
+from labutils.training.evaluation import evaluate
 from labutils.training.execution import execution_for, multiplies_bf16
 
 CPU = torch.device("cpu")
@@ -102,3 +105,36 @@ def test_a_detector_says_so_too(has_bf16, digits):
     assert (
         metrics["hardware"]["device"] == execution.execution_for(torch.nn.Linear(1, 1)).device.type
     )
+
+
+def test_fp64_starts_from_the_numbers_of_fp32_and_rounds_finer(digits):
+    config = RunConfig(data="digits", depth=30, width=16, epochs=1)
+    exact = replace(config, precision="fp64")
+    one, two = (train(c, progress=False) for c in (config, exact))
+    assert two.metrics["arithmetic"] == "fp64"
+    assert {weight.dtype for weight in two.model.state_dict().values()} == {torch.float64}
+    starts = [build_model(c, (1, 28, 28), 10).state_dict() for c in (config, exact)]
+    assert all(torch.equal(starts[0][name], starts[1][name].float()) for name in starts[0])
+    one, two = (o.history["layers"]["activation_image_std"][0] for o in (one, two))
+    assert one[:10] == pytest.approx(two[:10], rel=1e-3)
+    assert two[-2] > 0 and not 0.5 < one[-2] / two[-2] < 2, "rounding is all that fp32 leaves"
+
+
+def test_fit_trains_anyones_network_in_fp64(digits):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    config = FitConfig(epochs=1, precision="fp64")
+    fit(model, (digits.train.images, digits.train.labels), (digits.val.images, digits.val.labels),
+        config, progress=False)  # fmt: skip
+    assert model[1].weight.dtype == torch.float64
+    scored = evaluate(model, digits.val.images, digits.val.labels)
+    assert math.isfinite(scored.loss)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: FCNConfig(precision="fp64"),
+             lambda: RunConfig(precision="fp64", model="resnet", optimizer="muon",
+                               bias_learning_rate=0.1, head_learning_rate=0.1)]
+)  # fmt: skip
+def test_fp64_is_refused_where_it_would_not_be_computed(make):
+    with pytest.raises(ConfigError, match="fp64 is for classifiers"):
+        make()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from labutils.config import RunConfig
-from labutils.report.records import experiment, pairs
+from labutils.report.records import SEEDS, experiment, pairs
 
 DEPTHS = (4, 10, 16, 24, 36)
 # How networks with convolutions are trained; the network is added to it.
@@ -52,3 +52,21 @@ def head() -> list[RunConfig]:
 def resnet_depth() -> list[RunConfig]:
     """Section 1.3: He's networks with batch norm, and their plain twins."""
     return pairs(RESNET, (20, 44))
+
+
+@experiment(
+    "mlp-factors",
+    varies=("depth", "flip", "crop_padding", "schedule", "epochs", "seed"),
+    planned=True,
+)
+def mlp_factors() -> list[RunConfig]:
+    """Section 1.3: from the MLPs of section 1.2 to those trained as ConvNets, factor by factor."""
+    base = RunConfig(data="cifar10", residual=True)
+    return [
+        replace(base, depth=depth, **images, schedule=schedule, epochs=epochs, seed=seed)
+        for seed in SEEDS
+        for depth in (4, 24)
+        for images in ({}, {"flip": True, "crop_padding": 4})
+        for schedule in ("constant", "one-cycle")
+        for epochs in (8, 20)
+    ]

@@ -1,11 +1,19 @@
-"""Section 1.3: ConvNets with either head."""
+"""Section 1.3: ConvNets with either head; MLPs trained as they are, factor by factor."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from labutils.report.names import kind_name
-from labutils.report.statistics import by_fields, fit_and_accuracy, paired_difference, select
+from labutils.report.statistics import (
+    accuracy,
+    by_fields,
+    fit_and_accuracy,
+    metric,
+    paired_difference,
+    select,
+    train_loss,
+)
 from labutils.runs.store import Run
 
 
@@ -19,5 +27,25 @@ def head_table(runs: Sequence[Run]) -> pd.DataFrame:
             row[f"parameters, {name}"] = f"{of_head[0].metrics['parameters']:,}"
             row |= fit_and_accuracy(name, of_head)
         row["average - flatten"] = paired_difference(*heads)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def factor_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.3: residual MLPs in fp32, a row a way of training: what depth changes in each."""
+    rows = []
+    for (augmented, schedule, epochs), chosen in by_fields(runs, "flip", "schedule", "epochs"):
+        row: dict[str, object] = {
+            "images": "mirrored and shifted" if augmented else "as they are",
+            "schedule": schedule,
+            "epochs": epochs,
+        }
+        groups = by_fields(chosen, "depth")
+        for depth, several in groups:
+            row[f"train loss, {depth}"] = train_loss(several)
+            row[f"test loss, {depth}"] = metric(several, "test_loss", 2)
+            row[f"test accuracy, {depth}"] = accuracy(several)
+        (shallow, few), (deep, many) = groups[0], groups[-1]
+        row[f"depth {deep} - {shallow}"] = paired_difference(few, many)
         rows.append(row)
     return pd.DataFrame(rows)

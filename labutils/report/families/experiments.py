@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from labutils.config import RunConfig
+from labutils.report.choices import at_best_rate, at_rates
 from labutils.report.convnets.experiments import PROTOCOL, resnet_depth
 from labutils.report.records import SEEDS, experiment
 
@@ -35,6 +36,31 @@ def sgd() -> list[RunConfig]:
     # at 0.1, the rate of `resnet-depth`, SmallCNN diverges: it has no normalisation
     how = {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4}
     return [replace(config, **how) for config in adam.grid()]
+
+
+RATES = {"adam": (1e-3, 3e-4, 3e-3), "sgd": (0.05, 0.0125, 0.2)}  # the first: of those above
+
+
+def _networks() -> list[RunConfig]:
+    """The five networks with each optimiser, one seed."""
+    return [config for config in (*adam.grid(), *sgd.grid()) if config.seed == 0]
+
+
+TUNED = (*NETWORK, *RESNET16, "optimizer", "learning_rate", "weight_decay")
+
+
+@experiment("side-by-side-rates", varies=TUNED, planned=True)
+def rates() -> list[RunConfig]:
+    """Section 1.4: the five networks with either optimiser, each at three learning rates."""
+    tried = [at_rates(config, RATES[config.optimizer]) for config in _networks()]
+    return [config for at_three in tried for config in at_three]
+
+
+@experiment("side-by-side-tuned", varies=(*TUNED, "seed"))
+def tuned() -> list[RunConfig]:
+    """Section 1.4: the five networks with either optimiser, at the best rate in validation."""
+    best = [at_best_rate(config, RATES[config.optimizer]) for config in _networks()]
+    return _seeds(best)
 
 
 @experiment(

@@ -45,6 +45,29 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tuned_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.4: a row a network: both optimisers at the rate that validation chose with seed 0.
+
+    Dropout, initialisation and precision, in which the networks differ too, stand beside them.
+    """
+    rows = []
+    adam, sgd = (by_network(select(runs, optimizer=name)) for name in ("adam", "sgd"))
+    for groups in zip(adam, sgd, strict=True):
+        config = groups[0][0].config
+        row: dict[str, object] = {
+            "network": network_name(config),
+            "dropout": f"{config.dropout:g}",
+            "weights": {"he": "He"}.get(config.init, config.init),
+            "precision": config.precision,
+        }
+        for name, chosen in zip(("Adam", "SGD"), groups, strict=True):
+            row[f"rate, {name}"] = f"{chosen[0].config.learning_rate:g}"
+            row[f"val accuracy, {name}"] = accuracy(chosen, "val_accuracy")
+            row[f"test accuracy, {name}"] = accuracy(chosen)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def protocol_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.4: networks trained alike with Adam, and alike with SGD, paired by seed."""
     rows = []

@@ -1,12 +1,17 @@
 """Sections 1.1 and 1.2: width, depth, learning rate and early stopping of MLPs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from labutils import data
 from labutils.config import DataName, RunConfig
+from labutils.config.profiles import profile
 from labutils.report.records import SEEDS, experiment, pairs
 from labutils.report.statistics import learned, select
-from labutils.runs.store import Run
+from labutils.runs.load import load_or_compute
+from labutils.runs.store import Run, Store
+from labutils.training.classifiers import STATISTICS_IMAGES, untrained
+from labutils.training.statistics import layer_statistics
 
 DEPTHS: dict[DataName, tuple[int, ...]] = {
     "mnist": (2, 4, 10, 22, 26, 34, 40),
@@ -14,6 +19,9 @@ DEPTHS: dict[DataName, tuple[int, ...]] = {
 }
 # Where plain networks first stop learning in the depth grids; the notebook checks it.
 STALL_DEPTH: dict[DataName, int] = {"mnist": 26, "cifar10": 24}
+LEARNING_DEPTHS = range(10, 27, 2)
+# One at which some plain networks learn in fp32, and the first at which none of three does.
+EXACT_DEPTHS = (22, 26)
 EARLY_STOPPING = RunConfig(patience=10, epochs=100)
 
 
@@ -53,6 +61,25 @@ def rescue() -> list[RunConfig]:
         for data, depth in STALL_DEPTH.items()
         for rate in (1e-4, 3e-4, 3e-3)
     ]
+
+
+@experiment("mnist-learning", varies=("depth", "seed"), planned=True)
+def learning() -> list[RunConfig]:
+    """Section 1.2: how many of ten plain MLPs learn, depth by depth; some are in `mnist-depth`."""
+    return [RunConfig(depth=depth, seed=seed) for depth in LEARNING_DEPTHS for seed in range(10)]
+
+
+@experiment(
+    "mnist-fp64",
+    varies=("depth", "seed"),
+    compared_with=("mnist-learning",),
+    differs_in=("precision",),
+    planned=True,
+)
+def learning_in_fp64() -> list[RunConfig]:
+    """Section 1.2: do more plain MLPs learn where numbers are rounded a billion times finer?"""
+    chosen = [config for config in learning.grid() if config.depth in EXACT_DEPTHS]
+    return [replace(config, precision="fp64") for config in chosen]
 
 
 @experiment("mnist-blocks", varies=("width", "depth", "residual", "seed"))
@@ -101,3 +128,27 @@ def stall_depth(runs: Iterable[Run]) -> int | None:
         if not any(learned(run) for run in select(plain, depth=depth)):
             return depth
     return None
+
+
+def untrained_signals(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
+    """What the last hidden layer of untrained networks tells apart, stored for the profile.
+
+    Args:
+        configs: networks on one data set; each is measured in its own precision.
+
+    Returns:
+        For each network `deviation`, a unit's deviation over 512 training images, averaged over
+        units, and `mean`, the mean activation.
+    """
+
+    def measured() -> list[dict[str, float]]:
+        found, images = [], data.load(configs[0].data)
+        few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
+        for config in configs:
+            values = layer_statistics(untrained(config, images), *few).values
+            deviation, mean = values["activation_image_std"][-2], values["activation_mean"][-2]
+            found.append({"deviation": deviation, "mean": mean})
+        return found
+
+    arguments = {"networks": [config.id for config in configs], "images": STATISTICS_IMAGES}
+    return load_or_compute(Store.of(profile()), "signals", arguments, measured)

@@ -1,6 +1,7 @@
 """Width, depth and early stopping: curves and final numbers of the grids."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from labutils.report import style
+from labutils.report.mlps.experiments import untrained_signals
 from labutils.report.names import family_and_data, kind_name
-from labutils.report.statistics import by_fields, grouped, learned, select
+from labutils.report.statistics import by_fields, grouped, learned, select, share_of
 from labutils.runs.store import Run
 
 
@@ -79,6 +81,38 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
         ax.legend(loc="lower left")
     for ax in axes:  # once all is drawn: a limit that is set keeps a shared axis from growing
         ax.set_ylim(bottom=0)
+    return fig
+
+
+@plt.rc_context(style.STYLE)
+def learning_by_depth(runs: Sequence[Run]) -> Figure:
+    """Share of the plain networks that learn against depth, and what is left of the image.
+
+    Left with 95 % intervals; right before training, a point a network, a unit's deviation across
+    images at the last hidden layer, at all depths in each precision, and the rounding of fp32.
+    """
+    colors = style.colors_of(("fp32", "fp64"))
+    fig, (left, right) = style.make_axes(1, 2, (9, 3.4))
+    for shift, (precision, color) in zip((-0.15, 0.15), colors.items(), strict=True):
+        groups = by_fields(select(runs, precision=precision), "depth")
+        found = np.array([share_of(sum(map(learned, chosen)), len(chosen)) for _, chosen in groups])
+        depths = np.array([depth for depth, _ in groups]) + shift
+        errors = np.abs(found[:, 1:] - found[:, :1]).T
+        line = "o-" if precision == "fp32" else "o"
+        left.errorbar(depths, found[:, 0], errors, fmt=line, ms=4, color=color, lw=1, capsize=2)
+        for depth, chosen in by_fields(select(runs, precision="fp32"), "depth"):
+            configs = [replace(run.config, precision=precision) for run in chosen]
+            signals = untrained_signals(configs)
+            values = [signal["deviation"] for signal in signals]
+            right.plot([depth + shift] * len(values), values, "o", ms=3, color=color, alpha=0.6)
+            if precision == "fp32":
+                mean = np.mean([signal["mean"] for signal in signals])
+                ends = (depth - 1, depth + 1)
+                right.plot(ends, [mean * torch.finfo(torch.float32).eps / 2] * 2, ":", color="gray")
+    left.set(xlabel="depth (weight layers)", ylim=(0, 1.03))
+    style.percent_axis(left, "share that learns")
+    right.set(xlabel="depth (weight layers)", yscale="log", ylabel="deviation across images")
+    style.legend(right, colors, [("gray", ":", "rounding of fp32")], outside=True)
     return fig
 
 

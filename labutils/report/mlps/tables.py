@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from labutils.config import DATA_SETS
+from labutils.report.mlps.experiments import untrained_signals
 from labutils.report.names import family_and_data, network_name
 from labutils.report.statistics import (
     accuracy,
@@ -18,7 +20,9 @@ from labutils.report.statistics import (
     paired_difference,
     percent,
     plain_and_residual,
+    scale,
     select,
+    share_of,
     train_loss,
 )
 from labutils.runs.store import Run
@@ -33,7 +37,11 @@ def width_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
+    """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference.
+
+    Where some of the plain networks learn and others stay at chance, how many do: a mean of the
+    two says nothing.
+    """
     rows = []
     for depth, chosen in by_fields(runs, "depth"):
         plain, residual = plain_and_residual(chosen)
@@ -43,7 +51,36 @@ def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
             "train loss, plain": train_loss(plain),
             "train loss, residual": train_loss(residual),
         }
+        if 0 < sum(map(learned, plain)) < len(plain):
+            row["plain"] = f"{sum(map(learned, plain))} of {len(plain)} learns"
+            row |= {"residual - plain": "-", "train loss, plain": "-"}
         rows.append(row | {"test loss, residual": metric(residual, "test_loss", 2)})
+    return pd.DataFrame(rows)
+
+
+def learning_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Section 1.2: a row a depth and precision: how many plain networks learn.
+
+    With the share's 95 % interval (Clopper and Pearson 1934), and before training, as geometric
+    means over seeds, a unit's deviation across images at the last hidden layer and the rounding
+    of a number as large as its mean activation.
+    """
+    rows = []
+    for (precision, depth), chosen in by_fields(runs, "precision", "depth"):
+        several = sum(map(learned, chosen))
+        share, low, high = share_of(several, len(chosen))
+        signals = untrained_signals([run.config for run in chosen])
+        rounding = torch.finfo(getattr(torch, f"float{precision[2:]}")).eps / 2
+        rows.append(
+            {
+                "precision": precision,
+                "depth": depth,
+                "learn": f"{several} of {len(chosen)}",
+                "share (95 % interval)": f"{share:.0%} ({low:.0%} to {high:.0%})",
+                "deviation across images": scale([signal["deviation"] for signal in signals]),
+                "rounding": scale([rounding * signal["mean"] for signal in signals]),
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -1,4 +1,23 @@
-"""Why residual connections work: gradients, skip x normalisation x initialisation, lesions."""
+"""Why residual connections work: gradients, skip x normalisation x initialisation, lesions.
+
+Two explanations divide the twenty kinds of `ablation-mnist` and `ablation-cifar10` alike: a network
+is quick if signal and gradient are kept at the start, or if it has a skip and its activations do
+not explode. The experiments `deciding-*` tell them apart by plain networks that keep both. What
+each explanation predicts of them is `predicted_quick`; its limits were read off the twenty kinds,
+and written down with the kinds before any of the new networks was trained:
+
+- The signal is kept where at least 0.3 of the variance of the last hidden layer's activations is
+  across images (the quick kinds have 0.35 and more, those that lose it 0.26 and less).
+- The gradient is kept where that at the first layer's output is at most 25 times that at the
+  logits, and at least a 25th of it (the quick kinds have 0.4 to 24, the others 200 and more, or
+  next to nothing).
+- Activations explode where their deviation at the last hidden layer is more than 100.
+- A kind is quick where its mean training loss in the end, at its own best rate, is at most 1.75
+  times that of the residual kind with default weights and no norm.
+
+If plain kinds that keep both are quick, it is not the skip itself; if they are slow, keeping both
+is not enough. If some are quick and some slow, neither explanation holds as it stands.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -8,8 +27,10 @@ from torch import Tensor
 
 from labutils.config import RunConfig
 from labutils.config.profiles import profile
+from labutils.report.choices import at_best_rate, at_rates
 from labutils.report.convnets.experiments import CONVNET, resnet_depth
 from labutils.report.records import SEEDS, experiment, pairs
+from labutils.report.untrained import Kept
 from labutils.runs.load import load_or_compute
 from labutils.runs.store import Run, Store, weights_digest
 from labutils.training import statistics
@@ -75,6 +96,74 @@ def ablation_rates() -> list[RunConfig]:
     ]
 
 
+def new_kind(init: str, activation: str = "relu") -> dict[str, object]:
+    """A plain kind without norm."""
+    return {"residual": False, "norm": "none", "init": init, "activation": activation}
+
+
+# Made to keep both, with the same activations and PyTorch's weights as controls; and kinds of the
+# ablation to compare them with, trained beside them in one arithmetic and at the same rates.
+DECIDING = [
+    new_kind("orthogonal"),
+    new_kind("lsuv"),
+    new_kind("looks-linear", "crelu"),
+    new_kind("default", "crelu"),
+    new_kind("orthogonal", "leaky"),
+    new_kind("default", "leaky"),
+    {"residual": False, "norm": "none", "init": "he"},
+    {"residual": False, "norm": "batch", "init": "default"},
+    {"residual": True, "norm": "none", "init": "default"},
+    {"residual": True, "norm": "none", "init": "zero-residual"},
+    {"residual": True, "norm": "batch", "init": "zero-residual"},
+]
+RATES = (1e-3, 3e-4, 1e-4)
+# with concatenated ReLU a layer has twice the inputs: as many weights as the others
+CRELU_WIDTHS = {"mlp": 90, "convnet": 11}
+MLP_40 = RunConfig(depth=40, epochs=5)
+CONVNET_36 = RunConfig(
+    data="cifar10", model="convnet", depth=36, width=16, stem_stride=2, epochs=5
+)  # in fp32, as the MLPs are
+SIGNAL_KEPT, GRADIENT_KEPT, EXPLODED, QUICK = 0.3, 25, 100, 1.75
+
+
+def deciding_kinds(base: RunConfig) -> list[RunConfig]:
+    """Why residuals work: plain kinds made to keep signal and gradient, and kinds to compare."""
+    kinds = [replace(base, **kind) for kind in DECIDING]
+    return [
+        replace(kind, width=CRELU_WIDTHS[kind.model]) if kind.activation == "crelu" else kind
+        for kind in kinds
+    ]
+
+
+DECIDED = ("residual", "norm", "init", "activation", "width", "learning_rate")
+
+
+@experiment("deciding-mnist-rates", varies=DECIDED, planned=True)
+def deciding_mnist_rates() -> list[RunConfig]:
+    """Why residuals work: deep MLPs that keep signal and gradient, each at three rates."""
+    return [config for kind in deciding_kinds(MLP_40) for config in at_rates(kind, RATES)]
+
+
+@experiment("deciding-mnist", varies=(*DECIDED, "seed"), planned=True)
+def deciding_mnist() -> list[RunConfig]:
+    """Why residuals work: deep MLPs that keep signal and gradient, at the best rate of each."""
+    best = [at_best_rate(kind, RATES) for kind in deciding_kinds(MLP_40)]
+    return [replace(config, seed=seed) for seed in SEEDS for config in best]
+
+
+@experiment("deciding-cifar10-rates", varies=DECIDED, planned=True)
+def deciding_cifar10_rates() -> list[RunConfig]:
+    """Why residuals work: deep ConvNets that keep signal and gradient, each at three rates."""
+    return [config for kind in deciding_kinds(CONVNET_36) for config in at_rates(kind, RATES)]
+
+
+@experiment("deciding-cifar10", varies=(*DECIDED, "seed"), planned=True)
+def deciding_cifar10() -> list[RunConfig]:
+    """Why residuals work: deep ConvNets that keep signal and gradient, at the best rate of each."""
+    best = [at_best_rate(kind, RATES) for kind in deciding_kinds(CONVNET_36)]
+    return [replace(config, seed=seed) for seed in SEEDS for config in best]
+
+
 @experiment("lesions", varies=("residual",), keep="fp16")
 def lesion_pair() -> list[RunConfig]:
     """Why residuals work: the deeper pair of `resnet-depth`, one seed, to cut blocks out."""
@@ -110,6 +199,16 @@ def untrained_statistics(
         arguments,
         lambda: statistics.untrained_statistics(config, images, labels),
     )
+
+
+def keeps_both(kept: Kept) -> bool:
+    """Whether signal and gradient count as kept: the module says by which limits."""
+    return kept.signal >= SIGNAL_KEPT and 1 / GRADIENT_KEPT <= kept.gradient <= GRADIENT_KEPT
+
+
+def predicted_quick(config: RunConfig, kept: Kept) -> tuple[bool, bool]:
+    """What each explanation says: quick because both are kept; quick because of the skip."""
+    return keeps_both(kept), config.residual and kept.deviation <= EXPLODED
 
 
 def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:

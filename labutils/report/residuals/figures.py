@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from labutils.analysis.lesions import swap_groups
 from labutils.report import style
 from labutils.report.names import cell, family_and_data
-from labutils.report.residuals.experiments import followed
-from labutils.report.statistics import by_fields, select
+from labutils.report.residuals.experiments import QUICK, SIGNAL_KEPT, followed, keeps_both
+from labutils.report.statistics import by_fields, grouped, select
+from labutils.report.untrained import Kept, shattering
 from labutils.runs.store import Run
 
 
@@ -124,6 +125,61 @@ def ablation(*grids: Sequence[Run]) -> Figure:
         style.plain_numbers(ax.xaxis)
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
+    return fig
+
+
+@plt.rc_context(style.STYLE)
+def shattered(*grids: Sequence[Run]) -> Figure:
+    """Before training, how alike gradients of nearby images are, and the training loss in the end.
+
+    A column a grid. Above, correlation against the distance on a line between two images, a line
+    a kind (seed 0); below, training loss against the correlation at one step, a point a run.
+    """
+    fig, axes = style.make_axes(2, len(grids), (9, 6))
+    for (upper, lower), runs in zip(axes.T, grids, strict=True):
+        for run in runs:
+            found, color = shattering(run.config), style.color_of(run)
+            dashed = "--" if run.config.norm == "batch" else "-"
+            if run.config.seed == 0:
+                distance = np.arange(1, len(found) + 1) / len(found)
+                upper.plot(distance, found, dashed, color=color, lw=1)
+            lower.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
+        title = f"{family_and_data(runs[0].config)}, depth {runs[0].config.depth}"
+        upper.set(title=title, xlabel="distance, 1 being that of the two images")
+        lower.set(xlabel=f"correlation at a distance of 1/{len(found)}")
+        style.log_axis(lower, "training loss")
+    axes[0, 0].set_ylabel("correlation of gradients")
+    style.legend(axes[0, -1], style.KIND_COLORS, [("gray", "--", "batch norm")], outside=True)
+    return fig
+
+
+@plt.rc_context(style.STYLE)
+def deciding(*grids: Sequence[Run]) -> Figure:
+    """Final training loss of kinds against what they keep of the signal; a panel a grid.
+
+    A point a seed; filled where the kind keeps both, and grey, the limit of what counts as quick.
+    """
+    fig, axes = style.make_axes(1, len(grids), (9, 3.8))
+    for ax, runs in zip(axes, grids, strict=True):
+        kinds, reference = grouped(runs, cell), ("residual", "no norm", "default")
+        for names, chosen in kinds.items():
+            kept = Kept.of([run.config for run in chosen])
+            losses = [run.history["train_loss"][-1] for run in chosen]
+            color = style.color_of(chosen[0])
+            fill = color if keeps_both(kept) else "none"
+            at = [kept.signal] * len(losses)
+            ax.plot(at, losses, "o", mec=color, mfc=fill, alpha=0.7, ms=5)
+            text = ", ".join(names[1:]) if names[1] != "no norm" else names[2]
+            place = (kept.signal, float(np.mean(losses)))
+            ax.annotate(text, place, (6, 0), textcoords="offset points", va="center", size=7)
+        limit = QUICK * np.mean([run.history["train_loss"][-1] for run in kinds[reference]])
+        ax.axhline(limit, color="gray", lw=1, ls=":")
+        ax.axvline(SIGNAL_KEPT, color="gray", lw=1, ls=":")
+        config = runs[0].config
+        title = f"{family_and_data(config)}, depth {config.depth}"
+        ax.set(title=title, xlabel="share of variance across images, untrained", xlim=(-0.05, 1.3))
+        style.log_axis(ax, "training loss")
+    style.legend(axes[-1], style.KIND_COLORS, outside=True)
     return fig
 
 

@@ -1,13 +1,16 @@
 """Skip, normalisation and initialisation in every combination, and lesions."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from labutils.analysis.lesions import lesions_of, swap_groups
-from labutils.report.names import cell, kind_name, network_name
-from labutils.report.residuals.experiments import followed
+from labutils.config import RunConfig
+from labutils.report.names import cell, cell_of, family_and_data, kind_name, network_name
+from labutils.report.residuals.experiments import QUICK, followed, keeps_both, predicted_quick
 from labutils.report.statistics import (
     accuracy,
     by_fields,
@@ -16,8 +19,10 @@ from labutils.report.statistics import (
     percent,
     scale,
     select,
+    spread,
     train_loss,
 )
+from labutils.report.untrained import Kept, shattering
 from labutils.runs.store import Run
 
 CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
@@ -29,7 +34,7 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
     A run trains if in the end it gets more than twice as many training images right as chance.
     At initialisation, geometric means over seeds: the gradient at the first layer's output
     relative to that at the logits, the deviation of the last hidden layer's activations, and
-    that of its units across images as a share of it: what tells images apart.
+    the share of their variance that is across images: what tells images apart.
     """
     rows = []
     for names, chosen in grouped(runs, cell).items():
@@ -43,21 +48,92 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "test accuracy": accuracy(chosen),
                 "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
                 "activations": scale([layers["activation_std"][0][-2] for layers in first]),
-                "share across images": percent(
-                    np.prod([_share(layers) for layers in first]) ** (1 / len(first))
-                ),
+                "variance across images": percent(Kept.of([run.config for run in chosen]).signal),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _share(layers: Mapping[str, Sequence[Sequence[float]]]) -> float:
-    """Of the last hidden layer's deviation before training, the share across images.
+def prediction_table(configs: Sequence[RunConfig]) -> pd.DataFrame:
+    """Why residuals work: a row a kind, what it keeps before training and what follows from that.
 
-    Zero where there is no deviation: in narrow networks all units may be dead from the start.
+    The signal is the share of the last hidden layer's variance that is across images, the gradient
+    that at the first layer's output relative to that at the logits: geometric means over seeds.
+    The last columns are the predictions of the two explanations.
     """
-    deviation = layers["activation_std"][0][-2]
-    return layers["activation_image_std"][0][-2] / deviation if deviation else 0.0
+    kinds: dict[tuple[str, str, str], list[RunConfig]] = {}
+    for config in configs:
+        kinds.setdefault(cell_of(config), []).append(config)
+    return pd.DataFrame(
+        {"skip, norm, initialisation": ", ".join(names), **_predictions(chosen)}
+        for names, chosen in kinds.items()
+    )
+
+
+def _predictions(seeds: Sequence[RunConfig]) -> dict[str, str]:
+    kept = Kept.of(seeds)
+    by_start, by_skip = predicted_quick(seeds[0], kept)
+    return {
+        "signal": percent(kept.signal),
+        "gradient, first / logits": f"{kept.gradient:.1e}",
+        "keeps both": "yes" if keeps_both(kept) else "no",
+        "by what is kept": _speed(by_start),
+        "by the skip": _speed(by_skip),
+    }
+
+
+def _speed(quick: bool) -> str:
+    return "quick" if quick else "slow"
+
+
+def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: a row a kind, what was predicted of it and what it is.
+
+    Quick is a mean training loss of at most 1.75 times that of the residual kind with default
+    weights and no norm; all at the rate that validation chose for them.
+    """
+    kinds = grouped(runs, cell)
+    losses = {
+        names: float(np.mean([run.history["train_loss"][-1] for run in chosen]))
+        for names, chosen in kinds.items()
+    }
+    limit = QUICK * losses["residual", "no norm", "default"]
+    rows = []
+    for names, chosen in kinds.items():
+        row = {"skip, norm, initialisation": ", ".join(names)}
+        row |= _predictions([run.config for run in chosen])
+        row["is"] = _speed(losses[names] <= limit)
+        row["rate"] = f"{chosen[0].config.learning_rate:g}"
+        row["trains"] = f"{sum(map(learned, chosen))} of {len(chosen)}"
+        rows.append(row | {"train loss": train_loss(chosen), "test accuracy": accuracy(chosen)})
+    return pd.DataFrame(rows)
+
+
+def order_table(*grids: Sequence[Run]) -> pd.DataFrame:
+    """Why residuals work: does what is measured before training order kinds by training loss?
+
+    A row a grid and measure: the rank correlation (Spearman) of the measure with the training loss
+    in the end over the kinds, of each seed alone, as mean and deviation over seeds; -1 where a
+    kind that keeps more always ends lower. The level of a gradient is minus the distance of
+    first / logits from 1, in powers of ten.
+    """
+    measures: dict[str, Callable[[RunConfig], float]] = {
+        "signal": lambda config: Kept.of([config]).signal,
+        "level of the gradient": lambda config: -abs(math.log10(Kept.of([config]).gradient)),
+        "gradients of neighbours alike": lambda config: shattering(config)[0],
+    }
+    rows = []
+    for runs in grids:
+        for name, measure in measures.items():
+            found = []
+            for _, chosen in by_fields(runs, "seed"):
+                losses = [run.history["train_loss"][-1] for run in chosen]
+                values = [measure(run.config) for run in chosen]
+                found.append(float(spearmanr(values, losses).statistic))
+            row = {"networks": family_and_data(runs[0].config), "before training": name}
+            kinds = len(grouped(runs, cell))
+            rows.append(row | {"kinds": kinds, "rank correlation": spread(found)})
+    return pd.DataFrame(rows)
 
 
 def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:

@@ -19,3 +19,16 @@ def test_head_table_sets_the_heads_beside_one_another(tmp_path):
     assert list(frame["average - flatten"]) == ["10.00"] * 2
     last = f"{runs[0].history['train_loss'][-1]:.3f}"
     assert list(frame["train loss, flatten"]) == [last] * 2
+
+
+def test_factor_table_has_a_row_a_way_of_training(tmp_path):
+    grid = [
+        RunConfig(data="cifar10", residual=True, depth=depth, flip=flip, seed=seed)
+        for depth in (4, 24)
+        for flip in (False, True)
+        for seed in (0, 1)
+    ]
+    frame = tables.factor_table(fake_runs(tmp_path, grid))
+    assert list(frame["images"]) == ["as they are", "mirrored and shifted"]
+    assert list(frame["depth 24 - 4"]) == ["0.00 ± 0.00"] * 2
+    assert list(frame["test accuracy, 4"]) == list(frame["test accuracy, 24"])

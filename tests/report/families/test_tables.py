@@ -59,3 +59,15 @@ def test_augmentation_and_schedule_are_paired_by_seed(tmp_path):
     assert list(frame["val accuracy, best epoch"]) == ["75.00 ± 7.07 %"] * 2
     error = f"{squared_errors(scheduled[0])[-1]:.3f} ± 0.000"
     assert list(frame["squared error, own statistics"]) == [error] * 2
+
+
+def test_tuned_table_has_both_optimisers_at_their_rates(tmp_path):
+    base = RunConfig(data="cifar10", model="cnn")
+    grid = [
+        replace(base, optimizer=optimizer, learning_rate=rate, seed=seed)
+        for optimizer, rate in (("adam", 3e-4), ("sgd", 0.2))
+        for seed in (0, 1)
+    ]
+    (row,) = tables.tuned_table(fake_runs(tmp_path, grid)).to_dict("records")
+    assert (row["rate, Adam"], row["rate, SGD"], row["dropout"]) == ("0.0003", "0.2", "0.5")
+    assert row["test accuracy, Adam"] == row["test accuracy, SGD"] == "90.00 ± 0.00 %"

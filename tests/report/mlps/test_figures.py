@@ -6,7 +6,8 @@ from drawings import lines
 from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
-from labutils.report.mlps import figures
+from labutils.config.profiles import Profile
+from labutils.report.mlps import experiments, figures
 from labutils.report.style import PLAIN_AND_RESIDUAL
 
 
@@ -147,3 +148,14 @@ def test_plain_and_residual_have_their_colours_in_training_curves_too(grid):
     colors = {line.get_color() for line in lines(fig.axes[0])}
     assert colors == {color for _, _, color in PLAIN_AND_RESIDUAL}
     assert [t.get_text() for t in fig.axes[0].get_legend().get_texts()] == ["plain", "residual"]
+
+
+def test_learning_by_depth_draws_shares_and_signals_of_both_precisions(tmp_path, monkeypatch):
+    grid = [RunConfig(depth=d, data="digits", seed=s) for d in (4, 6) for s in (0, 1)]
+    runs = fake_runs(tmp_path, grid) + fake_runs(tmp_path, [replace(grid[-1], precision="fp64")])
+    which = Profile("full", tmp_path / "kept", tmp_path / "scratch", tmp_path / "images")
+    monkeypatch.setattr(experiments, "profile", lambda: which)
+    left, right = figures.learning_by_depth(runs).axes
+    assert [list(box[0].get_ydata()) for box in left.containers] == [[1.0, 1.0], [1.0]]
+    points = [line for line in lines(right) if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in points] == [2, 2, 2, 2]

@@ -3,7 +3,8 @@ from dataclasses import replace
 from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
-from labutils.report.mlps import tables
+from labutils.config.profiles import Profile
+from labutils.report.mlps import experiments, tables
 
 
 def test_depth_table_has_a_row_a_depth_and_no_residual_at_two(tmp_path):
@@ -94,3 +95,35 @@ def test_rescue_table_is_ordered_by_set_and_rate(tmp_path):
         ("CIFAR-10", "0.0001"),
         ("CIFAR-10", "0.003"),
     ]
+
+
+def test_learning_table_counts_who_learns_and_says_what_reaches_the_last_layer(
+    tmp_path, monkeypatch
+):
+    grid = [RunConfig(depth=d, data="digits", seed=s) for d in (10, 26) for s in range(4)]
+    runs = fake_runs(tmp_path, grid[:5], train_accuracy=0.9)
+    runs += fake_runs(tmp_path, grid[5:], train_accuracy=0.1)
+    exact = replace(grid[4], precision="fp64")
+    runs += fake_runs(tmp_path, [exact], train_accuracy=0.9)
+    which = Profile("full", tmp_path / "kept", tmp_path / "scratch", tmp_path / "images")
+    monkeypatch.setattr(experiments, "profile", lambda: which)
+    frame = tables.learning_table(runs)
+    assert list(zip(frame["precision"], frame["depth"], frame["learn"], strict=True)) == [
+        ("fp32", 10, "4 of 4"),
+        ("fp32", 26, "1 of 4"),
+        ("fp64", 26, "1 of 1"),
+    ]
+    assert frame["share (95 % interval)"][1] == "25% (1% to 81%)"
+    shallow, deep, finer = frame["deviation across images"].astype(float)
+    assert shallow > 1e3 * deep > 1e3 * finer, "in fp32 rounding hides how little is left"
+    rounding = frame["rounding"].astype(float)
+    assert shallow > rounding[0] and deep < 10 * rounding[1] and finer > 1e3 * rounding[2]
+
+
+def test_depth_table_counts_where_some_learn_and_some_do_not(tmp_path):
+    base = RunConfig(depth=22)
+    runs = fake_runs(tmp_path, [base, replace(base, residual=True)])
+    runs += fake_runs(tmp_path, [replace(base, seed=1), replace(base, seed=2)], train_accuracy=0.1)
+    (row,) = tables.depth_table(runs).to_dict("records")
+    assert row["plain"] == "1 of 3 learns"
+    assert row["residual - plain"] == row["train loss, plain"] == "-"

@@ -6,6 +6,7 @@ from fakes import fake_runs
 from labutils.config.classifier import RunConfig
 from labutils.report.residuals import figures
 from labutils.report.style import PLAIN_AND_RESIDUAL
+from labutils.report.untrained import Kept
 
 
 def test_gradient_by_layer_shows_norm_and_ratio_before_and_after(tmp_path):
@@ -124,3 +125,21 @@ def test_untrained_overview_has_a_column_a_kind_and_a_line_a_depth():
         assert len(short.get_xdata()) == 4 and len(long.get_xdata()) == 8
         assert np.isnan(short.get_ydata()[0]) and list(short.get_ydata()[1:]) == [0.5, 0.5, 1]
     assert all(list(lines(ax)[1].get_ydata()) == [0.1] * 8 for ax in lower)
+
+
+def test_deciding_draws_every_seed_and_fills_what_keeps_both(tmp_path, monkeypatch):
+    monkeypatch.setattr(Kept, "of", lambda configs: Kept(0.5 if configs[0].residual else 0.1, 1, 1))
+    grid = [RunConfig(depth=6, residual=r, seed=s) for r in (False, True) for s in (0, 1)]
+    (ax,) = figures.deciding(fake_runs(tmp_path, grid)).axes
+    points = [line for line in lines(ax) if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() == "none" for line in points] == [True, False]
+    assert [len(line.get_xdata()) for line in points] == [2, 2]
+    assert [text.get_text() for text in ax.texts] == ["default", "default"]
+
+
+def test_shattered_draws_a_line_a_kind_and_a_point_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "shattering", lambda config: [0.9, 0.5, 0.1])
+    grid = [RunConfig(depth=6, residual=r, seed=s) for r in (False, True) for s in (0, 1)]
+    upper, lower = figures.shattered(fake_runs(tmp_path, grid)).axes
+    assert [list(line.get_ydata()) for line in lines(upper)] == [[0.9, 0.5, 0.1]] * 2
+    assert [line.get_xdata()[0] for line in lines(lower)] == [0.9] * 4

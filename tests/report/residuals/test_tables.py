@@ -1,12 +1,26 @@
 from dataclasses import replace
 
+import pytest
 from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
 from labutils.report.residuals import tables
+from labutils.report.untrained import Kept
 
 
-def test_ablation_table_says_which_cells_train(tmp_path):
+@pytest.fixture
+def kept(monkeypatch):
+    """Residual kinds and those of looks-linear keep both; nothing is measured."""
+
+    def of(configs):
+        config = list(configs)[0]
+        good = config.residual or config.init == "looks-linear"
+        return Kept(0.5 if good else 0.1, 1, 1)
+
+    monkeypatch.setattr(Kept, "of", of)
+
+
+def test_ablation_table_says_which_cells_train(tmp_path, kept):
     base = RunConfig(depth=4)
     runs = fake_runs(tmp_path, [base], train_accuracy=0.1)
     runs += fake_runs(tmp_path, [replace(base, seed=1), replace(base, residual=True)])
@@ -16,10 +30,7 @@ def test_ablation_table_says_which_cells_train(tmp_path):
     assert list(frame["trains"]) == ["1 of 2", "1 of 1"]
     assert list(frame["gradient, first / logits"]) == ["1.0e-03"] * 2
     assert list(frame["activations"]) == ["1.0e-02"] * 2  # of the last hidden layer
-    assert list(frame["share across images"]) == ["100.00 %"] * 2
-    for name in ("activation_std", "activation_image_std"):  # all units dead from the start
-        runs[2].history["layers"][name][0][-2] = 0.0
-    assert list(tables.ablation_table(runs)["share across images"]) == ["100.00 %", "0.00 %"]
+    assert list(frame["variance across images"]) == ["10.00 %", "50.00 %"]
 
 
 def test_gradient_table_tells_which_gradients_come_back(tmp_path):
@@ -86,3 +97,37 @@ def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkey
     monkeypatch.setattr(tables, "lesions_of", lambda run: by_depth[run.config.depth])
     frame = tables.lesion_table(fake_runs(tmp_path, [replace(base, depth=12), base]))
     assert list(frame["4 deleted"]) == ["25.0 %", "-", "-", "-"], "not so many blocks, or orders"
+
+
+def test_deciding_table_sets_what_is_beside_what_was_predicted(tmp_path, kept):
+    base = RunConfig(depth=6)
+    kinds = [
+        replace(base, residual=True),
+        replace(base, init="looks-linear", activation="crelu"),
+        replace(base, init="orthogonal"),
+    ]
+    runs = fake_runs(tmp_path, [replace(kind, seed=s) for kind in kinds for s in (0, 1)])
+    for run in runs:
+        slow = run.config.init == "orthogonal"
+        run.history["train_loss"][-1] = 1.0 if slow else 0.5 + 0.1 * (not run.config.residual)
+    frame = tables.deciding_table(runs)
+    assert list(frame["keeps both"]) == ["yes", "yes", "no"]
+    assert list(frame["by what is kept"]) == ["quick", "quick", "slow"]
+    assert list(frame["by the skip"]) == ["quick", "slow", "slow"]
+    assert list(frame["is"]) == ["quick", "quick", "slow"]
+    assert list(frame["train loss"])[1] == "0.600 ± 0.000"
+    before = tables.prediction_table([run.config for run in runs])
+    assert before.equals(frame[list(before.columns)])
+
+
+def test_order_table_ranks_kinds_by_what_is_measured_before_training(tmp_path, monkeypatch):
+    grid = [RunConfig(depth=6, width=width, seed=s) for width in (8, 16, 32) for s in (0, 1)]
+    signals = {8: 0.1, 16: 0.2, 32: 0.3}  # the loss falls with the signal and rises with the other
+    found = {"of": lambda configs: Kept(signals[configs[0].width], 10.0 ** -configs[0].width, 1)}
+    monkeypatch.setattr(Kept, "of", found["of"])
+    monkeypatch.setattr(tables, "shattering", lambda config: [0.5 - signals[config.width]])
+    runs = fake_runs(tmp_path, grid)
+    for run in runs:
+        run.history["train_loss"][-1] = 1 - signals[run.config.width]
+    frame = tables.order_table(runs)
+    assert list(frame["rank correlation"]) == ["-1.00 ± 0.00", "1.00 ± 0.00", "1.00 ± 0.00"]
