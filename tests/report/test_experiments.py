@@ -53,7 +53,10 @@ def test_every_chapter_is_of_the_report_and_no_name_is_given_twice():
 @every_experiment
 def test_networks_of_an_experiment_differ_in_what_it_varies_and_nothing_else(name):
     """Mistake 14 of the older reports: other optimisers, schedules or epochs for one of two."""
-    assert varied(name) == set(find(name).varies)
+    record = find(name)
+    # a rate that validation has still to choose does not differ yet
+    open_fields = {"learning_rate"} if record.planned else set()
+    assert varied(name) <= set(record.varies) <= varied(name) | open_fields
     assert len({type(config) for config in find(name).grid()}) == 1
 
 
