@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labutils import data
-from labutils.data.splits import nested_subset
+from labutils.data.splits import SubsetError, nested_subset
 
 LABELS = torch.tensor([i * i % 7 for i in range(500)])  # classes 0, 1, 2, 4, unequally many
 
@@ -23,7 +23,7 @@ def test_draws_differ_and_are_the_same_each_time():
 
 
 def test_too_few_images_are_told():
-    with pytest.raises(ValueError, match="class 0 has 2 images: 3 were asked for"):
+    with pytest.raises(SubsetError, match="3 images of each class .* class 0 has 2: give fewer"):
         nested_subset(torch.tensor([0, 0, 1, 1, 1]), 3)
 
 

@@ -44,8 +44,8 @@ SOFT = replace(STUDENT, teacher=SOURCES[0], temperature=4.0, soft_weight=0.9)
 SVM = {"kind": "svm", "layers": LAST, "side": 1}
 # Every probe on all labels, the last as floor and as control.
 PROBES: list[dict] = [
-    *({"kind": "svm", "layers": LAST, "side": side} for side in (1, 2)),
-    *({"kind": "logistic", "layers": LAST, "side": side} for side in (1, 2)),
+    SVM,
+    {"kind": "logistic", "layers": LAST, "side": 1},
     {"kind": "logistic", "layers": LAYERS, "side": 2},
     *({"kind": "ridge", "layers": LAST, "side": side} for side in (1, 2)),
     {"kind": "ridge", "layers": LAYERS, "side": 2},
@@ -55,7 +55,6 @@ PROBES: list[dict] = [
 ]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
 ON_FEW: list[dict] = [
-    {"kind": "svm", "layers": LAST, "side": 1},
     {"kind": "ridge", "layers": LAYERS, "side": 2},
 ]
 FEW: list[dict] = [
