@@ -56,7 +56,7 @@ def rates() -> list[RunConfig]:
     return [config for at_three in tried for config in at_three]
 
 
-@experiment("side-by-side-tuned", varies=(*TUNED, "seed"))
+@experiment("side-by-side-tuned", varies=(*TUNED, "seed"), planned=True)
 def tuned() -> list[RunConfig]:
     """Section 1.4: the five networks with either optimiser, at the best rate in validation."""
     best = [at_best_rate(config, RATES[config.optimizer]) for config in _networks()]
