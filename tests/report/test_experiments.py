@@ -116,13 +116,20 @@ def test_every_stored_run_can_be_read_and_belongs_to_the_report():
 @every_experiment
 def test_every_experiment_is_stored_with_the_weights_that_git_holds(name):
     record = find(name)
-    if record.planned:
-        assert Store.of(FULL).missing(configs(name, FULL)), "all is stored: planned no longer"
+    if record.planned:  # its grid may still change, when validation has chosen its rates
         return
     runs = load(name, FULL)
     assert [run.config for run in runs] == configs(name, FULL)
     if record.keep != "none" and record.shipped:
         assert all(run.has_weights for run in runs)
+
+
+def test_planned_experiments_are_those_that_miss_runs():
+    planned = [name for name, record in EXPERIMENTS.items() if record.planned]
+    missing = {name for name in planned if Store.of(FULL).missing(configs(name, FULL))}
+    # the partner of `NAME-rates` takes any rate until these are stored
+    waiting = {name for name in planned if any(other.startswith(name[:12]) for other in missing)}
+    assert set(planned) == missing | waiting
 
 
 # Loading
