@@ -134,14 +134,17 @@ def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, An
     batch = data.load(run.config.data).test.images[:count]
     predicted = predict(network, batch, execution).argmax(1)
     found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
-    with execution.autocast():
-        trained = [cell_maps(network, batch, kind, predicted) for kind in kinds]
-        for name, changed in faithfulness.randomised_from_the_top(network, batch):
-            for kind, before, row in zip(kinds, trained, found, strict=True):
-                after = cell_maps(changed, batch, kind, predicted)
-                correlation = faithfulness.rank_correlation(before, after)
-                row["layers"].append(name)
-                row["correlation"].append(torch.nanmean(correlation).item())
+
+    def values(changed: Classifier, kind: Kind) -> Tensor:
+        with execution.autocast():  # each time anew: it keeps what it made of the weights
+            return cell_maps(changed, batch, kind, predicted)
+
+    trained = [values(network, kind) for kind in kinds]
+    for name, changed in faithfulness.randomised_from_the_top(network, batch):
+        for kind, before, row in zip(kinds, trained, found, strict=True):
+            correlation = faithfulness.rank_correlation(before, values(changed, kind))
+            row["layers"].append(name)
+            row["correlation"].append(torch.nanmean(correlation).item())
     return found
 
 

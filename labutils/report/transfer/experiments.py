@@ -54,9 +54,7 @@ PROBES: list[dict] = [
     *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
 ]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
-ON_FEW: list[dict] = [
-    {"kind": "ridge", "layers": LAYERS, "side": 2},
-]
+ON_FEW: list[dict] = [{"kind": "ridge", "layers": LAYERS, "side": 2}]
 FEW: list[dict] = [
     {**given, "per_class": labels, "draw": draw}
     for given in ON_FEW
