@@ -58,7 +58,9 @@ def maps_of(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> 
     return torch.cat(parts).cpu()  # where the masks are
 
 
-def cell_maps(network: Classifier, images: Images, kind: Kind, labels: Tensor) -> PixelMaps:
+def cell_maps(
+    network: Classifier, images: Images, kind: Kind, labels: Tensor
+) -> Float[Tensor, "batch rows columns"]:
     """The same at the maps' own resolution; what has no cells has one a pixel."""
     if kind.method not in METHODS:
         return maps_of(network, images, kind, labels)

@@ -6,62 +6,24 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from colour_squares import network_of, sees_colours, squares
 from fakes import fake_outcome
 from small_networks import CIFAR, CONFIGS
 from torch import nn
 
 from labutils import data
 from labutils.cam import evidence
-from labutils.cam.evidence import GRADIENT, Kind
+from labutils.cam.kinds import GRADIENT, Kind
 from labutils.config.classifier import RunConfig
 from labutils.data import DataSet, Split
 from labutils.data.variants import MARK, marked
 from labutils.models.blocks import GlobalAveragePool
-from labutils.models.networks import Classifier, build_model
+from labutils.models.networks import build_model
 from labutils.runs.store import Store
+from labutils.training import execution
 
 CAM, GAUSSIAN, RANDOM, EDGES = map(Kind, ("grad-cam", "centred Gaussian", "random", "edges"))
 NAMES = ("red", "green", "blue")
-
-
-def network_of(stem, blocks, head, channels=3):
-    """In eval mode; bytes count as numbers from 0 to 1."""
-    return Classifier((torch.zeros(channels), torch.ones(channels)), stem, blocks, head).eval()
-
-
-def sees_colours(least=0.0):
-    """The map of a class is where its colour is: one cell for 4 x 4 pixels.
-
-    Args:
-        least: a cell that is darker counts as black.
-    """
-    linear = nn.Linear(3, 3, bias=False)
-    with torch.no_grad():
-        linear.weight.copy_(100 * torch.eye(3))
-    return network_of(
-        nn.AvgPool2d(4),
-        nn.Sequential(nn.Threshold(least, 0)),
-        nn.Sequential(GlobalAveragePool(), linear),
-    )
-
-
-def squares(count, *, seed, grow=0):
-    """One square of 4 x 4 pixels of its class's colour in a cell that is not in the middle.
-
-    Args:
-        grow: of the mask, beyond the square.
-    """
-    drawn = torch.Generator().manual_seed(seed)
-    images = torch.zeros(count, 3, 16, 16, dtype=torch.uint8)
-    masks = torch.zeros(count, 16, 16, dtype=torch.uint8)
-    labels = torch.randint(3, (count,), generator=drawn)
-    for number, label in enumerate(labels.tolist()):
-        row = 0 if torch.rand((), generator=drawn) < 0.5 else 12
-        column = 4 * torch.randint(4, (), generator=drawn).item()
-        images[number, label, row : row + 4, column : column + 4] = 200
-        rows = slice(max(row - grow, 0), row + 4 + grow)
-        masks[number, rows, max(column - grow, 0) : column + 4 + grow] = 1
-    return Split(images, labels, masks=masks)
 
 
 def set_of(val, test):
@@ -92,39 +54,6 @@ def coloured(run_of):
     """A run whose maps are the objects."""
     val, test = squares(40, seed=1), squares(30, seed=2)
     return run_of(sees_colours(), set_of(val, test))
-
-
-# Kinds and layers
-
-
-def test_the_finer_layer_is_the_last_block_before_the_map_gets_coarser():
-    batch = torch.zeros(1, *CIFAR, dtype=torch.uint8)
-    network = build_model(CONFIGS["resnet20"], CIFAR, 10)
-    assert evidence.finer_layer(network, batch) == "blocks.5"
-    with pytest.raises(ValueError, match="maps of one size: take layer 'last'"):
-        evidence.finer_layer(build_model(CONFIGS["convnet10"], CIFAR, 10), batch)
-
-
-def test_maps_of_several_batches_are_those_of_each_image(monkeypatch):
-    network, batch = build_model(CONFIGS["resnet20"], CIFAR, 10).eval(), squares(7, seed=0)
-    for kind in (CAM, Kind("layercam", "finer"), Kind("grad-cam", "finer", "resize"),
-                 Kind(GRADIENT), EDGES, GAUSSIAN):  # fmt: skip
-        whole = evidence.maps_of(network, batch.images, kind, batch.labels)
-        assert whole.shape == (7, 16, 16)
-        monkeypatch.setattr(evidence, "BATCH", 3)
-        parts = evidence.maps_of(network, batch.images, kind, batch.labels)
-        torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-6)
-        monkeypatch.undo()
-
-
-def test_maps_are_of_the_classes_asked_for_and_not_rectified():
-    network, batch = sees_colours(), squares(5, seed=0)
-    with torch.no_grad():
-        network.head[1].weight.copy_(torch.eye(3) - 0.5)
-    own = evidence.maps_of(network, batch.images, CAM, batch.labels)
-    other = evidence.maps_of(network, batch.images, CAM, (batch.labels + 1) % 3)
-    assert (own.amax((1, 2)) > 0).all() and (own.amin((1, 2)) == 0).all()
-    torch.testing.assert_close(other, -own)
 
 
 # Localisation
@@ -215,7 +144,13 @@ def test_what_ignores_the_image_is_steady_and_what_follows_pixels_is_not(texture
     assert finer["layer"] == "finer"
 
 
-def test_as_layers_lose_their_training_maps_that_ask_the_network_change(textured):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_as_layers_lose_their_training_maps_that_ask_the_network_change(
+    textured, precision, monkeypatch
+):
+    """In bf16, too, where autocast keeps what it made of the weights."""
+    monkeypatch.setattr(execution, "multiplies_bf16", lambda device: True)
+    textured.config = replace(textured.config, precision=precision)
     network = textured.model()
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     finer = Kind("layercam", "finer")
@@ -230,6 +165,7 @@ def test_as_layers_lose_their_training_maps_that_ask_the_network_change(textured
         any(True for _ in module.parameters(recurse=False)) for module in network.modules()
     )
     for row in rows[:3]:
+        assert abs(row["correlation"][0]) < 0.95, "the first layer alone changes the map"
         assert abs(row["correlation"][-1]) < 0.8, row["method"]
     assert rows[3]["correlation"] == pytest.approx([1] * len(layers)), "edges ask no network"
     after = network.state_dict()

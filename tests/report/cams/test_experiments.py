@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labutils.cam import class_activation_maps, map_layers
-from labutils.cam.evidence import finer_layer
+from labutils.cam.kinds import finer_layer
 from labutils.config.data_sets import DATA_SETS
 from labutils.config.profiles import profile
 from labutils.data.variants import VARIANTS

@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from torch import nn
 
 from labutils.cam import class_activation_maps, overlay
-from labutils.cam.evidence import GRADIENT, Kind
+from labutils.cam.kinds import GRADIENT, Kind
 from labutils.data import Split
 from labutils.models.blocks import GlobalAveragePool
 from labutils.models.networks import Classifier

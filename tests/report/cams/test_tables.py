@@ -5,7 +5,7 @@ import pytest
 from fakes import fake_runs
 
 from labutils.cam import evidence
-from labutils.cam.evidence import GRADIENT, Kind
+from labutils.cam.kinds import GRADIENT, Kind
 from labutils.config.classifier import RunConfig
 from labutils.report.cams import tables
 from labutils.report.cams.experiments import (
@@ -39,7 +39,10 @@ def measures(monkeypatch):
             kind._asdict()
             | {
                 "pointing": 0.5 + shift(run) + 0.05 * (kind.placement == "receptive-field"),
+                "box_pointing": 0.9,
                 "energy": 0.3 + 0.1 * (kind.layer == "finer"),
+                "down": -0.5 if kind.placement == "receptive-field" else 0.25,
+                "right": 0.1 * run.config.seed,
                 "iou": 0.01 * list(kinds).index(kind),
                 "threshold": 0.4,
             }
@@ -97,16 +100,18 @@ def test_a_row_a_kind_of_map_with_scores_on_each_set_and_areas(tmp_path, measure
         "Grad-CAM = CAM, last map",
         *(tables.kind_name(kind) for kind in KINDS[1:]),
     ]
-    assert set(frame["pointing, shapes"]) == {"56.00 ± 1.41 %"}
-    assert set(frame["pointing, canvases"]) == {"66.00 ± 1.41 %"}
+    assert set(frame["shapes: pointing (%)"]) == {"56.0 ± 1.4"}
+    assert set(frame["canvases: pointing (%)"]) == {"66.0 ± 1.4"}
+    assert set(frame["canvases: pointing, box (%)"]) == {"90.0 ± 0.0"}
     finer = [kind.layer == "finer" for kind in KINDS]
-    assert list(frame["energy inside, shapes"] == "40.00 ± 0.00 %") == finer
-    assert list(frame["IoU, canvases"]) == [
-        f"{WITH_RESIZED.index(kind)}.00 ± 0.00 %" for kind in KINDS
+    assert list(frame["shapes: energy inside (%)"] == "40.0 ± 0.0") == finer
+    assert list(frame["canvases: IoU (%)"]) == [
+        f"{WITH_RESIZED.index(kind)}.0 ± 0.0" for kind in KINDS
     ]
-    assert set(frame["deletion, mean"]) == set(frame["deletion, blur"]) == {"0.400 ± 0.000"}
-    assert set(frame["insertion, mean"]) == {"0.000 ± 0.000"}
-    assert set(frame["insertion, blur"]) == {"0.100 ± 0.000"}
+    for fill in ("mean", "blur"):
+        assert set(frame[f"CIFAR-10: deletion, {fill}"]) == {"0.400 ± 0.000"}
+    assert set(frame["CIFAR-10: insertion, mean"]) == {"0.000 ± 0.000"}
+    assert set(frame["CIFAR-10: insertion, blur"]) == {"0.100 ± 0.000"}
     assert set(measures) == {1_000}
 
 
@@ -117,34 +122,42 @@ def test_strong_networks_on_stand_ins_are_not_taken_for_those_with_masks(
     monkeypatch.setenv("LAB_PROFILE", "quick")
     runs = of_seeds(tmp_path, NETWORK, 1) + of_seeds(tmp_path, replace(STRONG, data="shapes10"), 1)
     frame = tables.believed_table(runs)
-    assert set(frame["pointing, shapes"]) == {"55.00 %"}
-    assert set(frame["deletion, mean"]) == {"0.400"} and set(measures) == {50}
+    assert set(frame["shapes: pointing (%)"]) == {"55.0"}
+    assert set(frame["CIFAR-10: deletion, mean"]) == {"0.400"} and set(measures) == {50}
 
 
-def test_what_placement_is_worth_is_a_difference_by_pairs(tmp_path):
+def test_what_placement_is_worth_stands_in_neighbouring_rows(tmp_path):
     canvases = replace(NETWORK, data="digits-canvases")
     runs = of_seeds(tmp_path, NETWORK) + of_seeds(tmp_path, canvases)
     frame = tables.placement_table(runs)
-    assert list(zip(frame["images"], frame["map of Grad-CAM"], strict=True)) == [
-        (name, where) for name in ("shapes", "canvases") for where in ("last map", "finer map")
-    ]
+    assert list(frame["images"]) == ["shapes"] * 4 + ["canvases"] * 4
     assert (
-        list(frame["pointing, where cells look"]) == ["56.00 ± 1.41 %"] * 2 + ["66.00 ± 1.41 %"] * 2
+        list(frame["map"])
+        == ["Grad-CAM, last map"] * 2
+        + ["Grad-CAM, finer map"] * 2
+        + ["Grad-CAM, last map"] * 2
+        + ["Grad-CAM, finer map"] * 2
     )
-    assert list(frame["pointing, resized"])[0] == "51.00 ± 1.41 %"
-    assert set(frame["pointing, gain in points"]) == {"5.0 ± 0.0"}
-    resized, placed = (
-        WITH_RESIZED.index(Kind("grad-cam", "finer", placement))
-        for placement in ("resize", "receptive-field")
+    assert list(frame["drawn"]) == ["where cells look", "resized"] * 4
+    assert list(frame["pixels too far down"]) == ["-0.5 ± 0.0", "0.2 ± 0.0"] * 4
+    assert set(frame["pixels too far right"]) == {"0.1 ± 0.1"}
+    assert (
+        list(frame["pointing (%)"])
+        == ["56.0 ± 1.4", "51.0 ± 1.4"] * 2 + ["66.0 ± 1.4", "61.0 ± 1.4"] * 2
     )
-    assert frame["IoU, gain in points"][1] == f"{placed - resized}.0 ± 0.0"
+    places = [
+        WITH_RESIZED.index(Kind("grad-cam", layer, placement))
+        for layer in ("last", "finer")
+        for placement in ("receptive-field", "resize")
+    ]
+    assert list(frame["IoU (%)"]) == 2 * [f"{place}.0 ± 0.0" for place in places]
 
 
 def test_a_row_a_method_behind_a_flattening_head(tmp_path):
     frame = tables.flattened_table(of_seeds(tmp_path, NETWORK))
     assert list(frame["map"]) == [tables.kind_name(kind) for kind in FLATTENED]
     assert frame["map"][0] == "Grad-CAM, last map", "here it is not CAM"
-    assert list(frame["IoU"]) == [f"{place}.00 ± 0.00 %" for place in range(len(FLATTENED))]
+    assert list(frame["IoU (%)"]) == [f"{place}.0 ± 0.0" for place in range(len(FLATTENED))]
 
 
 def test_a_row_a_resolution_from_coarse_to_fine(tmp_path):
@@ -155,7 +168,7 @@ def test_a_row_a_resolution_from_coarse_to_fine(tmp_path):
     assert list(frame["cells of the last map"]) == ["4 x 4", "8 x 8", "16 x 16"]
     assert list(frame["seeds"]) == [1, 2, 1]
     assert list(frame["test accuracy"]) == ["60.00 %", "90.00 ± 0.00 %", "70.00 %"]
-    assert list(frame["pointing"]) == ["55.00 %", "56.00 ± 1.41 %", "55.00 %"]
+    assert list(frame["pointing (%)"]) == ["55.0", "56.0 ± 1.4", "55.0"]
 
 
 def test_steadiness_has_a_row_for_each_kind_that_asks_the_network(tmp_path):
@@ -203,7 +216,7 @@ def test_the_mark_has_a_row_a_training_set_and_a_test(tmp_path, monkeypatch):
         "accuracy": ("90", "10", "90", "90"),
         "accuracy on the marked class": ("20", "100", "20", "20"),
         "others named that class": ("1", "99", "1", "1"),
-        "energy of its map in the mark": ("0", "80", "0", "0"),
+        "energy of its map near the mark": ("0", "80", "0", "0"),
     }.items():
         assert list(frame[column]) == [f"{value}.00 ± 0.00 %" for value in values], column
 
