@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from labutils.data import pictures
 from labutils.data.pictures import (
+    CAT,
     PictureError,
     PictureWarning,
+    check_picture,
     light_on_black,
     printable,
     read_picture,
