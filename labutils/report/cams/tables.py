@@ -160,6 +160,19 @@ def resolution_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame([rows[cells] for cells in sorted(rows)])
 
 
+def randomised_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a kind of map: rank correlation with the trained map when layers are untrained."""
+    found = [randomised(run) for run in runs]
+    return pd.DataFrame(
+        {
+            "map": kind_name(kind),
+            "head untrained": spread([of_kind(one, kind)["correlation"][0] for one in found]),
+            "all untrained": spread([of_kind(one, kind)["correlation"][-1] for one in found]),
+        }
+        for kind in RANDOMISED
+    )
+
+
 def steadiness_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of map: rank correlation with itself after small changes of the image."""
     found = [evidence.steady(run, OF_NETWORK, IMAGES[profile().name]) for run in runs]

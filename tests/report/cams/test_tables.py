@@ -178,6 +178,20 @@ def test_steadiness_has_a_row_for_each_kind_that_asks_the_network(tmp_path):
     assert set(frame["shift by a pixel"]) == {"0.500 ± 0.000"}
 
 
+def test_untrained_layers_from_the_head_to_all(tmp_path, monkeypatch):
+    def randomised(run, kinds, count):
+        correlation = [0.5 - 0.1 * run.config.seed, 0.3, 0.25]
+        return [
+            kind._asdict() | {"layers": list("abc"), "correlation": correlation} for kind in kinds
+        ]
+
+    monkeypatch.setattr(evidence, "randomised", randomised)
+    frame = tables.randomised_table(of_seeds(tmp_path, STRONG))
+    assert len(frame) == len(set(frame["map"])) == 5
+    assert set(frame["head untrained"]) == {"0.45 ± 0.07"}
+    assert set(frame["all untrained"]) == {"0.25 ± 0.00"}
+
+
 def test_a_row_a_sign_of_a_wrong_prediction(tmp_path, monkeypatch):
     def warning(run):
         signs = ("log odds", "entropy", "energy at border")
