@@ -6,10 +6,12 @@ import json
 import pandas as pd
 import PIL.Image
 
+from labutils.cam.kinds import Kind
 from labutils.config import DATA_SETS
 from labutils.config.profiles import ROOT, Profile, profile
 from labutils.fcn.conditions import Condition, condition
 from labutils.fcn.scores import scores
+from labutils.report.cams.tables import localised, of_kind
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import configs, load, load_compared
 from labutils.report.mlps.experiments import stall_depth
@@ -59,6 +61,10 @@ def headline(which: Profile | None = None) -> str:
         best = load("detector", which, head=BEST_HEAD)
         return percents([scores(run, shown)["ap_half"] for run in best])
 
+    pointed = " / ".join(
+        percents([of_kind(localised(run), kind)["pointing"] for run in load("cam-shapes", which)])
+        for kind in (Kind("grad-cam"), Kind("centred Gaussian"))
+    )
     [(_, probe)] = probed(load("strong", which), [SVM])
     svm = percent(probe["test_accuracy"])
     mnist, cifar10 = which.data("mnist"), which.data("cifar10")
@@ -93,6 +99,8 @@ def headline(which: Profile | None = None) -> str:
          f"{svm} / {both('transfer', 'trained', ('head', 'everything'))}"),
         ("Digit detector, average precision, one digit / four", mnist, "examples (report-b)",
          " / ".join(map(detected, map(condition, ("one digit", "four digits on 96 x 96"))))),
+        ("Images in which CAM / a bell in the middle points at the object", "shapes10",
+         "pictures (report-b, report-c, report-d)", pointed),
     ]  # fmt: skip
     return markdown(
         pd.DataFrame(

@@ -64,7 +64,7 @@ def area(curve: str) -> Callable[[Row], float]:
     return lambda row: float(np.trapezoid(row[curve], dx=1 / (len(row[curve]) - 1)))
 
 
-def localised(run: Run, kinds: Sequence[Kind]) -> Found:
+def localised(run: Run, kinds: Sequence[Kind] = WITH_RESIZED) -> Found:
     """Maps against masks, on as many images as the profile affords."""
     return evidence.localised(run, kinds, IMAGES[profile().name])
 
@@ -96,7 +96,7 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     masked = [run for run in runs if run.config.model != "strong"]
     inside = {
-        SHORT[name]: [localised(run, WITH_RESIZED) for run in chosen]
+        SHORT[name]: [localised(run) for run in chosen]
         for name, chosen in grouped(masked, lambda run: run.config.data).items()
     }
     curves = [faithful(run) for run in select(runs, model="strong")]
@@ -118,7 +118,7 @@ def placement_table(runs: Sequence[Run]) -> pd.DataFrame:
     """What it is worth to draw cells where they look: two rows a set of images and map."""
     rows = []
     for name, chosen in grouped(runs, lambda run: run.config.data).items():
-        found = [localised(run, WITH_RESIZED) for run in chosen]
+        found = [localised(run) for run in chosen]
         for kind in (Kind("grad-cam"), Kind("grad-cam", "finer")):
             for placement in ("receptive-field", "resize"):
                 placed = kind._replace(placement=placement)
