@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from labutils.config.base import Config
 from labutils.config.classifier import RunConfig
@@ -13,6 +14,7 @@ WIDTH = {"mlp": 128, "resnet": 4}  # the most units of a hidden layer, or filter
 FILTERS = 8
 BATCH = {"digits": 32}  # so few images make too few steps else; of other sets at most:
 LARGEST_BATCH = 450
+PROBE_LABELS = 22  # of each class, at most
 
 
 def quick(config: Config, full: Mapping[str, Config]) -> Config:
@@ -40,13 +42,20 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
     return replace(config, **changed)
 
 
+def quick_probe(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of the small `probe` that stands for a full one: fewer images are fitted."""
+    return {**given, "per_class": min(given.get("per_class") or PROBE_LABELS, PROBE_LABELS)}
+
+
 def _classifier(config: RunConfig) -> dict[str, object]:
     epochs = math.ceil(config.epochs / 5)
     own = DATA_SETS[config.data].built_in  # also in the full report, whose networks are small
     few = getattr(config, "labels_per_class", None) is not None  # an epoch is a few steps
     if config.data == "mnist":  # its stand-in has few images: fewer epochs teach little
         epochs = max(epochs, min(config.epochs, 3))
-    elif not few:
+    elif few:
+        epochs = math.ceil(epochs / 5)
+    else:
         epochs = 1 if config.model == "strong" else min(epochs, 4 if own else 2)
     scaled = (math.ceil(epoch * epochs / config.epochs) for epoch in config.gradient_epochs)
     changed: dict[str, object] = {"epochs": epochs, "gradient_epochs": tuple(dict.fromkeys(scaled))}

@@ -10,7 +10,7 @@ from labutils.config.profiles import profile
 from labutils.fcn.networks import build_detector
 from labutils.models.networks import build_model
 from labutils.report.experiments import EXPERIMENTS, configs, find
-from labutils.report.quick import quick
+from labutils.report.quick import quick, quick_probe
 from labutils.report.training import estimate_seconds
 
 QUICK = profile("quick")
@@ -88,3 +88,9 @@ def test_networks_of_an_experiment_differ_in_nothing_more_than_in_full(name):
     found = [asdict(config) for config in configs(name, QUICK)]
     differ = {field for field in found[0] if any(one[field] != found[0][field] for one in found)}
     assert differ <= allowed
+
+
+@pytest.mark.parametrize(("labels", "fitted"), [(None, 22), (112, 22), (5, 5)])
+def test_a_quick_probe_is_fitted_to_few_images(labels, fitted):
+    small = quick_probe({"kind": "svm", "side": 2, "per_class": labels})
+    assert small == {"kind": "svm", "side": 2, "per_class": fitted}

@@ -10,7 +10,8 @@ import numpy as np
 from labutils.analysis.calibration import calibration
 from labutils.analysis.superclasses import superclass_predictions
 from labutils.config import DistillConfig, RunConfig, TransferConfig
-from labutils.config.data_sets import DataName
+from labutils.config.data_sets import DATA_SETS, DataName
+from labutils.report.quick import quick_probe
 from labutils.runs.store import Run
 from labutils.transfer.probes import probe
 
@@ -20,9 +21,14 @@ ONTO: dict[DataName, DataName] = {"cifar10": "cifar100", "shapes10": "shapes20"}
 def probed(
     runs: Sequence[Run], wanted: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """Probes on the first strong network among `runs`, each after its keywords."""
+    """Probes on the first strong network among `runs`, each after its keywords.
+
+    Those of a network of the quick profile are small ones.
+    """
     run = next(run for run in runs if type(run.config) is RunConfig)
-    return [(given, probe(run, onto=ONTO[run.config.data], **given)) for given in wanted]
+    small = quick_probe if DATA_SETS[run.config.data].built_in else dict
+    onto = ONTO[run.config.data]
+    return [(given, probe(run, onto=onto, **small(given))) for given in wanted]
 
 
 def compared(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -91,7 +91,8 @@ def test_probes_are_of_the_first_strong_network_onto_its_sets_partner(data, onto
     ]
     runs = fake_runs(tmp_path, grid)
     assert measured.probed(runs, [{"kind": "svm"}]) == [({"kind": "svm"}, PROBE)]
-    assert probes == [(runs[1], onto, {"kind": "svm"})]
+    few = {} if onto == "cifar100" else {"per_class": 22}
+    assert probes == [(runs[1], onto, {"kind": "svm"} | few)]
 
 
 def test_budgets_have_draws_for_probes_and_seeds_for_networks(tmp_path, probes):
