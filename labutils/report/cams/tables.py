@@ -120,6 +120,14 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def short_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """What of `believed_table` a page is wide enough for."""
+    columns = ["shapes: pointing (%)", "shapes: IoU (%)"]
+    columns += ["canvases: pointing (%)", "canvases: pointing, box (%)"]
+    columns += ["CIFAR-10: deletion, mean", "CIFAR-10: insertion, mean"]
+    return believed_table(runs)[["map", *columns]]
+
+
 def placement_table(runs: Sequence[Run]) -> pd.DataFrame:
     """What it is worth to draw cells where they look: two rows a set of images and map."""
     rows = []
