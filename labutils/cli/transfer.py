@@ -102,7 +102,7 @@ class FineTune:
 
 @dataclass
 class Distill:
-    """Train a small network by the probabilities of a stored one, on the same data set."""
+    """Train a small network by a stored one's probabilities, on the same data set."""
 
     student: tyro.conf.OmitArgPrefixes[DistillOptions]
     source: Source = None

@@ -6,12 +6,13 @@ import json
 import pandas as pd
 import PIL.Image
 
+from labutils.cam.evidence import localised
 from labutils.cam.kinds import Kind
 from labutils.config import DATA_SETS
 from labutils.config.profiles import ROOT, Profile, profile
 from labutils.fcn.conditions import Condition, condition
 from labutils.fcn.scores import scores
-from labutils.report.cams.tables import localised, of_kind
+from labutils.report.cams.experiments import IMAGES, WITH_RESIZED
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import configs, load, load_compared
 from labutils.report.mlps.experiments import stall_depth
@@ -61,8 +62,9 @@ def headline(which: Profile | None = None) -> str:
         best = load("detector", which, head=BEST_HEAD)
         return percents([scores(run, shown)["ap_half"] for run in best])
 
+    found_maps = [localised(run, WITH_RESIZED, IMAGES["full"]) for run in load("cam-shapes", which)]
     pointed = " / ".join(
-        percents([of_kind(localised(run), kind)["pointing"] for run in load("cam-shapes", which)])
+        percents([rows[WITH_RESIZED.index(kind)]["pointing"] for rows in found_maps])
         for kind in (Kind("grad-cam"), Kind("centred Gaussian"))
     )
     [(_, probe)] = probed(load("strong", which), [SVM])

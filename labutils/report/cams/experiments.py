@@ -58,6 +58,7 @@ def marked() -> list[RunConfig]:
     return _seeds(MARKED) + _seeds(replace(MARKED, data="shapes10-marked-evenly"))
 
 
+IMAGES = {"full": 1_000, "quick": 50}  # that maps are measured on, by profile
 # Where the last map is averaged, CAM, Grad-CAM, HiResCAM and XGrad-CAM are one map: one row.
 LAST = [Kind(method) for method in ("grad-cam", "grad-cam++", "layercam")]
 DISTINCT = ("grad-cam", "grad-cam++", "hirescam", "layercam", "xgrad-cam")

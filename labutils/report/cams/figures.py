@@ -226,7 +226,7 @@ def curves(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
             style.percent_axis(ax, "probability of the class")
             what = "deleted" if name == "deletion" else "inserted"
             ax.set(title=f"{name}, filled with {FILL_NAMES[fill]}", ylim=(0, 1))
-            ax.set_xlabel(f"share of pixels {what}, those of the largest values first")
+            ax.set_xlabel(f"share of pixels {what}, largest values first")
             ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     style.legend(
         axes[0, -1], {kind_name(kind): color for kind, color in colors.items()}, outside=True

@@ -11,13 +11,19 @@ from labutils.cam.faithfulness import FILLS
 from labutils.cam.kinds import Kind
 from labutils.cam.maps import METHODS
 from labutils.config.profiles import profile
-from labutils.report.cams.experiments import FLATTENED, KINDS, OF_NETWORK, RANDOMISED, WITH_RESIZED
+from labutils.report.cams.experiments import (
+    FLATTENED,
+    IMAGES,
+    KINDS,
+    OF_NETWORK,
+    RANDOMISED,
+    WITH_RESIZED,
+)
 from labutils.report.statistics import accuracy, by_network, grouped, percents, select, spread
 from labutils.runs.store import Run
 
 Row = Mapping[str, Any]
 Found = Sequence[Row]  # what a measure of `evidence` returned for one network
-IMAGES = {"full": 1_000, "quick": 50}  # that maps are measured on
 WHERE = {"last": "last map", "finer": "finer map"}
 SHORT = {"shapes10": "shapes", "mnist-canvases": "canvases", "digits-canvases": "canvases"}
 SCORES = {
@@ -112,6 +118,14 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
                 row[f"CIFAR-10: {curve}, {fill}"] = spread(areas, 3)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def short_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """What of `believed_table` a page is wide enough for."""
+    columns = ["shapes: pointing (%)", "shapes: IoU (%)"]
+    columns += ["canvases: pointing (%)", "canvases: pointing, box (%)"]
+    columns += ["CIFAR-10: deletion, mean", "CIFAR-10: insertion, mean"]
+    return believed_table(runs)[["map", *columns]]
 
 
 def placement_table(runs: Sequence[Run]) -> pd.DataFrame:

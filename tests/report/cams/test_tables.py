@@ -115,6 +115,13 @@ def test_a_row_a_kind_of_map_with_scores_on_each_set_and_areas(tmp_path, measure
     assert set(measures) == {1_000}
 
 
+def test_the_short_table_has_columns_of_the_whole_one(tmp_path):
+    canvases = replace(NETWORK, data="mnist-canvases")
+    runs = of_seeds(tmp_path, NETWORK) + of_seeds(tmp_path, canvases) + of_seeds(tmp_path, STRONG)
+    short, whole = tables.short_table(runs), tables.believed_table(runs)
+    assert len(short.columns) == 7 and short.equals(whole[short.columns])
+
+
 def test_strong_networks_on_stand_ins_are_not_taken_for_those_with_masks(
     tmp_path, measures, monkeypatch
 ):
