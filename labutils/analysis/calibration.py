@@ -12,10 +12,9 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from labutils import data
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import load_or_measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
-from labutils.training.execution import execution_for
 
 BINS = 15
 TEMPERATURES = (0.05, 20.0)  # between which the best is sought
@@ -84,9 +83,7 @@ def calibration(run: Run) -> dict[str, Any]:
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    images, model = data.load(run.config.data), run.model()
-    execution = execution_for(model, run.config.precision)
-    model.to(execution.device)
+    images, (model, execution) = data.load(run.config.data), ready(run)
     # logits but for a constant of each image, which no softmax sees
     val, test = (
         predict(model, part.images, execution).clamp_min(torch.finfo(torch.float32).tiny).log()

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from labutils import data
 from labutils.models.blocks import Block
 from labutils.models.modes import probing
-from labutils.runs.load import measure
+from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import evaluate
-from labutils.training.execution import Execution, execution_for
+from labutils.training.execution import Execution
 
 Score = Callable[[nn.Module], float]  # accuracy in [0, 1] of a network as it is
 IMAGES = 1_000  # of the validation split
@@ -76,9 +76,8 @@ def _scores(model: nn.Module, score: Score) -> dict[str, Any]:
 
 def _stored(run: Run) -> tuple[nn.Module, Tensor, Tensor, Execution]:
     """The network where it is computed, the images and labels that it is scored on, and how."""
-    val, model = data.load(run.config.data).val, run.model()
-    execution = execution_for(model, run.config.precision)
-    return model.to(execution.device), val.images[:IMAGES], val.labels[:IMAGES], execution
+    val, (model, execution) = data.load(run.config.data).val, ready(run)
+    return model, val.images[:IMAGES], val.labels[:IMAGES], execution
 
 
 def removable_blocks(model: nn.Module) -> dict[str, Block]:

@@ -9,10 +9,9 @@ from jaxtyping import UInt8
 from sklearn.metrics import confusion_matrix
 
 from labutils import data
-from labutils.runs.load import measure
+from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
-from labutils.training.execution import execution_for
 
 MISTAKES = 12
 
@@ -34,9 +33,8 @@ def predictions_on_test(run: Run) -> dict[str, Any]:
         RunError: the run keeps no weights.
     """
     images = data.load(run.config.data)
-    model, test = run.model(), images.test
-    execution = execution_for(model, run.config.precision)
-    probability, answers = predict(model.to(execution.device), test.images, execution).max(1)
+    (model, execution), test = ready(run), images.test
+    probability, answers = predict(model, test.images, execution).max(1)
     wrong = (answers != test.labels).nonzero().flatten()
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MISTAKES]
     classes = range(len(images.class_names))

@@ -9,10 +9,9 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from labutils import data
-from labutils.runs.load import load_or_measure
+from labutils.runs.load import load_or_measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
-from labutils.training.execution import execution_for
 
 # of CIFAR-100, in the order of its coarse labels (Krizhevsky 2009)
 SUPERCLASSES = (
@@ -52,10 +51,9 @@ def superclasses_of(split: data.Split, classes: int) -> Tensor:
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    images, model = data.load(run.config.data), run.model()
+    images, (model, execution) = data.load(run.config.data), ready(run)
     test, classes = images.test, len(images.class_names)
-    execution = execution_for(model, run.config.precision)
-    top = predict(model.to(execution.device), test.images, execution).topk(5).indices
+    top = predict(model, test.images, execution).topk(5).indices
     right = top == test.labels[:, None]
     superclass_of = superclasses_of(test, classes)
     predicted, true = superclass_of[top[:, 0]], superclass_of[test.labels]

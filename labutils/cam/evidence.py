@@ -3,6 +3,7 @@
 Each is stored beside the run. Maps are not rectified here, so that all their values have an order.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -20,18 +21,11 @@ from labutils.config import DATA_SETS
 from labutils.data.splits import Split
 from labutils.data.variants import MARK, MARKED_CLASS, marked
 from labutils.models.networks import Classifier
-from labutils.runs.load import measure
+from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
-from labutils.training.execution import Execution, execution_for
 
 NEAR = 4  # pixels: a cell of the networks' last maps
-
-
-def _ready(run: Run) -> tuple[Classifier, Execution]:
-    network = run.model()
-    execution = execution_for(network, run.config.precision)
-    return network.to(execution.device, memory_format=execution.memory_format), execution
 
 
 def _asked(run: Run, kinds: Sequence[Kind], count: int) -> dict[str, Any]:
@@ -48,7 +42,7 @@ def localised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any
         pixels the maps lie from the masks. `threshold` of the IoU, chosen on as many validation
         images.
     """
-    network, _ = _ready(run)
+    network, _ = ready(run)
     images = data.load(run.config.data)
     val, test = (part.take(slice(count)) for part in (images.val, images.test))
     found = []
@@ -77,7 +71,7 @@ def faithful(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]
         For each kind and fill the kind's fields, `fill`, and `deletion` and `insertion`: the
         mean probability at each step.
     """
-    network, execution = _ready(run)
+    network, execution = ready(run)
     batch = data.load(run.config.data).test.images[:count]
     predicted = predict(network, batch, execution).argmax(1)
     found = []
@@ -106,7 +100,7 @@ def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
         For each kind its fields, `noise`: with Gaussian noise of one percent, `shift`: one pixel
         to the right and down; means over test images.
     """
-    network, execution = _ready(run)
+    network, execution = ready(run)
     batch = data.load(run.config.data).test.images[:count]
     predicted = predict(network, batch, execution).argmax(1)
     changes = {"noise": faithfulness.with_noise, "shift": lambda at: faithfulness.shifted(at, 1, 1)}
@@ -130,7 +124,7 @@ def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, An
         For each kind its fields, `layers`: their names in that order, and `correlation` with each:
         a mean over test images, at the maps' own resolution.
     """
-    network, execution = _ready(run)
+    network, execution = ready(run)
     batch = data.load(run.config.data).test.images[:count]
     predicted = predict(network, batch, execution).argmax(1)
     found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
@@ -155,8 +149,8 @@ def warning(run: Run) -> dict[str, Any]:
     Returns:
         `wrong`: share of wrong predictions on the test set. `means`: of each sign for `right` and
         `wrong` ones. `auc`: the area under the ROC curve of each sign as a detector of wrong
-        predictions, in [0, 1], chance 0.5; and of a logistic regression on the probability alone
-        and on all signs together, fitted on validation images.
+        predictions, in [0, 1], chance 0.5, and of `all` signs together: each by a logistic
+        regression that was fitted on validation images. Nan where there is nothing to tell apart.
     """
     # Imported here: the grids name kinds of maps, and are imported wherever a run is asked for.
     from sklearn.linear_model import LogisticRegression
@@ -164,13 +158,15 @@ def warning(run: Run) -> dict[str, Any]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    network, _ = _ready(run)
+    network, _ = ready(run)
     images = data.load(run.config.data)
     (fit_on, fit_wrong), (signs, wrong) = (
         _signs(network, part) for part in (images.val, images.test)
     )
 
     def auc(columns: Sequence[str]) -> float:
+        if len({*fit_wrong}) < 2 or len({*wrong}) < 2:
+            return math.nan
         fitted = make_pipeline(StandardScaler(), LogisticRegression())
         fitted.fit(_matrix(fit_on, columns), fit_wrong)
         return roc_auc_score(wrong, fitted.decision_function(_matrix(signs, columns)))
@@ -178,8 +174,7 @@ def warning(run: Run) -> dict[str, Any]:
     return {
         "wrong": float(wrong.mean()),
         "means": {
-            name: {"right": float(v[~wrong].mean()), "wrong": float(v[wrong].mean())}
-            for name, v in signs.items()
+            name: {"right": _mean(v[~wrong]), "wrong": _mean(v[wrong])} for name, v in signs.items()
         },
         "auc": {name: auc([name]) for name in signs} | {"all": auc(list(signs))},
     }
@@ -201,6 +196,10 @@ def _signs(network: Classifier, split: Split) -> tuple[dict[str, np.ndarray], np
     return signs, torch.cat(wrong).numpy()
 
 
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
 def _matrix(signs: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
     return np.stack([signs[name] for name in columns], 1)
 
@@ -215,7 +214,7 @@ def mark_dependence(run: Run) -> dict[str, Any]:
         class), and `energy` (share of CAM's positive values for that class within `NEAR` pixels of
         the mark's place, over its images); shares in [0, 1].
     """
-    network, execution = _ready(run)
+    network, execution = ready(run)
     shapes = data.load(DATA_SETS[run.config.data].made_from).test
     whose = shapes.labels == MARKED_CLASS
     place = torch.zeros(shapes.images.shape[2:], dtype=torch.bool)

@@ -27,7 +27,7 @@ class Split:
         images: uint8, 0 to 255, batch x channels x height x width, in channels-last memory.
         labels: class indices from 0.
         coarse_labels: CIFAR-100's twenty superclasses, else None.
-        masks: where the object is (shapes10 and shapes20), else None.
+        masks: where the object is (shapes, and digits on canvases), else None.
     """
 
     images: UInt8[Tensor, "n channels height width"]

@@ -50,8 +50,15 @@ def make_axes(
 
 
 def colors_of(keys: Iterable[Key]) -> dict[Key, Color]:
-    """A colour for each of what is neither plain nor residual, in order of first appearance."""
-    return dict(zip(dict.fromkeys(keys), OTHERS, strict=False))
+    """A colour for each of what is neither plain nor residual, in order of first appearance.
+
+    Raises:
+        ValueError: there are more than colours that a reader can tell apart.
+    """
+    different = list(dict.fromkeys(keys))
+    if len(different) > len(OTHERS):
+        raise ValueError(f"{len(different)} lines, {len(OTHERS)} colours: draw fewer at a time")
+    return dict(zip(different, OTHERS, strict=False))
 
 
 def shades_of(numbers: Iterable[float]) -> dict[float, Color]:

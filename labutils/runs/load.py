@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from torch import nn
 
 from labutils.config import Config
 from labutils.config.profiles import profile
 from labutils.runs.json_files import finite, fsync, with_nan, write_json
 from labutils.runs.store import Keep, Run, RunError, Store, Train, damaged, read_json
 from labutils.training import classifiers
+from labutils.training.execution import Execution, execution_for
 from labutils.training.loop import OnEpoch
 
 
@@ -84,6 +86,17 @@ def _unwritable(what: str, error: OSError) -> RunError:
         f"{what}: {error.filename} cannot be written ({error.strerror}). Make it writable, or work "
         "in a copy of the folder that is."
     )
+
+
+def ready(run: Run) -> tuple[nn.Module, Execution]:
+    """The network of a stored classifier where it is computed, and how: as it was trained.
+
+    Raises:
+        RunError: the run keeps no weights.
+    """
+    model = run.model()
+    execution = execution_for(model, run.config.precision)
+    return model.to(execution.device, memory_format=execution.memory_format), execution
 
 
 def load_or_measure(

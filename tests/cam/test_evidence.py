@@ -1,6 +1,7 @@
 """Measures of maps, on networks of which it is known what they look at."""
 
 import itertools
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -207,6 +208,14 @@ def test_entropy_that_tells_wrong_from_right_warns_and_equal_probabilities_do_no
     assert border["wrong"] == pytest.approx(1 - (12 / 16) ** 2) and border["right"] < 0.1
     odds = found["means"]["log odds"]
     assert odds["wrong"] == pytest.approx(odds["right"], rel=0.1)
+
+
+def test_where_all_predictions_are_right_there_is_nothing_to_warn_of(run_of):
+    images = squares(20, seed=0)
+    found = evidence.warning(run_of(sees_colours(), set_of(images, images)))
+    assert found["wrong"] == 0 and all(math.isnan(value) for value in found["auc"].values())
+    assert math.isnan(found["means"]["entropy"]["wrong"])
+    assert 0 <= found["means"]["entropy"]["right"] <= 1
 
 
 def test_which_direction_is_suspicious_is_learned_on_validation_images(run_of):

@@ -122,11 +122,12 @@ def page(page_of):
 
 
 def _wait_until_all_ran(page) -> None:
-    """Every code cell has a number, none waits or runs any more."""
+    """Every code cell has a number, none waits or runs any more; or one has failed."""
     begun = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
         .some(cell => cell.textContent.includes('[*]'))"""
     page.wait_for_function(begun, timeout=MINUTE)  # the numbers of the run that was saved are gone
     done = """() => {
+        if (document.querySelector("[data-mime-type='application/vnd.jupyter.error']")) return true;
         const cells = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
         const texts = cells.map(cell => cell.textContent.trim());
         const numbers = texts.map(text => Number((text.match(/^\\[(\\d+)\\]:$/) || [])[1]));

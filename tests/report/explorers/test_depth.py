@@ -21,14 +21,6 @@ def grids(tmp_path):
     ]
 
 
-@pytest.fixture
-def shown(monkeypatch):
-    """What the explorer displays, newest last, without a notebook."""
-    seen = []
-    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
-    return seen
-
-
 def text(shown) -> str:
     return " ".join(item.data for item in shown if isinstance(item.data, str))
 

@@ -10,13 +10,6 @@ from labutils.report.explorers.detector import DetectorExplorer
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    seen = []
-    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
-    return seen
-
-
-@pytest.fixture
 def explorer(shown):
     network = build_detector(FCNConfig(width=4)).eval()
     test = data.load("digits").test

@@ -11,14 +11,6 @@ LABELS = torch.arange(48) % 10
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    """What the explorer displays, newest last, without a notebook."""
-    seen = []
-    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
-    return seen
-
-
-@pytest.fixture
 def explorer(shown):
     explorer = GradientExplorer(IMAGES, LABELS)
     shown.clear()

@@ -15,14 +15,6 @@ SIDE = 256  # of a picture of 16 x 16 pixels, enlarged
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    """What the explorer displays, newest last, without a notebook."""
-    seen = []
-    monkeypatch.setattr("labutils.report.explorers.drawing.display", seen.append)
-    return seen
-
-
-@pytest.fixture
 def network():
     """Names the colour of the image; at the stem a map of 8 x 8 cells, in the end 4 x 4."""
     linear = nn.Linear(3, 3, bias=False)
