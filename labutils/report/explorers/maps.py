@@ -100,7 +100,7 @@ class MapExplorer(Explorer):
         against = "" if maps.versus is None else f" against {names[int(maps.versus[0])]}"
         empty = "" if maps.values.max() > 0 else " Nothing speaks for it: the map is all zero."
         return (
-            f"A {names[label]}, taken for a {names[predicted]} "
+            f"Label: {names[label]}; prediction: {names[predicted]} "
             f"({percent(probability[predicted].item())}). The map says what speaks for "
             f"{names[shown]} ({percent(probability[shown].item())}){against}; it has "
             f"{maps.values.shape[1]} x {maps.values.shape[2]} cells, and its largest value is "

@@ -63,7 +63,7 @@ def test_it_opens_with_the_predicted_class_at_the_last_map(shown, network, image
     assert explorer.layer.value == "blocks" and explorer.method.value == "grad-cam"
     probability = network(images.images).softmax(1)[0, 0]
     assert sentence.data.startswith(
-        f"<p>A red, taken for a red ({100 * probability:.2f} %). The map says what speaks for red "
+        f"<p>Label: red; prediction: red ({100 * probability:.2f} %). The map says what speaks for red "
     )
     assert "4 x 4 cells" in sentence.data
     assert picture.alt in sentence.data
@@ -81,10 +81,10 @@ def test_the_filter_offers_right_or_wrong_predictions_alone(explorer, shown):
     explorer.group.value = "wrong (1)"
     assert explorer.image.options == (3,) and explorer.image.value == 3
     assert len(shown) == 2, "drawn once"
-    assert shown[0].data.startswith("<p>A red, taken for a green")
+    assert shown[0].data.startswith("<p>Label: red; prediction: green")
     explorer.group.value = "right (3)"
     assert explorer.image.options == (0, 1, 2) and explorer.image.value == 0
-    assert "A red, taken for a red" in shown[-2].data
+    assert "Label: red; prediction: red" in shown[-2].data
 
 
 def test_a_group_without_images_is_not_offered(shown, network, images):
