@@ -45,7 +45,8 @@ SVM = {"kind": "svm", "layers": LAST, "side": 1}
 # Every probe on all labels, the last as floor and as control.
 PROBES: list[dict] = [
     SVM,
-    {"kind": "logistic", "layers": LAST, "side": 1},
+    {**SVM, "side": 2},
+    *({"kind": "logistic", "layers": LAST, "side": side} for side in (1, 2)),
     {"kind": "logistic", "layers": LAYERS, "side": 2},
     *({"kind": "ridge", "layers": LAST, "side": side} for side in (1, 2)),
     {"kind": "ridge", "layers": LAYERS, "side": 2},
@@ -54,7 +55,7 @@ PROBES: list[dict] = [
     *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
 ]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
-ON_FEW: list[dict] = [{"kind": "ridge", "layers": LAYERS, "side": 2}]
+ON_FEW: list[dict] = [{"kind": "ridge", "layers": LAYERS, "side": 2}, SVM]
 FEW: list[dict] = [
     {**given, "per_class": labels, "draw": draw}
     for given in ON_FEW

@@ -63,7 +63,8 @@ def test_it_opens_with_the_predicted_class_at_the_last_map(shown, network, image
     assert explorer.layer.value == "blocks" and explorer.method.value == "grad-cam"
     probability = network(images.images).softmax(1)[0, 0]
     assert sentence.data.startswith(
-        f"<p>Label: red; prediction: red ({100 * probability:.2f} %). The map says what speaks for red "
+        f"<p>Label: red; prediction: red ({100 * probability:.2f} %). "
+        "The map says what speaks for red "
     )
     assert "4 x 4 cells" in sentence.data
     assert picture.alt in sentence.data
