@@ -55,6 +55,8 @@ PROBES: list[dict] = [
     {"kind": "ridge", "layers": LAYERS, "side": 2, "of": "untrained"},
     *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
 ]
+# The same of the last map of report-d's kind of network, the CNN of section 1.4.
+OF_CNN: list[dict] = [{**given, "layers": ("blocks.17",)} for given in PROBES[:4]]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
 ON_FEW: list[dict] = [{"kind": "ridge", "layers": LAYERS, "side": 2}, SVM]
 FEW: list[dict] = [
