@@ -8,7 +8,7 @@ from labutils.config import DATA_SETS
 from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
 from labutils.report.explorers.figures import explorer_view
 from labutils.report.names import count_of, family_name
-from labutils.report.statistics import accuracy, select, spread
+from labutils.report.statistics import accuracy, select, train_loss
 from labutils.runs.store import Run
 
 
@@ -73,10 +73,9 @@ def _grid_title(runs: Sequence[Run]) -> str:
 
 def _sentence(runs: Sequence[Run]) -> str:
     """Final numbers of the seeds shown."""
-    loss = spread([run.history["train_loss"][-1] for run in runs], 3)
     diverged = sum(run.metrics["status"] == "diverged" for run in runs)
     text = (
-        f"{count_of(runs)}: test accuracy {accuracy(runs)}, "
-        f"training loss {loss}, {runs[0].metrics['parameters']:,} parameters"
+        f"{count_of(runs)}, test accuracy: {accuracy(runs)}, "
+        f"training loss: {train_loss(runs)}, {runs[0].metrics['parameters']:,} parameters"
     )
     return text + (f", {diverged} diverged." if diverged else ".")
