@@ -59,8 +59,7 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
 def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of canvas: pixels, boxes and pointing of the detectors with the best head.
 
-    Behind average precision the 95 % interval of its mean over networks, where canvases are drawn
-    again with replacement.
+    With the interval of the mean average precision, where canvases are drawn with replacement.
     """
     runs, rows = select(runs, head=BEST_HEAD), []
     for kind in CONDITIONS:
@@ -69,7 +68,7 @@ def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
         low, high = np.percentile(100 * draws, (2.5, 97.5))
         row["AP at 0.5 (%)"] += f" ({low:.1f} to {high:.1f})"
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).rename(columns={"AP at 0.5 (%)": "AP at 0.5 (%), 95 % interval"})
 
 
 def dense_table(runs: Sequence[Run]) -> pd.DataFrame:

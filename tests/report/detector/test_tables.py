@@ -73,7 +73,7 @@ def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypa
     monkeypatch.setattr(tables, "resampled", lambda run, kind: draws + 0.1 * run.config.seed)
     frame = tables.condition_table(detectors)
     assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS]
-    precision = list(frame["AP at 0.5 (%)"])
+    precision = list(frame["AP at 0.5 (%), 95 % interval"])
     assert precision[0] == "91.0 ± 1.4 (85.2 to 94.8)" and precision[2].startswith("93.0 ± 1.4 (")
     assert frame["pointing (%)"][0] == "100.0 ± 0.0" and frame["pointing (%)"].iloc[-1] == "-"
     assert frame["pixels right, all background (%)"][0] == "91.00, 40.00"
