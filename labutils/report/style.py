@@ -1,6 +1,6 @@
 """Colours, axes, labels and lines that all figures share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
@@ -77,19 +77,23 @@ def picture_axes(count: int, columns: int, size: tuple[float, float]) -> tuple[F
 
 
 def draw_points(
-    ax: Axes, values: Mapping[int, Sequence[float]], color: Color, shift: float, label: str | None
+    ax: Axes,
+    values: Mapping[int, Sequence[float]],
+    color: Color,
+    shift: float,
+    label: str | None,
+    mixed: Collection[int] = (),
 ) -> None:
     """Every value at its depth, and a line through the means with their deviations.
 
-    Of shares no deviation reaches below zero.
+    There is no mean at `mixed` depths, where only some of the networks learned.
     """
     for depth, several in values.items():
         ax.plot([depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6)
-    means = [np.mean(several) for several in values.values()]
+    means = [np.nan if depth in mixed else np.mean(values[depth]) for depth in values]
     stds = [np.std(several, ddof=len(several) > 1) for several in values.values()]
     at = np.add(list(values), shift)
-    below = [min(m, std) if m > 0 else std for m, std in zip(means, stds, strict=True)]
-    ax.errorbar(at, means, [below, stds], color=color, lw=1.3, capsize=2, label=label)
+    ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=label)
 
 
 def color_of(run: Run) -> Color:

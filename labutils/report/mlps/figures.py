@@ -13,7 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from labutils.report import style
 from labutils.report.mlps.experiments import untrained_signals
 from labutils.report.names import family_and_data, kind_name
-from labutils.report.statistics import by_fields, grouped, learned, select, share_of
+from labutils.report.statistics import by_fields, grouped, learned, select, share_of, some_learned
 from labutils.runs.store import Run
 
 
@@ -82,12 +82,11 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
 def draw_depth_accuracy(ax: Axes, runs: Sequence[Run]) -> None:
     """Test accuracy of plain and of residual networks against depth."""
     for residual, kind, color in style.PLAIN_AND_RESIDUAL:
-        values = {
-            depth: [run.metrics["test_accuracy"] for run in chosen]
-            for depth, chosen in by_fields(select(runs, residual=residual), "depth")
-        }
+        groups = dict(by_fields(select(runs, residual=residual), "depth"))
+        values = {d: [run.metrics["test_accuracy"] for run in groups[d]] for d in groups}
+        mixed = [depth for depth, chosen in groups.items() if some_learned(chosen)]
         shift = 0.25 if residual else -0.25  # so that points do not hide one another
-        style.draw_points(ax, values, color, shift, kind)
+        style.draw_points(ax, values, color, shift, kind, mixed)
 
 
 @plt.rc_context(style.STYLE)
