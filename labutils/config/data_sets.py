@@ -20,6 +20,7 @@ class DataSpec(NamedTuple):
         coarse_classes: CIFAR-100's superclasses.
         stand_in: the built-in set that the quick profile takes for it; none for a built-in set.
         made_from: the set whose images it is made from when it is loaded (`data.variants`).
+        sha256: `data.files.content_digest`, where torchvision compares none of what it unpacked.
     """
 
     title: str
@@ -30,6 +31,7 @@ class DataSpec(NamedTuple):
     coarse_classes: int = 0
     stand_in: DataName | None = None
     made_from: DataName | None = None
+    sha256: str | None = None
 
     @property
     def built_in(self) -> bool:
@@ -44,7 +46,15 @@ class DataSpec(NamedTuple):
 
 # The counts of built-in sets decide how they are made; those of the others are checked.
 DATA_SETS: dict[DataName, DataSpec] = {
-    "mnist": DataSpec("MNIST", (1, 28, 28), 60_000, 10_000, 10, stand_in="digits"),
+    "mnist": DataSpec(
+        "MNIST",
+        (1, 28, 28),
+        60_000,
+        10_000,
+        10,
+        stand_in="digits",
+        sha256="82d809cab99b1148d251c235c8b6104c9162517cb4eb9525c71f70f7f4068865",
+    ),  # fmt: skip
     "cifar10": DataSpec("CIFAR-10", (3, 32, 32), 50_000, 10_000, 10, stand_in="shapes10"),
     "cifar100": DataSpec("CIFAR-100", (3, 32, 32), 50_000, 10_000, 100, 20, stand_in="shapes20"),
     "digits": DataSpec("digits (for MNIST)", (1, 28, 28), 1_438, 359, 10),

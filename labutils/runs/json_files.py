@@ -1,18 +1,22 @@
 """Results as JSON: small, readable in a diff, and nothing in them that is not finite."""
 
+import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
 
 
-def write_json(path: Path, value: Any) -> None:
+def as_json(value: Any) -> bytes:
     """One value a line; what is not finite is an error."""
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value, however its keys are ordered and its lines are broken."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def history_json(history: dict[str, Any]) -> str:
@@ -56,14 +60,3 @@ def with_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [with_nan(item) for item in value]
     return math.nan if value is None else value
-
-
-def fsync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    if os.name == "nt":  # Windows opens no folder, and syncs nothing that is open for reading
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from labutils import data
 from labutils.config.profiles import ROOT
 from labutils.data.splits import nested_subset
+from labutils.data.whole_files import write_file
 from labutils.models.modes import eval_mode
 from labutils.runs.store import weights_digest
 from labutils.training.execution import Execution, device_of, execution_for
@@ -186,7 +186,4 @@ def _read(file: Path, key: Mapping[str, str]) -> dict[str, Tensor] | None:
 
 
 def _write(file: Path, key: Mapping[str, str], tensors: dict[str, Tensor]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part{os.getpid()}")
-    part.write_bytes(save(tensors, {**key, "content": weights_digest(tensors)}))
-    os.replace(part, file)
+    write_file(file, save(tensors, {**key, "content": weights_digest(tensors)}))

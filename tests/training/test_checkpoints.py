@@ -29,6 +29,7 @@ from small_problem import (
 from torch import nn
 
 from labutils.config.fit import FitConfig
+from labutils.data.whole_files import Unwritable
 from labutils.training import fit
 from labutils.training.inputs import TrainingError
 
@@ -207,7 +208,7 @@ def test_on_a_full_disk_the_last_checkpoint_stays_and_no_part_of_the_next(tmp_pa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TrainingError, match="c.pt cannot be written .No space left.*make room"):
+    with pytest.raises(Unwritable, match="c.pt cannot be written .No space left.*make room"):
         trained(MLP, checkpoint=checkpoint)
     assert os.listdir(tmp_path) == ["c.pt"] and checkpoint.read_bytes() == before
 
@@ -215,6 +216,6 @@ def test_on_a_full_disk_the_last_checkpoint_stays_and_no_part_of_the_next(tmp_pa
 def test_a_folder_that_cannot_be_made_is_named_before_training(tmp_path):
     (tmp_path / "file").touch()
     calls = []
-    with pytest.raises(TrainingError, match="file/c.pt cannot be written"):
+    with pytest.raises(Unwritable, match="file cannot be written"):
         trained(MLP, checkpoint=tmp_path / "file" / "c.pt", on_epoch=lambda *a: calls.append(a))
     assert not calls
