@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,17 +40,17 @@ def read_set(path: Path, spec: DataSpec) -> tuple[dict[str, np.ndarray], list[st
 
 
 def write_set(path: Path, arrays: dict[str, np.ndarray], class_names: list[str]) -> None:
-    metadata = {"class_names": json.dumps(class_names), "source": "torchvision.datasets"}
-    digest = content_digest(arrays, class_names)
-    write_file(path, save(arrays, metadata | {"sha256": digest}))
+    names = json.dumps(class_names)
+    metadata = {"class_names": names, "sha256": content_digest(arrays, names)}
+    write_file(path, save(arrays, metadata))
 
 
-def content_digest(arrays: dict[str, np.ndarray], class_names: list[str]) -> str:
-    """SHA-256 of the names of the classes, and of names, shapes and bytes of the arrays."""
-    digest = hashlib.sha256(json.dumps(class_names).encode())
-    for key in sorted(arrays):
-        digest.update(f"{key} {arrays[key].shape}".encode())
-        digest.update(arrays[key])
+def content_digest(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
+    """SHA-256 of a text, and of names and bytes of arrays, in the order of the names."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]))
     return digest.hexdigest()
 
 
@@ -73,6 +74,6 @@ def problem_with(
                 return f"a label in {key} is not below {limits[kind]}"
     if not isinstance(class_names, list) or len(class_names) != spec.classes:
         return f"its metadata do not name {spec.classes} classes"
-    if sha256 not in (None, content_digest(arrays, class_names)):
+    if sha256 not in (None, content_digest(arrays, json.dumps(class_names))):
         return "its content is not what it was"
     return ""

@@ -4,9 +4,10 @@ import contextlib
 import errno
 import os
 import platform
-import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+PART = f".part-{platform.node()}-"  # and the number of the process that writes it
 
 
 class Unwritable(OSError):
@@ -19,20 +20,16 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         Unwritable: nothing was written, and what was there is as it was.
     """
-    mine = f".part-{platform.node()}-"
-    part = path.with_name(f"{mine}{os.getpid()}-{threading.get_ident()}")
+    part = path.with_name(f"{PART}{os.getpid()}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in os.listdir(path.parent):
-            if left.startswith(mine) and _is_dead(left.removeprefix(mine).partition("-")[0]):
-                path.with_name(left).unlink(missing_ok=True)
+        _remove_leftovers(path.parent)
         try:
             with part.open("wb") as file:  # not by safetensors, whose files only their owner reads
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
-            _sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -64,32 +61,18 @@ def writing(path: Path) -> Iterator[None]:
 def refusal(path: Path, error: Exception | str, remedy: str) -> str:
     """What to say of a file that cannot be read; only of a damaged one is it the remedy."""
     what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    what = " ".join(what.split())
-    missing = isinstance(error, (FileNotFoundError, IsADirectoryError))
-    if isinstance(error, OSError) and not missing:
-        return (
-            f"{path} cannot be read ({what}): it may be whole. Check that you have the right to "
-            "read it and its folder."
-        )
-    return f"{path} is missing or damaged ({what}): {remedy}."
+    said = f"({' '.join(what.split())}):"
+    if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.EISDIR):
+        return f"{path} cannot be read {said} it may be whole. Check its rights and its folder's."
+    return f"{path} is missing or damaged {said} {remedy}."
 
 
-def _sync_folder(folder: Path) -> None:
-    """Wait until the names of its files are on the disk; Windows opens no folder."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
+def _remove_leftovers(folder: Path) -> None:
+    """What processes of this machine left that were killed; on Windows to ask would end them."""
+    for left in folder.glob(f"{PART}*") if os.name != "nt" else ():
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_dead(process: str) -> bool:
-    """Whether no process of this machine has this number; on Windows nobody may ask."""
-    if os.name == "nt" or not process.isdecimal():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except (OSError, OverflowError) as error:
-        return isinstance(error, ProcessLookupError)
-    return False
+            os.kill(int(left.name.removeprefix(PART)), 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except (OSError, ValueError):  # another person's
+            continue

@@ -14,9 +14,9 @@ from torch import nn
 
 from labutils.config import Config
 from labutils.config.profiles import profile
-from labutils.data.whole_files import make_folder, write_file, writing
-from labutils.runs.json_files import as_json, digest_of, finite, with_nan
-from labutils.runs.store import Keep, Run, RunError, Store, Train, damaged, read_json
+from labutils.data.whole_files import make_folder, write_file
+from labutils.runs.files import RunError, as_json, damaged, digest_of, finite, read_json, with_nan
+from labutils.runs.store import Keep, Run, Store, Train
 from labutils.training import classifiers
 from labutils.training.execution import Execution, execution_for
 from labutils.training.loop import OnEpoch
@@ -68,13 +68,8 @@ def _sole_writer(config: Config, store: Store) -> Iterator[None]:
     """Wait until no other process trains this run; nothing is trained that could not be stored."""
     for folder in (store.scratch, store.folder):
         make_folder(folder)
-    lock = FileLock(store.scratch / f"{config.id}.lock")
-    with writing(store.scratch):
-        lock.acquire()
-    try:
+    with FileLock(store.scratch / f"{config.id}.lock"):
         yield
-    finally:
-        lock.release()
 
 
 def ready(run: Run) -> tuple[nn.Module, Execution]:
@@ -153,6 +148,6 @@ def _load_or_compute(
             raise damaged(path, "it is a measure of something else")
         return result
     make_folder(folder)
-    measured = dict(key) | {"result": json.loads(json.dumps(finite(function())))}
+    measured = json.loads(json.dumps({**key, "result": finite(function())}))
     write_file(path, as_json(measured | {"sha256": digest_of(measured)}))
     return measured["result"]

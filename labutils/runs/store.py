@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,32 +20,24 @@ from labutils.config.base import Config, ConfigError
 from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.config.fcn import FCNConfig
-from labutils.config.profiles import Profile, profile
+from labutils.config.profiles import Profile
 from labutils.config.transfer import DistillConfig, TransferConfig
-from labutils.data.whole_files import refusal, write_file, writing
+from labutils.data.files import content_digest
+from labutils.data.whole_files import write_file, writing
 from labutils.models.networks import build_model
-from labutils.runs.json_files import as_json, finite, history_json, with_nan
+from labutils.runs import files
+from labutils.runs.files import CHECKSUMS, WEIGHTS, RunError, damaged, with_nan
 from labutils.training.classifiers import Outcome
 
 Train = Callable[..., Outcome]  # what `load_or_train` is given
 Keep = Literal["none", "fp32", "fp16"]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-WEIGHTS = "weights.safetensors"
-CHECKSUMS = "SHA256SUMS"  # written last: `sha256sum --check --ignore-missing` reads it
-# a run, and one that is written whole but was not moved to its place
+# a run; hidden, one that is written whole but was not moved to its place
 FOLDER = re.compile(r"(\.)?[^.].*-([0-9a-f]{8})(?(1)\.part)")
-# What everybody reads, and is looked at in runs of older versions, which have no checksums.
-METRICS = {"status": str, "epochs": int, "best_epoch": int, "weights_sha256": str} | dict.fromkeys(
-    ("seconds", "val_loss", "val_accuracy", "test_loss", "test_accuracy"), float
-)
 CONFIGS: dict[str, type[Config]] = {
     kind.kind: kind for kind in (RunConfig, FCNConfig, TransferConfig, DistillConfig)
 }
-
-
-class RunError(RuntimeError):
-    """A stored run that is missing or damaged; the message names the file and what to do."""
 
 
 class MissingRuns(RunError):
@@ -106,7 +96,7 @@ class Run:
         path = self.folder / WEIGHTS
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
-        content = read_checked(path)
+        content = files.read_checked(path)
         try:
             model.load_state_dict(load(content))  # half precision becomes fp32
         except (SafetensorError, RuntimeError) as error:  # the last: other layers
@@ -211,21 +201,21 @@ class Store:
         """
         weights = {k: v.detach().cpu().contiguous() for k, v in outcome.model.state_dict().items()}
         metrics = outcome.metrics | {"weights_sha256": weights_digest(weights)}
-        files = {
-            "config.json": as_json(config.to_dict()),
-            "history.json": history_json(outcome.history).encode(),
-            "metrics.json": as_json(finite(metrics)),
+        contents = {
+            "config.json": files.as_json(config.to_dict()),
+            "history.json": files.history_json(outcome.history).encode(),
+            "metrics.json": files.as_json(files.finite(metrics)),
         }
         if keep != "none":
             half = keep == "fp16"
-            files[WEIGHTS] = save(
+            contents[WEIGHTS] = save(
                 {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()}
             )
-        files[CHECKSUMS] = b"".join(_checksum(*file) for file in files.items())
+        contents[CHECKSUMS] = b"".join(files.checksum(*file) for file in contents.items())
         part = self._part(config)
         shutil.rmtree(part, ignore_errors=True)  # what a process left that was killed here
         try:
-            for name, content in files.items():
+            for name, content in contents.items():
                 write_file(part / name, content)
         except OSError:
             shutil.rmtree(part, ignore_errors=True)
@@ -240,22 +230,21 @@ class Store:
         """Move a run to its place when it is written whole, and what was there before away."""
         part, retired = self._part(config), self.folder / f".{config.name}.old"
         with writing(self.folder):
-            shutil.rmtree(retired, ignore_errors=True)
             old = self.find(config)
             if old != part:  # trained again, for its weights
-                _move_measures(old, part)
+                _copy_measures(old, part)
                 os.rename(old, retired)
+            shutil.rmtree(retired, ignore_errors=True)  # until the last line `part` is read
             os.rename(part, self.folder / config.name)
-            shutil.rmtree(retired, ignore_errors=True)
 
 
-def _move_measures(old: Path, new: Path) -> None:
+def _copy_measures(old: Path, new: Path) -> None:
     """A run that was trained again keeps the measures of the same weights."""
-    digest, lost = read_json(new / "metrics.json")["weights_sha256"].encode(), 0
+    digest, lost = files.read_json(new / "metrics.json")["weights_sha256"].encode(), 0
     for path in old.glob("measures/*.json"):
         if digest in path.read_bytes():
             (new / "measures").mkdir(exist_ok=True)
-            os.replace(path, new / "measures" / path.name)
+            shutil.copy(path, new / "measures")
         else:
             lost += 1
     if lost:
@@ -266,74 +255,25 @@ def _move_measures(old: Path, new: Path) -> None:
         )
 
 
-def _checksum(name: str, content: bytes) -> bytes:
-    """A line as the program sha256sum writes it."""
-    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
-
-
 def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of a state dict: names and bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return content_digest({name: value.detach().cpu().numpy() for name, value in weights.items()})
 
 
 def _read_run(folder: Path) -> Run:
     path = folder / "config.json"
-    values = read_json(path)
+    values = files.read_json(path)
     try:
         config = CONFIGS[values["kind"]].from_dict(values)
     except (ConfigError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
     if not values.get("id") == config.id == FOLDER.fullmatch(folder.name)[2]:
         raise damaged(path, f"it is that of run {config.id}")
-    history, metrics = (
-        with_nan(read_json(folder / f"{name}.json")) for name in ("history", "metrics")
-    )
-    for name, kind in () if (folder / CHECKSUMS).exists() else METRICS.items():
-        if not isinstance(metrics.get(name), kind):
-            raise damaged(folder / "metrics.json", f"{name} is no {kind.__name__}")
-    return Run(config, folder, history, metrics)
-
-
-def read_checked(path: Path) -> bytes:
-    """The content of a file of a run, which is what was stored.
-
-    A run that was stored by an older version has no checksums: its weights are refused.
-
-    Raises:
-        RunError: it cannot be read, or is not what was stored.
-    """
-    try:
-        content, sums = path.read_bytes(), path.with_name(CHECKSUMS)
-        stated = sums.read_bytes() if sums.exists() else None
-    except OSError as error:
-        raise damaged(path, error) from error
-    unchecked = stated is None and path.name != WEIGHTS
-    if not unchecked and _checksum(path.name, content) not in (stated or b""):
-        raise damaged(path, f"it is not what {CHECKSUMS} says")
-    return content
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(read_checked(path).decode())
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, error) from error
-    if not isinstance(value, dict):
-        raise damaged(path, "it holds no JSON object")
-    return value
-
-
-def damaged(path: Path, error: Exception | str) -> RunError:
-    measure = path.parent.name == "measures"
-    remedy = "delete the folder and train the run again"
-    if measure:
-        remedy = "delete it and it is measured again"
-    repository = profile("full").runs.parent
-    if path.is_relative_to(profile("full").runs):  # what the quick profile stores is not in git
-        name = (path if measure else path.parent).relative_to(repository).as_posix()
-        remedy = f"restore it with `git checkout -- {name}` in {repository}, or {remedy}"
-    return RunError(refusal(path, error, remedy))
+    history, metrics = (files.read_json(folder / f"{name}.json") for name in ("history", "metrics"))
+    metrics = with_nan(metrics)
+    if not (folder / CHECKSUMS).exists():  # of an older version, it may hold anything
+        floats = dict.fromkeys(("seconds", "val_accuracy", "test_accuracy"), float)
+        for name, kind in (floats | {"status": str, "epochs": int, "weights_sha256": str}).items():
+            if not isinstance(metrics.get(name), kind):
+                raise damaged(folder / "metrics.json", f"{name} is no {kind.__name__}")
+    return Run(config, folder, with_nan(history), metrics)

@@ -63,12 +63,13 @@ class Checkpoint:
             return None
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:  # torch.load raises many kinds
-            reason = str(error).partition("\n")[0]
-            raise self._foreign(f"it cannot be read: {reason}") from error
-        if not isinstance(state, dict) or "owner" not in state:
-            raise self._foreign("it holds something else, or is of an older version")
-        owner = state["owner"]
+            owner = {what: state["owner"][what] for what in self.owner}
+        except Exception as error:  # torch.load raises many kinds, and the file may hold anything
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise TrainingError(
+                f"{self.path} is no checkpoint ({reason}) and stays as it is: delete it, or give "
+                "another name"
+            ) from error
         for what, mine in self.owner.items():
             if owner[what] != mine:
                 raise TrainingError(
@@ -76,12 +77,6 @@ class Checkpoint:
                     f"{mine}): delete it, or give this training a checkpoint of its own"
                 )
         return state
-
-    def _foreign(self, reason: str) -> TrainingError:
-        return TrainingError(
-            f"{self.path} is no checkpoint ({reason}) and stays as it is: delete it, or give "
-            "another name"
-        )
 
 
 def network_digest(model: nn.Module) -> str:

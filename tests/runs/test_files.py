@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from labutils.runs.json_files import as_json, digest_of, finite, history_json, with_nan
+from labutils.runs.files import as_json, digest_of, finite, history_json, with_nan
 
 
 def test_what_is_not_finite_is_none_and_nan_again():
