@@ -63,7 +63,8 @@ def refusal(path: Path, error: Exception | str, remedy: str) -> str:
     what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     said = f"({' '.join(what.split())}):"
     if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.EISDIR):
-        return f"{path} cannot be read {said} it may be whole. Check its rights and its folder's."
+        said += " it may be whole. Check that you have the right to read it and its folder."
+        return f"{path} cannot be read {said}"
     return f"{path} is missing or damaged {said} {remedy}."
 
 
