@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from labutils.runs.json_files import finite, history_json, with_nan, write_json
+from labutils.runs.files import as_json, digest_of, finite, history_json, with_nan
 
 
 def test_what_is_not_finite_is_none_and_nan_again():
@@ -28,9 +28,13 @@ def test_a_history_has_a_line_a_quantity_and_for_layers_one_an_epoch():
     assert json.loads(text) == {"loss": [1.0, 0.5], "layers": {"norm": [[1.0, 2.0], [3.0, None]]}}
 
 
-def test_what_is_not_finite_is_never_written_by_mistake(tmp_path):
-    write_json(tmp_path / "a.json", {"a": [1]})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1]}
+def test_what_is_not_finite_is_never_written_by_mistake():
+    assert json.loads(as_json({"a": [1]})) == {"a": [1]}
     with pytest.raises(ValueError):
-        write_json(tmp_path / "a.json", math.nan)
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1]}
+        as_json({"a": [1, math.nan]})
+
+
+def test_a_digest_is_of_the_value_and_not_of_its_lines():
+    value = {"b": [0.1, 1 / 3], "a": {"2": None}}
+    assert digest_of(json.loads(as_json(value))) == digest_of(dict(reversed(value.items())))
+    assert digest_of(value) != digest_of(value | {"b": [0.1, 0.3333333333333334]})
