@@ -129,28 +129,39 @@ def ablation(*grids: Sequence[Run]) -> Figure:
     return fig
 
 
+def _joined(labels: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """Labels at places (x, y), those that would hide one another as one, the lower y first."""
+    found: list[tuple[str, float, float]] = []
+    for text, x, y in sorted(labels, key=lambda label: label[2]):
+        if found and abs(x - found[-1][1]) < 0.06 and y < 1.4 * found[-1][2]:
+            others, far, _ = found.pop()
+            text, x = f"{others}; {text}", max(x, far)
+        found.append((text, x, y))
+    return found
+
+
 @plt.rc_context(style.STYLE)
 def shattered(*grids: Sequence[Run]) -> Figure:
     """Before training, how alike gradients of nearby images are, and the training loss in the end.
 
-    A column a grid. Above, correlation against the distance on a line between two images, a line
-    a kind (seed 0); below, training loss against the correlation at one step, a point a run.
+    A row a grid. Left, correlation against the distance on a line between two images, a line a
+    kind (seed 0); right, training loss against the correlation at one step, a point a run.
     """
-    fig, axes = style.make_axes(2, len(grids), (9, 6))
-    for (upper, lower), runs in zip(axes.T, grids, strict=True):
+    fig, axes = style.make_axes(len(grids), 2, (10, 3.2 * len(grids)))
+    for (left, right), runs in zip(np.reshape(axes, (-1, 2)), grids, strict=True):
         for run in runs:
             found, color = shattering(run.config), style.color_of(run)
             dashed = "--" if run.config.norm == "batch" else "-"
             if run.config.seed == 0:
                 distance = np.arange(1, len(found) + 1) / len(found)
-                upper.plot(distance, found, dashed, color=color, lw=1)
-            lower.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
+                left.plot(distance, found, dashed, color=color, lw=1)
+            right.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
         title = f"{family_and_data(runs[0].config)}, depth {runs[0].config.depth}"
-        upper.set(title=title, xlabel="distance, 1 being that of the two images")
-        lower.set(xlabel=f"correlation at a distance of 1/{len(found)}")
-        style.log_axis(lower, "training loss")
-    axes[0, 0].set_ylabel("correlation of gradients")
-    style.legend(axes[0, -1], style.KIND_COLORS, [("gray", "--", "batch norm")], outside=True)
+        left.set(title=title, xlabel="distance, 1 being that of the two images")
+        left.set_ylabel("correlation of gradients")
+        right.set(xlabel=f"correlation at a distance of 1/{len(found)}")
+        style.log_axis(right, "training loss")
+        style.legend(right, style.KIND_COLORS, [("gray", "--", "batch norm")], outside=True)
     return fig
 
 
@@ -163,6 +174,7 @@ def deciding(*grids: Sequence[Run]) -> Figure:
     fig, axes = style.make_axes(1, len(grids), (9, 3.8))
     for ax, runs in zip(axes, grids, strict=True):
         kinds, reference = grouped(runs, cell), ("residual", "no norm", "default")
+        labels: list[tuple[str, float, float]] = []
         for names, chosen in kinds.items():
             kept = Kept.of([run.config for run in chosen])
             losses = [run.history["train_loss"][-1] for run in chosen]
@@ -171,8 +183,9 @@ def deciding(*grids: Sequence[Run]) -> Figure:
             at = [kept.signal] * len(losses)
             ax.plot(at, losses, "o", mec=color, mfc=fill, alpha=0.7, ms=5)
             text = ", ".join(names[1:]) if names[1] != "no norm" else names[2]
-            place = (kept.signal, float(np.mean(losses)))
-            ax.annotate(text, place, (6, 0), textcoords="offset points", va="center", size=7)
+            labels.append((text, kept.signal, float(np.mean(losses))))
+        for text, x, y in _joined(labels):
+            ax.annotate(text, (x, y), (7, 0), textcoords="offset points", va="center", size=8)
         limit = QUICK * np.mean([run.history["train_loss"][-1] for run in kinds[reference]])
         ax.axhline(limit, color="gray", lw=1, ls=":")
         ax.axvline(SIGNAL_KEPT, color="gray", lw=1, ls=":")

@@ -157,6 +157,13 @@ def test_deciding_draws_every_seed_and_fills_what_keeps_both(tmp_path, monkeypat
 def test_shattered_draws_a_line_a_kind_and_a_point_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "shattering", lambda config: [0.9, 0.5, 0.1])
     grid = [RunConfig(depth=6, residual=r, seed=s) for r in (False, True) for s in (0, 1)]
-    upper, lower = figures.shattered(fake_runs(tmp_path, grid)).axes
-    assert [list(line.get_ydata()) for line in lines(upper)] == [[0.9, 0.5, 0.1]] * 2
-    assert [line.get_xdata()[0] for line in lines(lower)] == [0.9] * 4
+    left, right = figures.shattered(fake_runs(tmp_path, grid)).axes
+    assert [list(line.get_ydata()) for line in lines(left)] == [[0.9, 0.5, 0.1]] * 2
+    assert [line.get_xdata()[0] for line in lines(right)] == [0.9] * 4
+
+
+def test_labels_that_would_hide_one_another_are_joined():
+    labels = [("He", 0.12, 0.14), ("orthogonal", 0.1, 0.12), ("far", 0.6, 0.13), ("low", 0.1, 0.02)]
+    found = figures._joined(labels)
+    assert [text for text, *_ in found] == ["low", "orthogonal", "far", "He"]
+    assert figures._joined(labels[:2]) == [("orthogonal; He", 0.12, 0.14)]
