@@ -85,7 +85,10 @@ def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
     for ax in fig.axes:
         assert len({line.get_color() for line in ax.lines}) == 2
     assert {line.get_linestyle() for line in fig.axes[0].lines} == {"-", ":"}
-    legend = [text.get_text() for text in fig.axes[-1].get_legend().get_texts()]
+    fig.canvas.draw()
+    for ax in fig.axes[1:]:  # shares of pixels and overlaps in one unit
+        assert all(label.get_text().endswith("%") for label in ax.get_yticklabels())
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == ["sliding", "deconvolution", "validation", "training"]
 
 
@@ -101,10 +104,12 @@ def test_conditions_show_every_seed_and_the_mean():
 def test_accuracy_by_distance_draws_each_curve():
     fig = figures.accuracy_by_distance(
         {
-            "a": {"distances": [0, 5], "shares": [1, 0.5]},
-            "b": {"distances": [0, 5], "shares": [0.9, 0.1]},
+            "skip": {"distances": [0, 5], "shares": [1, 0.5]},
+            "sliding": {"distances": [0, 5], "shares": [0.9, 0.1]},
         }
     )
+    names = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert names == ["finer maps", "sliding"], "as in the tables"
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[1, 0.5], [0.9, 0.1]]
 
 
