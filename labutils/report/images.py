@@ -77,8 +77,8 @@ def _picture(fig: Figure, name: str) -> PIL.Image.Image:
     plt.close(fig)
     if (size := smallest_text(fig)) < SMALLEST:
         raise ValueError(
-            f"{name}: text of {size:.1f} pixels on a page of {PAGE}, at least {SMALLEST} are "
-            f"wanted: draw larger text, or a figure narrower than {fig.get_figwidth():g} inches"
+            f"{name}: text of {size:.1f} pixels on a page of {PAGE}, expected {SMALLEST} or more: "
+            f"make it larger, or the figure of {fig.get_figwidth():g} inches narrower"
         )
     picture = PIL.Image.open(drawn).convert("RGB")
     if picture.getcolors(PAINTED) is None:

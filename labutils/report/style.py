@@ -18,6 +18,7 @@ from labutils.report.statistics import learned
 from labutils.runs.store import Run
 
 Color = tuple[float, float, float]
+Colors = Mapping[Any, Color]
 Key = TypeVar("Key")
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 # of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
@@ -118,11 +119,7 @@ def draw_line(
 
 
 def draw_lines(
-    ax: Axes,
-    runs: Sequence[Run],
-    quantity: str,
-    key: Callable[[Run], Key],
-    colors: Mapping[Key, Color],
+    ax: Axes, runs: Sequence[Run], quantity: str, key: Callable[[Run], Any], colors: Colors
 ) -> None:
     """Every run's values after each epoch, a colour and a label a key.
 
@@ -130,10 +127,9 @@ def draw_lines(
     """
     stalled = sorted({key(run) for run in runs if not learned(run)})
     for run in runs:
-        name, line = key(run), "-"
-        if not learned(run):
-            line = (8 * stalled.index(name), (8, 8 * (len(stalled) - 1)))
-        draw_line(ax, run, quantity, colors[name], line)
+        name = key(run)
+        turn = "-" if learned(run) else (8 * stalled.index(name), (8, 8 * (len(stalled) - 1)))
+        draw_line(ax, run, quantity, colors[name], turn)
         ax.lines[-1].set_label(str(name))
 
 
@@ -147,8 +143,7 @@ def label_lines(fig: Figure, word: str = "") -> None:
     """
     fig.draw_without_rendering()  # settles how high the axes are
     every = list(dict.fromkeys(line.get_label() for ax in fig.axes for line in ax.lines))
-    if word:
-        every.sort(key=float)
+    every = sorted(every, key=float) if word else every
     for ax in (ax for ax in fig.axes if ax.lines):
         colors = {line.get_label(): 0.75 * np.array(line.get_color()) for line in ax.lines}
         shared = _shared_ends(ax)
@@ -240,7 +235,7 @@ def percent_axis(ax: Axes, label: str) -> None:
 
 
 def handles(
-    colors: Mapping[Any, Color], more: Iterable[tuple[object, object, str]] = (), words: str = "{}"
+    colors: Colors, more: Iterable[tuple[object, object, str]] = (), words: str = "{}"
 ) -> list[plt.Line2D]:
     """Entries of a legend for what need not be drawn.
 

@@ -231,17 +231,20 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
 def draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
-    """A canvas with what was found on it, and with dashed true boxes."""
+    """A canvas with what was found on it, and with dashed true boxes.
+
+    From left to right labels stand above and below their boxes in turn, where there is room.
+    """
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for box in () if true_boxes is None else np.asarray(true_boxes):
         _draw_box(ax, box, "white", "--")
     if found is None:
         return
-    for box, label, score in found:
+    for number, (box, label, score) in enumerate(sorted(found, key=lambda one: one[0][0])):
         _draw_box(ax, box, DIGIT_COLORS[label], "-")
         height, width = image.shape
-        room = 0.1 * height  # a label that would leave the canvas goes below the box
-        above = box[1] >= room or box[3] > height - room
+        room = 0.1 * height  # for a label that would leave the canvas on the other side
+        above = (box[1] >= room and number % 2 == 0) or box[3] > height - room
         place = {"y": box[1] - 1, "va": "bottom"} if above else {"y": box[3], "va": "top"}
         inside = {"x": box[0]} if box[0] < 0.8 * width else {"x": box[2], "ha": "right"}
         ground = {"facecolor": DIGIT_COLORS[label], "edgecolor": "none", "pad": 0.8}

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labutils.report import style
 from labutils.report.mlps.experiments import untrained_signals
-from labutils.report.names import family_and_data, kind_name
+from labutils.report.names import family_and_data
 from labutils.report.statistics import by_fields, grouped, learned, select, share_of, some_learned
 from labutils.runs.store import Run
 
@@ -192,21 +192,19 @@ def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
     """
     fig, axes = style.make_axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
     for column, depth in enumerate(depths):
-        for residual, kind, color in style.PLAIN_AND_RESIDUAL:
-            for number, run in enumerate(select(runs, depth=depth, residual=residual)):
-                gradient, weight = (
-                    style.no_zeros([epoch[0] for epoch in run.history["layers"][name]])
-                    for name in ("gradient_norm", "weight_norm")
-                )
-                label = kind if number == 0 else None
-                axes[0, column].plot(gradient, color=color, lw=1, label=label)
-                axes[1, column].plot(gradient / weight, color=color, lw=1)
+        for run in select(runs, depth=depth):
+            gradient, weight = (
+                style.no_zeros([epoch[0] for epoch in run.history["layers"][name]])
+                for name in ("gradient_norm", "weight_norm")
+            )
+            axes[0, column].plot(gradient, color=style.color_of(run), lw=1)
+            axes[1, column].plot(gradient / weight, color=style.color_of(run), lw=1)
         axes[0, column].set_title(f"{style.title_of(runs)}, depth {depth}")
         axes[1, column].set_xlabel("epoch")
         style.whole_numbers(axes[1, column])
     style.powers_axis(axes[0, 0], "gradient norm")
     style.powers_axis(axes[1, 0], "gradient norm / weight norm")
-    axes[0, 0].legend()
+    axes[0, 0].legend(handles=style.handles(style.KIND_COLORS))
     return fig
 
 
@@ -228,8 +226,7 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
                 for name in ("activation_image_std", "activation_mean")
             )
             layers = range(1, len(mean) + 1)
-            label = kind_name(run.config) if run.config.seed == 0 else None
-            ax.plot(layers, deviation, color=style.color_of(run), lw=1, label=label)
+            ax.plot(layers, deviation, color=style.color_of(run), lw=1)
             arithmetic = run.arithmetic.removesuffix(" emulated")
             for numbers in dict.fromkeys(("fp32", arithmetic)) if number == 0 else ():
                 rounding = mean * torch.finfo(formats[numbers]).eps / 2
@@ -239,6 +236,6 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
         ax.set(title=f"{style.title_of(runs)}, depth {depth}", xlabel="layer")
         style.whole_numbers(ax, 6)
     style.powers_axis(axes[0], "deviation across images")
-    handles, _ = axes[0].get_legend_handles_labels()
-    style.legend_above(fig, sorted(handles, key=lambda line: line.get_color() == "gray"))
+    roundings, _ = axes[0].get_legend_handles_labels()
+    style.legend_above(fig, [*style.handles(style.KIND_COLORS), *roundings])
     return fig

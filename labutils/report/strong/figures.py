@@ -13,8 +13,6 @@ from labutils.report.names import family_name, kind_name, network_name
 from labutils.report.statistics import by_network, learned
 from labutils.runs.store import Run
 
-PAPER = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5}  # below labels
-
 
 @plt.rc_context(style.STYLE)
 def cost(runs: Sequence[Run]) -> Figure:
@@ -45,7 +43,8 @@ def cost(runs: Sequence[Run]) -> Figure:
             ax.plot(*at, "o", ms=5, mec=color, mfc=fill, mew=1.2, alpha=alpha)
             ax.annotate(
                 text if named else "", at, (-6, 0), textcoords="offset points", ha="right",
-                va="center", size=8, color=0.7 * np.array(color), bbox=PAPER,
+                va="center", size=8, color=0.7 * np.array(color),
+                bbox={"fc": "white", "alpha": 0.7, "ec": "none", "pad": 0.5},
             )  # fmt: skip
     for ax, what in zip(axes, ("one image", "the training"), strict=True):
         ax.set(xscale="log", xlabel=f"multiply-adds of {what}")
