@@ -246,7 +246,7 @@ def draw_canvas(
         room = 0.1 * height  # for a label that would leave the canvas on the other side
         above = (box[1] >= room and number % 2 == 0) or box[3] > height - room
         place = {"y": box[1] - 1, "va": "bottom"} if above else {"y": box[3], "va": "top"}
-        inside = {"x": box[0]} if box[0] < 0.8 * width else {"x": box[2], "ha": "right"}
+        inside = {"x": box[0]} if box[0] < 0.7 * width else {"x": box[2], "ha": "right"}
         ground = {"facecolor": DIGIT_COLORS[label], "edgecolor": "none", "pad": 0.8}
         said = f"{label} {score:.2f}"
         ax.text(s=said, color="black", fontsize=8, bbox=ground, clip_on=True, **place, **inside)
