@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import nn
 
 from labutils.config import Config
@@ -72,7 +73,11 @@ def _sole_writer(config: Config, store: Store) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        lock.acquire()
+        with contextlib.suppress(Timeout):
+            lock.acquire(blocking=False)
+        if not lock.is_locked:
+            print(f"{config.name} is trained by another process: waiting for it.", file=sys.stderr)
+            lock.acquire()
     except OSError as error:
         raise _unwritable(f"{config.name} is not stored, and cannot be trained", error) from error
     try:

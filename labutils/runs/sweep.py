@@ -174,12 +174,12 @@ def _side_by_side(
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Ctrl-C comes after the block, and never to a process that was started within."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+    """Processes that are started within ignore Ctrl-C for good: it is for this one alone."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
