@@ -61,4 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) or type(error).__module__.startswith("labutils."):
             print(error, file=sys.stderr)
             return 1
+        if isinstance(error, MemoryError) or "allocate" in str(error):  # torch's is a RuntimeError
+            print("Out of memory: give a smaller network or batch.", file=sys.stderr)
+            return 1
         raise
