@@ -29,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # a person needs the message of a warning, not the line of code that it comes from
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
-    for name in ("stdout", "stderr"):  # None where they were closed
-        setattr(sys, name, getattr(sys, name) or open(os.devnull, "w"))
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may have letters the terminal has not
         sys.stdout.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():  # no other may set it
