@@ -142,10 +142,7 @@ class RunConfig(FitConfig):
         """Refuse what does not fit on the images, or into memory."""
         side = DATA_SETS[self.data].image_shape[1]
         for name in ("cutout", "crop_padding"):
-            if getattr(self, name) > side:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)}: give at most {side}, the side of the images"
-                )
+            Within(0, side)(f"of images of {side} pixels, {name}", getattr(self, name))
         flat = self.model in ("mlp", "convnet")  # else each stage is twice as wide
         widest = self.width * (1 if flat else 2 ** (self.stages - 1))
         weights = self.depth * widest**2 * (1 if self.model == "mlp" else 9)

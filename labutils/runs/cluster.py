@@ -4,8 +4,6 @@ A worker keeps the checkpoint of an unfinished run in its own folder, and gets t
 a training starts from along with its configuration.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools
@@ -20,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -28,9 +26,6 @@ from labutils.config import Config
 from labutils.config.profiles import profile
 from labutils.runs.store import Store, Train
 from labutils.training.history import Outcome
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 CONNECT = 5  # seconds in which a scheduler answers, and has workers
 PATIENCE = 60  # seconds that a sweep waits for a worker once the last is gone
@@ -41,12 +36,8 @@ class ClusterError(RuntimeError):
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """A cluster that answers, whose workers have the code and the versions of this process.
-
-    Raises:
-        ClusterError: there is no such cluster; the message says what to do.
-    """
+def connected(address: str) -> Iterator[Any]:
+    """A Dask client of a cluster whose workers have the code and the versions of this process."""
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
@@ -63,9 +54,12 @@ def connected(address: str) -> Iterator[Client]:
                 f"the Dask scheduler at {address} has no workers: start some with "
                 f"`dask worker {address} --nthreads 1`"
             ) from error
-        for worker, error in client.run(_check_versions, versions(), on_error="return").items():
+        for worker, error in client.run(_refuse_other, versions(), on_error="return").items():
             if error is not None:
-                raise _unfit(worker, error)
+                raise ClusterError(
+                    f"the worker {worker} cannot take part ({error}): start it with the same "
+                    "commit of labutils, Python and torch as here, where it can import labutils"
+                )
         threading.Thread(target=_watch, args=(client, left), daemon=True).start()
         try:
             yield client
@@ -77,55 +71,41 @@ def _ask_scheduler(address: str) -> None:
     """Before there is a `Client`, which waits for ever where something else than Dask answers."""
     from distributed import rpc
 
-    async def kind() -> str:
+    async def ask() -> None:
         async with rpc(address) as server:
-            return (await server.identity())["type"]
+            kind = (await server.identity())["type"]
+        if kind != "Scheduler":
+            raise ClusterError(f"it is that of a {kind}")
 
     try:
         with ThreadPoolExecutor(1) as thread:  # a notebook has a loop in this one
-            found = thread.submit(asyncio.run, asyncio.wait_for(kind(), CONNECT)).result()
+            thread.submit(asyncio.run, asyncio.wait_for(ask(), CONNECT)).result()
     except Exception as error:  # of many kinds
         what = " ".join(str(error).split()) or type(error).__name__
         raise ClusterError(
             f"no Dask scheduler answers at {address!r} ({what}): give the address that "
             "`dask scheduler` prints, for example tcp://127.0.0.1:8786"
         ) from error
-    if found != "Scheduler":
-        raise ClusterError(f"{address!r} is a Dask {found}: give the address of the scheduler")
 
 
 @functools.cache
-def versions() -> dict[str, str]:
-    """What must be the same for a result to be the same."""
+def versions() -> str:
+    """What must be the same here and there for a result to be the same."""
     package, digest = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return {
-        "Python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": torch.__version__.partition("+")[0],  # the rest says for which device it is
-        "labutils": f"of code {digest.hexdigest()[:8]}",
-    }
+    torch_version, _, _device = torch.__version__.partition("+")
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"Python {python}, torch {torch_version}, labutils of code {digest.hexdigest()[:8]}"
 
 
-def _check_versions(wanted: dict[str, str]) -> None:
-    for name, version in versions().items():
-        if version != wanted[name]:
-            raise ClusterError(f"it has {name} {version}, and not {wanted[name]}")
+def _refuse_other(wanted: str) -> None:
+    if versions() != wanted:
+        raise ClusterError(f"a worker has {versions()}, and this sweep {wanted}")
 
 
-def _unfit(worker: str, error: Exception) -> ClusterError:
-    return ClusterError(
-        f"the worker {worker} cannot take part ({error}): start it with the same commit of "
-        "labutils, Python and torch as here, where it can import labutils"
-    )
-
-
-def train_there(client: Client, train: Train, store: Store, config: Config, **_: Any) -> Outcome:
-    """Train in a worker, as `train` does here; what was not said here would be: nothing.
-
-    Raises:
-        ClusterError: the cluster is gone.
-    """
+def train_there(client: Any, train: Train, store: Store, config: Config, **_: Any) -> Outcome:
+    """Train in a worker of a client's cluster, as `train` does here."""
     import cloudpickle  # Dask's
 
     files = {}
@@ -140,21 +120,20 @@ def train_there(client: Client, train: Train, store: Store, config: Config, **_:
         raise ClusterError(
             "the scheduler or all workers of the cluster are gone; the same command goes on"
         ) from error
-    client.run(_forget, config.id, on_error="ignore")  # wherever it was begun
+    with contextlib.suppress(Exception):  # the outcome is here, whatever has died since
+        client.run(lambda: shutil.rmtree(_scratch(config), ignore_errors=True), on_error="ignore")
     return outcome
 
 
-def _train(
-    wanted: dict[str, str], train: Train, config: Config, files: dict[str, bytes]
-) -> Outcome:
-    """In a worker: the outcome comes back, and nothing of a finished run stays there."""
-    from distributed import get_worker
+def _scratch(config: Config) -> Path:
+    """Where a worker keeps an unfinished run; that of a sweep in its folder is elsewhere."""
+    return profile().scratch / "cluster" / config.id
 
-    try:
-        _check_versions(wanted)  # it may have come after the others were asked
-    except ClusterError as error:
-        raise _unfit(get_worker().address, error) from None
-    checkpoint = _scratch(config.id) / "checkpoint.pt"
+
+def _train(wanted: str, train: Train, config: Config, files: dict[str, bytes]) -> Outcome:
+    """In a worker; `files` are those of the stored run that the training starts from."""
+    _refuse_other(wanted)  # it may have come after the others were asked
+    checkpoint = _scratch(config) / "checkpoint.pt"
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             path = Path(folder, name)
@@ -165,16 +144,7 @@ def _train(
     return outcome._replace(model=outcome.model.cpu())
 
 
-def _scratch(run_id: str) -> Path:
-    """Where a worker keeps an unfinished run; that of a sweep in its folder is elsewhere."""
-    return profile().scratch / "cluster" / run_id
-
-
-def _forget(run_id: str) -> None:
-    shutil.rmtree(_scratch(run_id), ignore_errors=True)
-
-
-def _watch(client: Client, left: threading.Event) -> None:
+def _watch(client: Any, left: threading.Event) -> None:
     """Give up on a cluster that has no worker any more: Dask itself would wait for ever."""
     alone = 0
     while not left.wait(1):

@@ -65,7 +65,7 @@ def run_sweep(
     todo = sorted(store.missing(configs, keep), key=lambda c: seconds([c]), reverse=True)
     missing = {config.id: config for config in todo}
     if missing:
-        with _workers(partial(_alone, train), store, n_jobs, cluster) as train_one:
+        with _workers(train, store, n_jobs, cluster) as train_one:
             attempt = partial(_attempt, train=train_one, store=store, keep=keep)
             _train_all(missing, partial(_side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
@@ -114,8 +114,10 @@ def _attempt(config: Config, train: Train, store: Store, keep: Keep) -> Attempte
     return config.id, config.name, ""
 
 
-def _alone(train: Train, config: Config, **arguments: Any) -> Outcome:
+def _alone(train: Train, owner: int | None, config: Config, **arguments: Any) -> Outcome:
     """Train with nothing beside it in this process, in one thread of PyTorch."""
+    if owner is not None:
+        _end_with(owner)
     threads = torch.get_num_threads()
     with ONE_AT_A_TIME:
         torch.set_num_threads(1)
@@ -123,11 +125,6 @@ def _alone(train: Train, config: Config, **arguments: Any) -> Outcome:
             return train(config, **arguments)
         finally:  # with one job this is the caller's own process
             torch.set_num_threads(threads)
-
-
-def _owned(owner: int, train: Train, config: Config, **arguments: Any) -> Outcome:
-    _end_with(owner)
-    return train(config, **arguments)
 
 
 @cache
@@ -153,12 +150,12 @@ def _workers(
     """What trains one of many runs in a worker: in a process here, or of a Dask cluster."""
     if cluster is None:
         with parallel_config(backend="loky", n_jobs=n_jobs or cpu_count(), inner_max_num_threads=1):
-            yield partial(_owned, os.getpid(), train)
+            yield partial(_alone, train, os.getpid())
         return
     # Each thread waits for one run. joblib's Dask backend would wait for ever for a run whose
     # workers all died.
     with connected(cluster) as client, parallel_config(backend="threading", n_jobs=IN_FLIGHT):
-        yield partial(train_there, client, train, store)
+        yield partial(train_there, client, partial(_alone, train, None), store)
 
 
 def _side_by_side(
@@ -175,11 +172,8 @@ def _side_by_side(
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
     """Processes that are started within ignore Ctrl-C for good: it is for this one alone."""
-    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+    with contextlib.ExitStack() as afterwards:
+        if threading.current_thread() is threading.main_thread():  # no other can set a handler
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            afterwards.callback(signal.signal, signal.SIGINT, before)
         yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

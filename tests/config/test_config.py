@@ -205,7 +205,7 @@ def test_from_dict_refuses(change, message):
         ({"batch_size": 10**30}, "batch_size is 1000000000000000000000000000000: give at most"),
         ({"learning_rate": 10**400}, "learning_rate is inf: give a finite number"),
         ({"gradient_epochs": 3}, "gradient_epochs is 3: give a list of numbers"),
-        ({"cutout": 29}, "cutout is 29: give at most 28, the side of the images"),
+        ({"cutout": 29}, "of images of 28 pixels, cutout is 29: give at most 28"),
         ({"data": "cifar10", "cutout": 33}, "cutout is 33: give at most 32"),
         ({"crop_padding": 29}, "crop_padding is 29: give at most 28"),
         ({"width": 10**9}, "width is 1000000000: give at most 16384"),

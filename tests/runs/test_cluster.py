@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 import labutils
 from labutils.config.classifier import RunConfig
@@ -216,13 +217,20 @@ def test_a_scheduler_without_workers_says_how_to_start_one(store, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Python", "torch", "labutils"])
-def test_a_worker_of_another_version_is_named(two_workers, store, monkeypatch, name):
-    here = cluster.versions() | {name: "of tomorrow"}
-    monkeypatch.setattr(cluster, "versions", lambda: here)
+def test_a_worker_of_another_version_is_named(two_workers, store, monkeypatch):
+    there = cluster.versions()
+    monkeypatch.setattr(cluster, "versions", lambda: "Python 4.0")
     message = refusal(two_workers.address, store)
     assert message.startswith("the worker tcp://127.0.0.1:")
-    assert f"it has {name} " in message and "and not of tomorrow" in message
+    assert f"(a worker has {there}, and this sweep Python 4.0)" in message
+
+
+def test_versions_say_which_and_tell_code_from_other_code(tmp_path, monkeypatch):
+    here = cluster.versions()
+    python, release = ".".join(map(str, sys.version_info[:2])), torch.__version__.split("+")[0]
+    assert here.startswith(f"Python {python}, torch {release}, labutils of code ")
+    monkeypatch.setattr(cluster, "__file__", str(tmp_path / "labutils" / "runs" / "cluster.py"))
+    assert cluster.versions.__wrapped__() != here
 
 
 @pytest.mark.slow
