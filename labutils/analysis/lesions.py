@@ -7,15 +7,13 @@ from itertools import combinations, permutations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from labutils import data
 from labutils.models.blocks import Block
-from labutils.models.modes import probing
+from labutils.models.modes import eval_mode, probing
 from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
-from labutils.training.evaluation import evaluate
-from labutils.training.execution import Execution
 
 Score = Callable[[nn.Module], float]  # accuracy in [0, 1] of a network as it is
 IMAGES = 1_000  # of the validation split
@@ -45,39 +43,30 @@ def _arguments(run: Run) -> dict[str, int]:
 
 @measure("lesions", _arguments)
 def _with_kept_statistics(run: Run) -> dict[str, Any]:
-    model, images, labels, execution = _stored(run)
-
-    def score(model: nn.Module) -> float:
-        return evaluate(model, images, labels, execution=execution).accuracy
-
-    return _scores(model, score)
+    return _scores(run, eval_mode)
 
 
 @measure("lesions-own", _arguments)
 def _with_own_statistics(run: Run) -> dict[str, Any]:
-    model, images, labels, execution = _stored(run)
+    return _scores(run, probing)
+
+
+def _scores(run: Run, mode: Callable[[nn.Module], AbstractContextManager]) -> dict[str, Any]:
+    """All lesions, each scored with the network in a mode of `models.modes`."""
+    val, (model, execution) = data.load(run.config.data).val, ready(run)
+    images, labels = val.images[:IMAGES], val.labels[:IMAGES]
 
     @torch.no_grad()
     def score(model: nn.Module) -> float:
-        with probing(model), execution.autocast():
-            answers = model(execution.place(images)).argmax(1).cpu()
-        return (answers == labels).sum().item() / len(labels)
+        with mode(model), execution.autocast():
+            predictions = model(execution.place(images)).argmax(1).cpu()
+        return (predictions == labels).sum().item() / len(labels)
 
-    return _scores(model, score)
-
-
-def _scores(model: nn.Module, score: Score) -> dict[str, Any]:
     return {
         "deletions": deletion_curves(model, score, orders=ORDERS, seed=ORDERS_SEED),
         "single": single_deletions(model, score),
         "swaps": swaps(model, score),
     }
-
-
-def _stored(run: Run) -> tuple[nn.Module, Tensor, Tensor, Execution]:
-    """The network where it is computed, the images and labels that it is scored on, and how."""
-    val, (model, execution) = data.load(run.config.data).val, ready(run)
-    return model, val.images[:IMAGES], val.labels[:IMAGES], execution
 
 
 def removable_blocks(model: nn.Module) -> dict[str, Block]:

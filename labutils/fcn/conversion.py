@@ -76,7 +76,7 @@ def convolutionalize(
         if isinstance(module, nn.Flatten):
             continue
         if isinstance(module, nn.Linear):
-            layers.append(_as_convolution(module, window or (1, 1)))
+            layers.append(as_convolution(module, window or (1, 1)))
             window = None
         elif isinstance(module, GlobalAveragePool):
             layers.append(nn.AvgPool2d(window, stride=1))
@@ -92,7 +92,7 @@ def convolutionalize(
     return converted.train(classifier.training)
 
 
-def _as_convolution(linear: nn.Linear, window: Pair) -> nn.Conv2d:
+def as_convolution(linear: nn.Linear, window: Pair) -> nn.Conv2d:
     channels = linear.in_features // (window[0] * window[1])
     bias = linear.bias is not None
     # without drawing weights, which would move the random numbers of who calls this

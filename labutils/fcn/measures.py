@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
@@ -57,6 +58,29 @@ def average_precision(found: Sequence[Detections], canvases: Canvases) -> Averag
     return AveragePrecision(by_iou[0].item(), by_iou.mean().item())
 
 
+def resampled_precision(
+    found: Sequence[Detections], canvases: Canvases, times: Int64[np.ndarray, "draws canvases"]
+) -> Float[np.ndarray, " draws"]:
+    """`average_precision` at IoU 0.5 where each canvas counts so many times, a row a draw.
+
+    Of canvases that are drawn again, with replacement, it gives the bootstrap (Efron 1979).
+    """
+    ranked, by_digit = _Ranked(found, canvases), []
+    order = ranked.scores.argsort(descending=True, stable=True)
+    for digit in range(BACKGROUND):
+        own = order[ranked.labels[order] == digit]
+        counted = times[:, ranked.canvas[own].numpy()]
+        right = (counted * ranked.right[own].numpy()).cumsum(1)
+        there = times @ (canvases.labels == digit).sum(1).numpy()
+        precision = right / np.maximum(counted.cumsum(1), 1)
+        best = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]  # at this recall or a higher
+        recall = right / np.maximum(there, 1)[:, None]
+        reached = np.searchsorted(np.linspace(0, 1, 101), recall, side="right")
+        sums = (best * np.diff(reached, axis=1, prepend=0)).sum(1)
+        by_digit.append(np.where(there > 0, sums / 101, np.nan))
+    return np.nanmean(by_digit, 0)
+
+
 class BoxScores(NamedTuple):
     """At one threshold of the score: shares in [0, 1]; nan where nothing is there to divide by."""
 
@@ -82,7 +106,11 @@ class _Ranked:
         none = torch.zeros(0)
         right = [matches(one, _true_digits(canvases, index)) for index, one in enumerate(found)]
         self.scores = torch.cat([none, *(one.scores for one in found)])
+        self.labels = torch.cat([none.long(), *(one.labels for one in found)])
         self.right = torch.cat([none.bool(), *right])
+        self.canvas = torch.arange(len(found)).repeat_interleave(
+            torch.tensor(list(map(len, found)))
+        )
         self.there = int((canvases.labels != NO_DIGIT).sum())
 
     def at(self, threshold: float) -> BoxScores:

@@ -7,6 +7,7 @@ run.
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from labutils import data
@@ -27,6 +28,7 @@ PART = 250  # canvases whose probabilities are held at a time
 PYRAMID_COUNT = 300  # canvases, each looked at in many sizes
 PICTURE_PRECISION = "fp32"  # that of `pictures.read_digits`
 FAILURES = 18  # kept of each condition
+DRAWS, DRAWS_SEED = 1_000, 0  # of canvases, with replacement
 FEWEST = 100  # pixels at a distance: a share of fewer is left to chance
 SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
 # no seed of a training's canvases
@@ -136,6 +138,24 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
     if canvases.labels.shape[1] == 1:
         result["pointing"] = pointed / len(canvases)
     return result
+
+
+@measure(
+    "resampled",
+    lambda run, condition: _drawn(run, condition) | {"draws": DRAWS, "seed": DRAWS_SEED},
+)
+def resampled(run: Run, condition: Condition) -> list[float]:
+    """`ap_half` on `DRAWS` draws, with replacement, of a condition's canvases.
+
+    Draws are the same for every network: a mean over networks has draws, too.
+    """
+    (network, execution), canvases = _ready(run), _test_canvases(run, condition)
+    found = [
+        one for part in canvases.parts(PART) for one in detect(network, part.images, execution)
+    ]
+    shares = np.full(len(found), 1 / len(found))
+    times = np.random.default_rng(DRAWS_SEED).multinomial(len(found), shares, DRAWS)
+    return measures.resampled_precision(found, canvases, times).round(5).tolist()
 
 
 @measure("in-box", _drawn_with_one_digit)

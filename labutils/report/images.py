@@ -1,6 +1,7 @@
-"""The one way to save a figure: with its alternative text inside, and shown in a notebook."""
+"""The one way to save figures: with their alternative text inside, and shown in a notebook."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from labutils.config.profiles import Profile, profile
 
 DPI = 110
 UNSEEN = 16  # of 255, the largest difference to a colour that a palette may make
+PAINTED = 10_000  # colours or more: a photograph or a shade, in which a palette makes steps
 
 
 def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> None:
@@ -25,31 +27,49 @@ def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = Non
     Raises:
         ValueError: the alternative text is missing or says only what kind of picture it is.
     """
+    save_animation([fig], name, alt=alt, which=which)
+
+
+def save_animation(
+    figures: Iterable[Figure],
+    name: str,
+    *,
+    alt: str,
+    seconds: float = 1.5,
+    which: Profile | None = None,
+) -> None:
+    """As `save_figure`, of figures of one size that follow each other: an animated PNG.
+
+    Args:
+        seconds: for which each is shown; after the last comes the first.
+    """
     if len(alt.split()) < 5:
         raise ValueError(f"{name}: alt is {alt!r}: say in a sentence what the figure shows")
     folder = (which or profile()).images
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    _write(fig, path, alt)
-    plt.close(fig)
+    first, *others = [_picture(fig) for fig in figures]
+    text = PIL.PngImagePlugin.PngInfo()
+    text.add_itxt("Description", alt)
+    moving = {"save_all": True, "append_images": others, "duration": 1_000 * seconds}
+    first.save(path, dpi=(DPI, DPI), pnginfo=text, optimize=True, **(moving if others else {}))
     _show(path, alt, (which or profile()).notice)
 
 
-def _write(fig: Figure, path: Path, alt: str) -> None:
-    """The figure as PNG, with a palette where nobody would see it: a third of the size.
+def _picture(fig: Figure) -> PIL.Image.Image:
+    """The figure, with a palette where nobody would see it: a third of the size.
 
     A palette serves lines and areas; figures with photographs in them keep all their colours.
     """
     drawn = io.BytesIO()
     fig.savefig(drawn, format="png", dpi=DPI)
+    plt.close(fig)
     picture = PIL.Image.open(drawn).convert("RGB")
+    if picture.getcolors(PAINTED) is None:
+        return picture
     few = picture.quantize(256, PIL.Image.Quantize.MAXCOVERAGE, dither=PIL.Image.Dither.NONE)
     difference = PIL.ImageChops.difference(few.convert("RGB"), picture)
-    if max(high for _, high in difference.getextrema()) <= UNSEEN:
-        picture = few
-    text = PIL.PngImagePlugin.PngInfo()
-    text.add_itxt("Description", alt)
-    picture.save(path, dpi=(DPI, DPI), pnginfo=text, optimize=True)
+    return few if max(high for _, high in difference.getextrema()) <= UNSEEN else picture
 
 
 def show_saved(name: str) -> None:

@@ -1,7 +1,8 @@
-"""What README.md shows: tables of stored runs, figures, benchmarks, the report in eleven lines."""
+"""What README.md shows: tables of stored runs, figures, benchmarks, and two tables of its own."""
 
 import importlib
 import json
+from collections.abc import Iterable
 
 import pandas as pd
 import PIL.Image
@@ -48,8 +49,53 @@ def figure(name: str) -> str:
         return f"![{image.info['Description']}](images/{name}.png)"
 
 
+# Networks of the report: name, section, and the experiment that trains them.
+NETWORKS = (
+    ("MLP", "1.2", "mnist-depth"),
+    ("MLP", "1.2", "cifar10-depth"),
+    ("ConvNet", "1.3", "convnet-depth"),
+    ("He's network, batch norm", "1.3", "resnet-depth"),
+    ("MLP, CNNs, ResNet-16", "1.4", "side-by-side-sgd"),
+    ("strong network", "1.5", "strong"),
+    ("the same, on new classes", "Transfer", "transfer"),
+    ("digit detector", "2", "detector"),
+    ("network whose maps are measured", "3", "cam-shapes"),
+)
+
+
+OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}
+
+
+def networks(which: Profile | None = None) -> str:
+    """The networks of the report: depth, parameters, protocol and seeds, from stored runs."""
+    return markdown(pd.DataFrame([_network(*row, which or profile("full")) for row in NETWORKS]))
+
+
+def _network(title: str, section: str, name: str, which: Profile) -> dict[str, object]:
+    runs = load(name, which)
+    found = [run.config for run in runs]
+    how = found[0]
+    optimizers = {config.optimizer: OPTIMIZERS[config.optimizer] for config in found}
+    views = ["augmented"] if how.crop_padding or how.kind == "fcn" else []
+    return {
+        "network": title,
+        "section": section,
+        "data": DATA_SETS[how.data].title,
+        "depth": "-" if how.kind == "fcn" else _range(config.depth for config in found),
+        "parameters": _range(round(run.metrics["parameters"] / 1e6, 2) for run in runs) + " M",
+        "protocol": ", ".join([" / ".join(optimizers.values()), *views, f"{how.epochs} epochs"]),
+        "seeds": len({config.seed for config in found}),
+    }
+
+
+def _range(values: Iterable[float]) -> str:
+    """The least and the largest, or the one that there is."""
+    found = sorted(set(values))
+    return " to ".join(f"{end:g}" for end in dict.fromkeys((found[0], found[-1])))
+
+
 def headline(which: Profile | None = None) -> str:
-    """The whole report in eleven lines, beside what the older reports print."""
+    """The whole report in a dozen lines, beside what the older reports print."""
     which = which or profile("full")
 
     def found(name: str, **fields: object) -> str:

@@ -1,10 +1,17 @@
-"""A frame as Markdown, and in a notebook."""
+"""Tables, source code and experiments as Markdown, in a notebook."""
+
+import inspect
+import textwrap
+from dataclasses import fields
 
 import pandas as pd
 
 from labutils.config.profiles import profile
+from labutils.report.experiments import configs, find
 
 NO_BREAK, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
+
+ALWAYS_SAID = ("data", "model", "optimizer", "learning_rate", "epochs", "batch_size")
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -32,3 +39,47 @@ def show(frame: pd.DataFrame) -> None:
     display(Markdown(markdown(frame)))
     if notice := profile().notice:
         display(Markdown(notice))
+
+
+def show_source(*objects: object) -> None:
+    """Display the code of functions, methods or classes of the library, as it runs."""
+    from IPython.display import Markdown, display
+
+    for one in objects:
+        code = textwrap.dedent(inspect.getsource(one)).rstrip()
+        place = f"{one.__module__.replace('.', '/')}.py"
+        display(Markdown(f"```python\n# {place}\n{code}\n```"))
+
+
+def show_experiment(name: str) -> None:
+    """Display what an experiment asks, what it varies, and what is the same in all its runs."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(experiment_text(name)))
+
+
+def experiment_text(name: str) -> str:
+    """What `show_experiment` displays.
+
+    Of what is fixed it lists fields that differ from their default, the data set and the network.
+    """
+    record, found = find(name), configs(name)
+    values = {
+        field.name: list(dict.fromkeys(getattr(config, field.name) for config in found))
+        for field in fields(found[0])
+    }
+    default = {field.name: field.default for field in fields(found[0])}
+    varied = {key: values[key] for key in record.varies}
+    fixed = {
+        key: several[0]
+        for key, several in values.items()
+        if key not in varied and (several[0] != default[key] or key in ALWAYS_SAID)
+    }
+    said = {
+        "varies": "; ".join(
+            f"{key} {', '.join(map(str, several))}" for key, several in varied.items()
+        ),
+        "fixes": "; ".join(f"{key} {value}" for key, value in fixed.items()),
+    }
+    lines = [f"- It {verb}: {words}." for verb, words in said.items() if words]
+    return "\n".join([f"`{name}`, {len(found)} runs. {record.question}", "", *lines])

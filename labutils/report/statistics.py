@@ -1,5 +1,6 @@
 """Runs chosen and summed up over seeds: means, deviations, paired differences."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -8,11 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.stats import binomtest
 
+from labutils.config import DATA_SETS
 from labutils.runs.store import Run
 from labutils.training.classifiers import STATISTICS_IMAGES
 
 Key = TypeVar("Key")
-CHANCE = 0.1  # every set on which depth is compared has ten classes
 
 
 def select(runs: Iterable[Run], **fields: object) -> list[Run]:
@@ -49,7 +50,17 @@ def plain_and_residual(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 
 def learned(run: Run) -> bool:
     """Whether in the end more than twice as many training images are right as by chance."""
-    return run.history["train_accuracy"][-1] > 2 * CHANCE
+    return run.history["train_accuracy"][-1] > 2 / DATA_SETS[run.config.data].classes
+
+
+def some_learned(runs: Sequence[Run]) -> bool:
+    """Whether some learned and others stayed at chance: a mean of the two says nothing."""
+    return len(runs) > 1 and 0 < sum(map(learned, runs)) < len(runs)
+
+
+def sampling_error(share: float, images: int) -> float:
+    """Binomial standard deviation of a share that is right, in [0, 1]: on other test images."""
+    return math.sqrt(share * (1 - share) / images)
 
 
 def share_of(successes: int, tries: int) -> tuple[float, float, float]:
@@ -99,18 +110,21 @@ def percents(shares: Sequence[float]) -> str:
 
 
 def accuracy(runs: Sequence[Run], key: str = "test_accuracy") -> str:
-    """Mean and standard deviation of an accuracy, for example `97.35 ± 0.10 %`."""
+    """Mean and standard deviation, for example `97.35 ± 0.10 %`, or `1 of 3 learns`."""
+    if some_learned(runs):
+        count = sum(map(learned, runs))
+        return f"{count} of {len(runs)} learn{'s' * (count == 1)}"
     return percents([run.metrics[key] for run in runs])
 
 
 def train_loss(runs: Sequence[Run]) -> str:
-    """Mean and standard deviation of the training loss in the end."""
-    return spread([run.history["train_loss"][-1] for run in runs], 3)
+    """Mean and standard deviation of the training loss in the end; `-` if only some learned."""
+    return "-" if some_learned(runs) else spread([run.history["train_loss"][-1] for run in runs], 3)
 
 
 def metric(runs: Sequence[Run], key: str, digits: int) -> str:
-    """Mean and standard deviation of a metric."""
-    return spread([run.metrics[key] for run in runs], digits)
+    """Mean and standard deviation of a metric; `-` if only some learned."""
+    return "-" if some_learned(runs) else spread([run.metrics[key] for run in runs], digits)
 
 
 def mean(runs: Sequence[Run], key: str, digits: int) -> str:
@@ -124,7 +138,12 @@ def millions(count: float) -> str:
 
 
 def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
-    """Mean and deviation over seeds of the difference in test accuracy, in points."""
+    """Mean and deviation over seeds of the difference in test accuracy, in points.
+
+    `-` if of either only some learned.
+    """
+    if some_learned(plain) or some_learned(residual):
+        return "-"
     return paired(plain, residual, lambda run: 100 * run.metrics["test_accuracy"], 2)
 
 

@@ -1,6 +1,6 @@
 """Colours, axes, labels and lines that all figures share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
@@ -77,12 +77,20 @@ def picture_axes(count: int, columns: int, size: tuple[float, float]) -> tuple[F
 
 
 def draw_points(
-    ax: Axes, values: Mapping[int, Sequence[float]], color: Color, shift: float, label: str | None
+    ax: Axes,
+    values: Mapping[int, Sequence[float]],
+    color: Color,
+    shift: float,
+    label: str | None,
+    mixed: Collection[int] = (),
 ) -> None:
-    """Every value at its depth, and a line through the means with their deviations."""
+    """Every value at its depth, and a line through the means with their deviations.
+
+    There is no mean at `mixed` depths, where only some of the networks learned.
+    """
     for depth, several in values.items():
         ax.plot([depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6)
-    means = [np.mean(several) for several in values.values()]
+    means = [np.nan if depth in mixed else np.mean(values[depth]) for depth in values]
     stds = [np.std(several, ddof=len(several) > 1) for several in values.values()]
     at = np.add(list(values), shift)
     ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=label)
@@ -93,20 +101,22 @@ def color_of(run: Run) -> Color:
     return RESIDUAL if run.config.residual else PLAIN
 
 
-def draw_line(ax: Axes, run: Run, quantity: str, color: Color, style: object = "-") -> None:
+def draw_line(
+    ax: Axes, run: Run, quantity: str, color: Color, style: object = "-", alpha: float = 0.8
+) -> None:
     """One run's value after each epoch, from 1 on."""
     values = run.history[quantity]
-    ax.plot(range(1, len(values) + 1), values, ls=style, color=color, lw=1, alpha=0.8)
+    ax.plot(range(1, len(values) + 1), values, ls=style, color=color, lw=1, alpha=alpha)
     whole_numbers(ax)
     if ax.get_subplotspec().is_last_row():
         ax.set_xlabel("epoch")
 
 
-def draw_gradient_by_layer(ax: Axes, run: Run, color: Color) -> None:
+def draw_gradient_by_layer(ax: Axes, run: Run, color: Color, alpha: float = 0.8) -> None:
     """Gradient at what each layer hands on, relative to that at the logits: before and after."""
     for epoch, style in ((0, ":"), (-1, "-")):
         norms = no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
-        ax.plot(range(1, len(norms) + 1), norms / norms[-1], style, color=color, lw=1, alpha=0.8)
+        ax.plot(range(1, len(norms) + 1), norms / norms[-1], style, color=color, lw=1, alpha=alpha)
     whole_numbers(ax, 4)
 
 

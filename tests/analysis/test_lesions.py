@@ -180,7 +180,7 @@ def test_lesions_of_a_run_are_measured_on_validation_images_and_stored(tmp_path,
     assert [curve[0] for curve in own["deletions"]] == pytest.approx([right] * 2)
     assert own["single"]["blocks.1"] == pytest.approx(without)
     assert own["single"] != found["single"]
-    monkeypatch.setattr(lesions, "_stored", None)
+    monkeypatch.setattr(lesions, "_scores", None)
     assert lesions.lesions_of(run) == found
 
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
@@ -18,6 +19,7 @@ from labutils.fcn.measures import (
     mean_iou,
     pixel_accuracy,
     pointing,
+    resampled_precision,
 )
 
 SIZE = 40
@@ -98,6 +100,28 @@ def test_the_wrong_digit_and_the_second_of_one_are_wrong():
     assert matches(far, truth).tolist() == [False], "IoU 0.4"
     assert matches(found_in(), truth).tolist() == []
     assert matches(twice, found_in()).tolist() == [False] * 3
+
+
+def test_canvases_that_count_twice_are_as_if_they_were_there_twice():
+    """Drawn again with replacement, average precision is COCO's of the canvases drawn."""
+    generator = np.random.default_rng(0)
+    truth, found = [], []
+    for _ in range(30):
+        label, other = generator.integers(0, 3, 2).tolist()
+        truth.append([(label, 0, 0, 10, 10), (7, 20, 20, 30, 30)][: generator.integers(1, 3)])
+        first = (label, 0, 0, 10, int(generator.integers(4, 14)), generator.random())
+        found.append([first, (other, 20, 20, 30, 30, generator.random())])
+        found[-1] += [(7, 20, 20, 30, 31, generator.random())][: generator.integers(0, 2)]
+    found[0].append((9, 5, 5, 9, 9, 0.5))  # a digit that is found once
+    times = generator.multinomial(30, np.full(30, 1 / 30), 8)
+    times[0] = 1
+    drawn = resampled_precision([found_in(*one) for one in found], canvases_of(*truth), times)
+    for each, value in zip(times, drawn, strict=True):
+        again = np.repeat(np.arange(30), each)
+        canvases = canvases_of(*(truth[index] for index in again))
+        expected = average_precision([found_in(*found[index]) for index in again], canvases)
+        assert value == pytest.approx(expected.at_half, abs=1e-12)
+    assert len(set(drawn)) > 4, "draws differ"
 
 
 def test_average_precision_is_that_of_a_reference():

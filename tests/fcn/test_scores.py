@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from labutils.fcn.scores import (
     in_box,
     named_by_distance,
     pyramid_scores,
+    resampled,
     scores,
     validation_threshold,
 )
@@ -55,6 +57,16 @@ def test_every_condition_is_measured_and_stored(condition, run):
     assert condition.options in [one["arguments"]["options"] for one in stored] or (
         json.loads(json.dumps(condition.options)) in [one["arguments"]["options"] for one in stored]
     )
+
+
+def test_average_precision_is_drawn_again_around_what_it_is(run, monkeypatch):
+    monkeypatch.setattr(conditions, "COUNT", 40)
+    monkeypatch.setattr(module, "PART", 7)
+    found, drawn = scores(run, CONDITIONS[0])["ap_half"], resampled(run, CONDITIONS[0])
+    assert len(drawn) == module.DRAWS and min(drawn) < found < max(drawn)
+    assert np.mean(drawn) == pytest.approx(found, abs=0.1)
+    monkeypatch.setattr(module, "_ready", None)
+    assert resampled(run, CONDITIONS[0]) == drawn, "stored"
 
 
 def test_points_lie_in_boxes_as_often_in_parts_as_at_once(run, monkeypatch):

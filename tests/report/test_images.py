@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 
 from labutils.report import images
-from labutils.report.images import save_figure, show_saved
+from labutils.report.images import save_animation, save_figure, show_saved
 from labutils.report.mlps.figures import depth_curves
 
 ALT = "Residual networks learn at every depth"
@@ -86,3 +86,21 @@ def test_a_notebook_shows_the_file_with_its_text_and_notice(which, displayed, mo
 def test_the_full_report_is_shown_without_a_notice(private, displayed):
     save_figure(plt.figure(), "some-figure", alt=ALT, which=private("full"))
     assert len(displayed) == 1
+
+
+def test_an_animation_shows_its_figures_in_turn_and_has_its_alternative_text(which):
+    figures = []
+    for height in (0.2, 0.8):
+        fig, ax = plt.subplots(figsize=(2, 2))
+        ax.axhline(height)
+        figures.append(fig)
+    save_animation(figures, "moving", alt=ALT, seconds=0.5, which=which)
+    with PIL.Image.open(which.images / "moving.png") as image:
+        assert (image.n_frames, image.info["Description"]) == (2, ALT)
+        frames = []
+        for number in range(2):
+            image.seek(number)
+            assert image.info["duration"] == 500
+            frames.append(np.asarray(image.convert("RGB")))
+    assert (frames[0] != frames[1]).any()
+    assert not plt.get_fignums()

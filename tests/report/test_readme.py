@@ -214,6 +214,17 @@ def test_benchmarks_are_chosen_by_name(tmp_path, monkeypatch):
         readme.benchmarks("winograd")
 
 
+def test_networks_are_listed_with_depth_size_and_protocol(which):
+    save(which, *(name for _, _, name in readme.NETWORKS), keep="fp16")
+    rows = cells(readme.networks(which))
+    assert len(rows) == len(readme.NETWORKS)
+    by_name = {(row[0], row[2]): row[3:] for row in rows}
+    depth, parameters, protocol, seeds = by_name["MLP", "MNIST"]
+    assert (depth, protocol, seeds) == ("2 to 40", "Adam, 20 epochs", "3")
+    assert parameters.endswith(" M")
+    assert by_name["digit detector", "MNIST"][0] == "-"
+
+
 def test_headline_has_twelve_lines_from_stored_runs(which, monkeypatch):
     names = ("mnist-width", "best-mlp", "mnist-cnn", "mnist-depth", "convnet-depth")
     names += ("resnet-depth", "schedule", "side-by-side-sgd", "strong", "strong-plain")

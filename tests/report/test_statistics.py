@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,15 @@ from labutils.report.statistics import (
     by_network,
     fit_and_accuracy,
     learned,
+    metric,
     paired_difference,
+    sampling_error,
     scale,
     select,
+    some_learned,
     spread,
     squared_errors,
+    train_loss,
 )
 from labutils.runs.load import load_or_train
 from labutils.runs.store import Store
@@ -74,6 +79,26 @@ def test_learned_is_twice_as_good_as_chance(tmp_path):
     for share, expected in ((0.1, False), (0.2, False), (0.21, True)):
         (run,) = fake_runs(tmp_path, [RunConfig()], train_accuracy=share)
         assert learned(run) == expected
+
+
+def test_learned_goes_by_the_classes_of_the_set(tmp_path):
+    (run,) = fake_runs(tmp_path, [RunConfig(data="cifar100")], train_accuracy=0.05)
+    assert learned(run)
+
+
+def test_where_only_some_learn_no_mean_is_given(tmp_path):
+    grid = [RunConfig(seed=seed) for seed in range(3)]
+    one, *others = fake_runs(tmp_path, grid), *fake_runs(tmp_path, grid[1:], train_accuracy=0.1)
+    runs = [one[0], *others]
+    assert some_learned(runs) and not some_learned(runs[1:]) and not some_learned(runs[:1])
+    assert accuracy(runs) == "1 of 3 learns" and accuracy([*one[:2], others[1]]) == "2 of 3 learn"
+    assert train_loss(runs) == metric(runs, "test_loss", 2) == "-"
+    assert paired_difference(runs, one) == paired_difference(one, runs) == "-"
+
+
+def test_sampling_error_is_that_of_drawing_images(tmp_path):
+    draws = np.random.default_rng(0).random((2_000, 500)) < 0.9
+    assert sampling_error(0.9, 500) == pytest.approx(draws.mean(1).std(), rel=0.1)
 
 
 def test_select(tmp_path):

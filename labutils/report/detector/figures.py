@@ -48,7 +48,7 @@ def dense_map(
     """
     classes = len(probability)
     fig, axes = style.picture_axes(14, 7, (10, 1.55))
-    _draw_canvas(axes[0, 0], image, found, true_boxes)
+    draw_canvas(axes[0, 0], image, found, true_boxes)
     axes[0, 0].set_title("canvas, boxes" if found is not None else "canvas", fontsize=8)
     decided = probability.argmax(0)
     axes[1, 0].imshow(decision_map(decided), interpolation="nearest")
@@ -78,7 +78,7 @@ def detections_sheet(
     """Canvases with what was found on them, a title each."""
     fig, axes = style.picture_axes(len(images), columns, (10, 1.9))
     for ax, image, detections, title in zip(axes.flat, images, found, titles, strict=False):
-        _draw_canvas(ax, image, detections, None)
+        draw_canvas(ax, image, detections, None)
         ax.set_title(title, fontsize=8)
     return fig
 
@@ -93,7 +93,7 @@ def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
         panel.suptitle(title, fontsize=8)
         for index, ax in enumerate(panel.subplots(2, 1)):
             ax.axis("off")
-            _draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.digits(index)[0])
+            draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.digits(index)[0])
     return fig
 
 
@@ -116,7 +116,7 @@ def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) ->
             index = example["index"]
             boxes, labels = canvases.digits(index)
             found = Detections.of(example["boxes"], example["labels"], example["scores"])
-            _draw_canvas(ax, canvases.images[index, 0].numpy(), found, boxes)
+            draw_canvas(ax, canvases.images[index, 0].numpy(), found, boxes)
             truth = "".join(str(label) for label in labels.tolist())
             ax.set_title(f"{truth or 'none'}, read {found.text or 'nothing'}", fontsize=8)
     return fig
@@ -136,7 +136,7 @@ def detector_view(
     fig.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.9, wspace=0.05)
     for ax in axes:
         ax.axis("off")
-    _draw_canvas(axes[0], image, found, None)
+    draw_canvas(axes[0], image, found, None)
     axes[1].imshow(decision_map(probability.argmax(0)), interpolation="nearest")
     axes[2].imshow(probability[digit], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
     titles = ("canvas, boxes", "decision", f"probability of {digit}, 0 to 1")
@@ -227,9 +227,10 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
     return fig
 
 
-def _draw_canvas(
+def draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
+    """A canvas with what was found on it, and with dashed true boxes."""
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for box in () if true_boxes is None else np.asarray(true_boxes):
         _draw_box(ax, box, "white", "--")
@@ -237,10 +238,14 @@ def _draw_canvas(
         return
     for box, label, score in found:
         _draw_box(ax, box, DIGIT_COLORS[label], "-")
-        ax.text(
-            box[0], box[1] - 1, f"{label} {score:.2f}", color=DIGIT_COLORS[label], fontsize=7,
-            va="bottom", clip_on=True,
-        )  # fmt: skip
+        height, width = image.shape
+        room = 0.1 * height  # a label that would leave the canvas goes below the box
+        above = box[1] >= room or box[3] > height - room
+        place = {"y": box[1] - 1, "va": "bottom"} if above else {"y": box[3], "va": "top"}
+        inside = {"x": box[0]} if box[0] < 0.8 * width else {"x": box[2], "ha": "right"}
+        ground = {"facecolor": DIGIT_COLORS[label], "edgecolor": "none", "pad": 0.8}
+        said = f"{label} {score:.2f}"
+        ax.text(s=said, color="white", fontsize=8, bbox=ground, clip_on=True, **place, **inside)
 
 
 def _draw_box(ax: Axes, box: Sequence[float], color: object, line: str) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from labutils.fcn.conditions import CONDITIONS, SIZES
-from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, scores
+from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, resampled, scores
 from labutils.fcn.windows import window_agreement
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.statistics import accuracy, grouped, metric, percents, select, spread
@@ -56,12 +57,18 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a kind of canvas: pixels, boxes and pointing of the detectors with the best head."""
-    runs = select(runs, head=BEST_HEAD)
-    return pd.DataFrame(
-        {"canvases": kind.name, **_percentages([scores(run, kind) for run in runs])}
-        for kind in CONDITIONS
-    )
+    """A row a kind of canvas: pixels, boxes and pointing of the detectors with the best head.
+
+    With the interval of the mean average precision, where canvases are drawn with replacement.
+    """
+    runs, rows = select(runs, head=BEST_HEAD), []
+    for kind in CONDITIONS:
+        row = {"canvases": kind.name, **_percentages([scores(run, kind) for run in runs])}
+        draws = np.mean([resampled(run, kind) for run in runs], 0)
+        low, high = np.percentile(100 * draws, (2.5, 97.5))
+        row["AP at 0.5 (%)"] += f" ({low:.1f} to {high:.1f})"
+        rows.append(row)
+    return pd.DataFrame(rows).rename(columns={"AP at 0.5 (%)": "AP at 0.5 (%), 95 % interval"})
 
 
 def dense_table(runs: Sequence[Run]) -> pd.DataFrame:

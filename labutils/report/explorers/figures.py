@@ -36,16 +36,17 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
 
 
 @plt.rc_context(style.STYLE)
-def explorer_view(runs: Sequence[Run]) -> Figure:
-    """What the depth explorer shows of the seeds of one configuration."""
+def explorer_view(runs: Sequence[Run], twins: Sequence[Run] = ()) -> Figure:
+    """What the depth explorer shows of the seeds of one configuration; faintly, of its twins."""
     # a computed layout takes most of 200 ms
     fig, axes = style.make_axes(1, 3, (10, 2.9), layout=None)
     fig.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.9, wspace=0.28)
-    config, color = runs[0].config, style.color_of(runs[0])
-    for run in runs:
-        style.draw_line(axes[0], run, "train_loss", color)
-        style.draw_line(axes[1], run, "val_accuracy", color)
-        style.draw_gradient_by_layer(axes[2], run, color)
+    config = runs[0].config
+    for run, alpha in [*((twin, 0.25) for twin in twins), *((run, 0.9) for run in runs)]:
+        color = style.color_of(run)
+        style.draw_line(axes[0], run, "train_loss", color, alpha=alpha)
+        style.draw_line(axes[1], run, "val_accuracy", color, alpha=alpha)
+        style.draw_gradient_by_layer(axes[2], run, color, alpha)
     axes[0].set_title(f"{style.title_of(runs)}, {kind_name(config)}")
     # the same axes at every position, so that moving the slider shows what changes
     style.log_axis(axes[0], "training loss", limits=(1e-3, 3))

@@ -6,13 +6,14 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from labutils.report import style
 from labutils.report.mlps.experiments import untrained_signals
 from labutils.report.names import family_and_data, kind_name
-from labutils.report.statistics import by_fields, grouped, learned, select, share_of
+from labutils.report.statistics import by_fields, grouped, learned, select, share_of, some_learned
 from labutils.runs.store import Run
 
 
@@ -68,13 +69,7 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
     one_set = len({runs[0].config.data for runs in grids}) == 1
     fig, axes = style.make_axes(1, len(grids), (9, 3.6), sharey=one_set)
     for ax, runs in zip(axes, grids, strict=True):
-        for residual, kind, color in style.PLAIN_AND_RESIDUAL:
-            values = {
-                depth: [run.metrics["test_accuracy"] for run in chosen]
-                for depth, chosen in by_fields(select(runs, residual=residual), "depth")
-            }
-            shift = 0.25 if residual else -0.25  # so that points do not hide one another
-            style.draw_points(ax, values, color, shift, kind)
+        draw_depth_accuracy(ax, runs)
         title = family_and_data(runs[0].config) if one_set else style.title_of(runs)
         ax.set(title=title, xlabel="depth (weight layers)")
         style.percent_axis(ax, "test accuracy" if ax is axes[0] or not one_set else "")
@@ -82,6 +77,16 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
     for ax in axes:  # once all is drawn: a limit that is set keeps a shared axis from growing
         ax.set_ylim(bottom=0)
     return fig
+
+
+def draw_depth_accuracy(ax: Axes, runs: Sequence[Run]) -> None:
+    """Test accuracy of plain and of residual networks against depth."""
+    for residual, kind, color in style.PLAIN_AND_RESIDUAL:
+        groups = dict(by_fields(select(runs, residual=residual), "depth"))
+        values = {d: [run.metrics["test_accuracy"] for run in groups[d]] for d in groups}
+        mixed = [depth for depth, chosen in groups.items() if some_learned(chosen)]
+        shift = 0.25 if residual else -0.25  # so that points do not hide one another
+        style.draw_points(ax, values, color, shift, kind, mixed)
 
 
 @plt.rc_context(style.STYLE)

@@ -5,11 +5,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from labutils.analysis.lesions import swap_groups
+from labutils.analysis.lesions import lesions_of, swap_groups
 from labutils.report import style
 from labutils.report.names import cell, family_and_data
 from labutils.report.residuals.experiments import QUICK, SIGNAL_KEPT, followed, keeps_both
@@ -184,37 +185,33 @@ def deciding(*grids: Sequence[Run]) -> Figure:
 
 
 @plt.rc_context(style.STYLE)
-def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
+def lesions(panels: Mapping[str, Sequence[Run]]) -> Figure:
     """What blocks are worth to trained networks, a row a pair: accuracy without training again.
 
     Left, one block deleted, first to last of those that can be; in the middle, more and more
     blocks in random orders (thin) and their mean; right, two blocks of a stage swapped, the mean
-    at each distance between them. Dotted, the accuracy of the whole networks. Dashed (a dash
-    where there is one pair alone), batch norm uses the images' own statistics in the cut network.
+    at each distance between them. Dotted, the accuracy of the whole networks. Dashed, with
+    crosses, batch norm uses the images' own statistics in the cut network. A marker is a seed; of
+    several the line is the mean, with its deviation.
 
     Args:
-        panels: by title, for the residual and the plain network what `lesions.lesions_of` returns.
+        panels: by title the networks, plain and residual.
     """
     fig, axes = style.make_axes(len(panels), 3, (11, 2.9 * len(panels)), sharey=True)
-    for row, (title, networks) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
-        for residual, kind, color in style.PLAIN_AND_RESIDUAL:
-            found = networks[residual]
-            single, curves = found["single"], np.asarray(found["deletions"])
-            numbers, own = range(1, len(single) + 1), found["own_statistics"]
-            row[0].plot(numbers, list(single.values()), "o-", ms=3, color=color)
-            row[0].plot(numbers, list(own["single"].values()), "--", lw=1, color=color)
-            row[1].plot(curves.T, color=color, lw=0.8, alpha=0.3)
-            row[1].plot(np.mean(own["deletions"], 0), "--", lw=1, color=color)
-            row[1].plot(curves.mean(0), "o-", color=color, ms=3, label=kind)
-            _plot_swaps(row[2], found, "o-", color, named=residual)
-            _plot_swaps(row[2], own, "--", color)
+    for row, (title, runs) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
+        for residual, _, color in style.PLAIN_AND_RESIDUAL:
+            found = [lesions_of(run) for run in select(runs, residual=residual)]
+            for one in found:
+                row[1].plot(np.transpose(one["deletions"]), color=color, lw=0.8, alpha=0.3)
+            _draw_lesions(row, [one["own_statistics"] for one in found], color, "x--")
+            _draw_lesions(row, found, color, "o-", named=residual)
             for ax in row:
-                ax.axhline(curves[0, 0], color=color, lw=0.8, ls=":")
+                whole = np.mean([one["deletions"][0][0] for one in found])
+                ax.axhline(whole, color=color, lw=0.8, ls=":")
         style.percent_axis(row[0], f"{title}\naccuracy")
-        row[1].plot([], [], "--", lw=1, color="gray", label="batch norm with\nits own statistics")
-        row[1].plot([], [], ":", lw=0.8, color="gray", label="the whole network")
-        handles, labels = row[1].get_legend_handles_labels()
-        row[2].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1))
+        others = [("gray", "--", "batch norm with\nits own statistics")]
+        others += [("gray", ":", "the whole network")]
+        style.legend(row[2], style.KIND_COLORS, others, outside=True)
         names = (
             "deleted block, of those that can be",
             "number of deleted blocks",
@@ -228,16 +225,24 @@ def lesions(panels: Mapping[str, Mapping[bool, Mapping[str, Any]]]) -> Figure:
     return fig
 
 
-def _plot_swaps(
-    ax: Axes, found: Mapping[str, Any], line: str, color: str, named: bool = False
+def _draw_lesions(
+    row: Sequence[Axes], seeds: Sequence[Any], color: style.Color, line: str, named: bool = False
 ) -> None:
-    """Accuracy against distance, a line a stage, with the numbers of its blocks if `named`."""
-    for (first, last), pairs in swap_groups(found).items():
-        at = np.array([pair["distance"] for pair in pairs])
-        accuracy = np.array([pair["accuracy"] for pair in pairs])
-        means = [accuracy[at == distance].mean() for distance in np.unique(at)]
-        marker = {"marker": "_", "ms": 8} if line == "--" and len(means) == 1 else {"ms": 3}
-        ax.plot(np.unique(at), means, line, lw=1, color=color, **marker)
+    """One network's lesions; of swaps a line a stage, with the numbers of its blocks if `named`."""
+
+    def draw(ax: Axes, values: Sequence[Sequence[float]], first: int = 1) -> None:
+        at, mean = range(first, first + len(values[0])), np.mean(values, 0)
+        ax.plot(at, np.transpose(values), line[0], color=color, ms=3, alpha=0.6)
+        deviation = np.std(values, 0, ddof=1) if len(values) > 1 else None
+        ax.errorbar(at, mean, deviation, fmt=line[1:], color=color, lw=1, capsize=2)
+
+    draw(row[0], [list(found["single"].values()) for found in seeds])
+    draw(row[1], [np.mean(found["deletions"], 0) for found in seeds], 0)
+    groups = [swap_groups(found) for found in seeds]
+    for first, last in groups[0]:
+        pairs = [pd.DataFrame(group[first, last]) for group in groups]
+        means = [list(one.groupby("distance")["accuracy"].mean()) for one in pairs]
+        draw(row[2], means)
         if named:
-            text, place = f"blocks {first} to {last}", (at.max(), means[-1])
-            ax.annotate(text, place, (5, 0), textcoords="offset points", va="center", size=8)
+            text, place = f"blocks {first} to {last}", (len(means[0]), np.mean(means, 0)[-1])
+            row[2].annotate(text, place, (5, 0), textcoords="offset points", va="center", size=8)

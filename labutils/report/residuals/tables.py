@@ -1,7 +1,8 @@
 """Skip, normalisation and initialisation in every combination, and lesions."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,16 +10,16 @@ from scipy.stats import spearmanr
 
 from labutils.analysis.lesions import lesions_of, swap_groups
 from labutils.config import RunConfig
-from labutils.report.names import cell, cell_of, family_and_data, kind_name, network_name
+from labutils.report.names import cell, cell_of, count_of, family_and_data, kind_name, network_name
 from labutils.report.residuals.experiments import QUICK, followed, keeps_both, predicted_quick
 from labutils.report.statistics import (
     accuracy,
     by_fields,
+    by_network,
     grouped,
     learned,
     percent,
     scale,
-    select,
     spread,
     train_loss,
 )
@@ -177,27 +178,34 @@ def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
 def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: accuracies of trained networks that are cut, not trained again.
 
-    A row a network and the statistics that its batch norm uses. Whole; with one block deleted,
-    the mean, the worst and the best of all; with two, four and eight, means of random orders;
-    with two neighbours swapped, the mean of all pairs, and with the first and the last block of
-    each stage swapped, in the order of stages.
+    A row a network and the statistics that its batch norm uses; all seeds of residual networks, of
+    plain ones the first, since git holds no more weights. Whole; with one block deleted, the mean,
+    the worst and the best of all; with two, four and eight, means of random orders; with two
+    neighbours swapped, the mean of all pairs, and with the first and the last block of each stage
+    swapped, in the order of stages.
     """
     rows = []
-    for run in select(runs, seed=0):
-        found = lesions_of(run)
-        for way, cut in (("of the training", found), ("its own", found["own_statistics"])):
-            single, curve = list(cut["single"].values()), np.mean(cut["deletions"], 0)
-            row = {"whole": curve[0], "one deleted": np.mean(single)}
-            row |= {"worst": min(single), "best": max(single)}
-            row |= {f"{count} deleted": curve[count] for count in CUTS if count < len(curve)}
-            neighbours = [pair["accuracy"] for pair in cut["swaps"] if pair["distance"] == 1]
-            row["neighbours swapped"] = np.mean(neighbours)
-            ends = [
-                max(pairs, key=lambda pair: pair["distance"])["accuracy"]
-                for pairs in swap_groups(cut).values()
-            ]
-            names = {"network": network_name(run.config), "batch norm": way}
-            row = names | {name: f"{100 * value:.1f} %" for name, value in row.items()}
-            row["ends of each stage swapped"] = ", ".join(f"{100 * end:.1f}" for end in ends) + " %"
-            rows.append(row)
+    for chosen in by_network(run for run in runs if run.config.residual or run.config.seed == 0):
+        name = f"{network_name(chosen[0].config)}, {count_of(chosen)}"
+        kept = [lesions_of(run) for run in chosen]
+        own = [found["own_statistics"] for found in kept]
+        for way, seeds in (("of the training", kept), ("its own", own)):
+            cut = pd.DataFrame(map(_cut, seeds))
+            row = {title: f"{spread(100 * cut[title], 1)} %" for title in cut}
+            ends = [row.pop(title)[:-2] for title in cut if isinstance(title, tuple)]
+            row["ends of each stage swapped"] = f"{', '.join(ends)} %"
+            rows.append({"network": name, "batch norm": way} | row)
     return pd.DataFrame(rows).fillna("-")  # a network has no more blocks to delete
+
+
+def _cut(found: Mapping[str, Any]) -> dict[object, float]:
+    """Accuracies of one network in [0, 1], those with ends swapped by the numbers of the ends."""
+    single, curve = list(found["single"].values()), np.mean(found["deletions"], 0)
+    scores: dict[object, float] = {"whole": curve[0], "one deleted": np.mean(single)}
+    scores |= {"worst": min(single), "best": max(single)}
+    scores |= {f"{count} deleted": curve[count] for count in CUTS if count < len(curve)}
+    neighbours = [pair["accuracy"] for pair in found["swaps"] if pair["distance"] == 1]
+    scores["neighbours swapped"] = np.mean(neighbours)
+    for ends, pairs in swap_groups(found).items():
+        scores[ends] = max(pairs, key=lambda pair: pair["distance"])["accuracy"]
+    return scores

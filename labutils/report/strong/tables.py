@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from labutils.analysis.predictions import predictions_on_test
+from labutils.config import DATA_SETS
 from labutils.models.costs import inference_cost, training_cost
 from labutils.report.names import kind_name, network_name
 from labutils.report.statistics import (
@@ -16,6 +17,7 @@ from labutils.report.statistics import (
     paired_difference,
     percent,
     plain_and_residual,
+    sampling_error,
     select,
 )
 from labutils.runs.store import Run
@@ -24,8 +26,9 @@ from labutils.runs.store import Run
 def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.5: every run of the strong network and of its plain twin, and both means.
 
-    The last row is the difference by pairs. The last column is the test accuracy of the weights
-    as git holds them, in half precision; it has none of the twin's.
+    Then the difference by pairs. The last row is not over seeds, which share their images: it is
+    what one network's accuracy would vary by on other images. The last column is the test accuracy
+    of the weights as git holds them, in half precision; it has none of the twin's.
     """
     rows = []
     for run in sorted(runs, key=lambda run: (not run.config.residual, run.config.seed)):
@@ -45,10 +48,15 @@ def strong_table(runs: Sequence[Run]) -> pd.DataFrame:
     plain, residual = plain_and_residual(runs)
     for name, chosen in (("residual, mean", residual), ("plain twin, mean", plain)):
         row = {"network": name, "seed": "all", "val accuracy": accuracy(chosen, "val_accuracy")}
-        rows.append(dict.fromkeys(rows[0], "") | row | {"test accuracy": accuracy(chosen)})
+        rows.append(row | {"test accuracy": accuracy(chosen)})
     pair = {"network": "residual - plain", "seed": "by pairs"}
-    pair["test accuracy"] = paired_difference(plain, residual)
-    return pd.DataFrame([*rows, dict.fromkeys(rows[0], "") | pair])
+    rows.append(pair | {"test accuracy": paired_difference(plain, residual)})
+    images, other = DATA_SETS[runs[0].config.data], {"seed": "one"}
+    for split, count in (("val", images.val), ("test", images.test)):
+        share = np.mean([run.metrics[f"{split}_accuracy"] for run in runs])
+        other[f"{split} accuracy"] = f"± {percent(sampling_error(share, count))}"
+    rows.append({"network": "sampling error of the images"} | other)
+    return pd.DataFrame(rows).fillna("")
 
 
 def recipe_table(runs: Sequence[Run]) -> pd.DataFrame:

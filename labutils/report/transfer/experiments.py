@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
-from labutils.config import DistillConfig, TransferConfig
+from labutils.config import DistillConfig, RunConfig, TransferConfig
 from labutils.report.convnets.experiments import RESNET
+from labutils.report.families.experiments import sgd
 from labutils.report.records import SEEDS, experiment
 from labutils.report.strong.experiments import strong
 
@@ -54,6 +55,8 @@ PROBES: list[dict] = [
     {"kind": "ridge", "layers": LAYERS, "side": 2, "of": "untrained"},
     *({"kind": kind, "of": "pixels"} for kind in ("ridge", "neighbours", "nearest-mean")),
 ]
+# The same of the last map of report-d's kind of network, the CNN of section 1.4.
+OF_CNN: list[dict] = [{**given, "layers": ("blocks.17",)} for given in PROBES[:4]]
 BY_LAYER: list[dict] = [{"kind": "ridge", "layers": (name,), "side": 2} for name in LAYERS]
 ON_FEW: list[dict] = [{"kind": "ridge", "layers": LAYERS, "side": 2}, SVM]
 FEW: list[dict] = [
@@ -89,6 +92,12 @@ def layers() -> list[TransferConfig]:
     """Transfer: the head, the last block or two, or everything trained on CIFAR-100."""
     partly = [replace(EVERYTHING, trained=trained) for trained in ("last-block", "last-two")]
     return _seeds([HEAD, *partly, EVERYTHING])
+
+
+@experiment("transfer-cnn", keep="fp16", shipped=False, varies=())
+def small_source() -> list[RunConfig]:
+    """Transfer: the CNN of section 1.4, report-d's kind, as a source of features."""
+    return [config for config in sgd.grid() if (config.model, config.seed) == ("cnn", 0)]
 
 
 @experiment("transfer-scratch", varies=("epochs", "seed"), keep="fp16", shipped=False)

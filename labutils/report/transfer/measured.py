@@ -21,7 +21,7 @@ ONTO: dict[DataName, DataName] = {"cifar10": "cifar100", "shapes10": "shapes20"}
 def probed(
     runs: Sequence[Run], wanted: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """Probes on the first strong network among `runs`, each after its keywords.
+    """Probes on the first classifier of CIFAR-10 among `runs`, each after its keywords.
 
     Those of a network of the quick profile are small ones.
     """

@@ -20,7 +20,14 @@ from labutils.report.statistics import (
     spread,
     train_loss,
 )
-from labutils.report.transfer.experiments import BY_LAYER, FEW, ON_FEW, PROBE_BUDGETS, PROBES
+from labutils.report.transfer.experiments import (
+    BY_LAYER,
+    FEW,
+    OF_CNN,
+    ON_FEW,
+    PROBE_BUDGETS,
+    PROBES,
+)
 from labutils.report.transfer.measured import (
     by_class,
     calibrated,
@@ -41,6 +48,7 @@ LAYER_NAMES = {
     "stem": "stem",
     **{f"blocks.{i}": f"block {i + 1} of 4" for i in range(3)},
     "blocks.3": "last layer",
+    "blocks.17": "last layer of the CNN",
 }
 # kinds of superclasses of CIFAR-100: CIFAR-10 has four mammals and four vehicles
 KIN = {
@@ -118,7 +126,9 @@ def benefit_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def probes_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Transfer: a row a classical classifier on the features of a frozen strong network."""
+    """Transfer: a row a classical classifier on features of a frozen network, strong or CNN."""
+    strong, cnn = ([run for run in runs if run.config.model == m] for m in ("strong", "cnn"))
+    of_cnn = probed(cnn, OF_CNN) if cnn else []
     return pd.DataFrame(
         {
             "classifier": PROBE_NAMES[given["kind"]],
@@ -127,7 +137,7 @@ def probes_table(runs: Sequence[Run]) -> pd.DataFrame:
             "val accuracy": percent(result["val_accuracy"]),
             "test accuracy": percent(result["test_accuracy"]),
         }
-        for given, result in probed(runs, [*PROBES, *BY_LAYER[:-1]])
+        for given, result in [*probed(strong, [*PROBES, *BY_LAYER[:-1]]), *of_cnn]
     )
 
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,7 +30,8 @@ def detectors(tmp_path):
                 "test_mean_iou": 0.8,
             }
             config = replace(FCNConfig(epochs=3, canvases=100), head=head, seed=seed)
-            found.append(store.save(config, Outcome(torch.nn.Linear(1, 1), {}, metrics)))
+            history = {"train_accuracy": [0.9]}
+            found.append(store.save(config, Outcome(torch.nn.Linear(1, 1), history, metrics)))
     return found
 
 
@@ -67,9 +69,12 @@ def measured(run, condition, *, dilate=False):
 
 def test_a_row_a_condition_and_no_pointing_at_several_digits(detectors, monkeypatch):
     monkeypatch.setattr(tables, "scores", measured)
+    draws = np.linspace(0.8, 0.9, 1001)  # of the mean 0.85 to 0.95, an even spread
+    monkeypatch.setattr(tables, "resampled", lambda run, kind: draws + 0.1 * run.config.seed)
     frame = tables.condition_table(detectors)
     assert list(frame["canvases"]) == [condition.name for condition in CONDITIONS]
-    assert frame["AP at 0.5 (%)"][0] == "91.0 ± 1.4" and frame["AP at 0.5 (%)"][2] == "93.0 ± 1.4"
+    precision = list(frame["AP at 0.5 (%), 95 % interval"])
+    assert precision[0] == "91.0 ± 1.4 (85.2 to 94.8)" and precision[2].startswith("93.0 ± 1.4 (")
     assert frame["pointing (%)"][0] == "100.0 ± 0.0" and frame["pointing (%)"].iloc[-1] == "-"
     assert frame["pixels right, all background (%)"][0] == "91.00, 40.00"
 

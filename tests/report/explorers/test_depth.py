@@ -36,8 +36,26 @@ def test_each_position_shows_the_runs_of_that_position(grids, shown):
                     assert "no block" in shown[-1].data
                     continue
                 assert f"{percent} ± 0.00 %" in text(shown[-2:]) and "2 seeds" in text(shown[-2:])
+                assert ("Faintly" in text(shown[-2:])) == (depth > 2)
                 picture = shown[-1].data
                 assert picture.startswith(b"\x89PNG")
+
+
+def test_it_opens_where_a_plain_network_fails_and_says_so(tmp_path, shown):
+    runs = [
+        run
+        for depth in (4, 10, 22)
+        for residual in (False, True)
+        for run in fake_runs(
+            tmp_path / f"{depth}-{residual}",
+            [RunConfig(depth=depth, residual=residual, seed=seed) for seed in (0, 1)],
+            train_accuracy=0.1 if depth > 4 and not residual else 0.9,
+        )
+    ]
+    explorer = DepthExplorer(runs)
+    assert explorer.depth.value == 10
+    assert "Plain, depth 10: 0 of 2 seeds learn, test accuracy" in text(shown)
+    assert "Faintly: residual, depth 10: 2 of 2 seeds learn" in text(shown)
 
 
 def test_moving_a_control_shows_the_new_position(grids, shown):

@@ -38,6 +38,14 @@ def test_the_axes_of_the_depth_explorer_are_the_same_at_every_position(grid):
     assert len(limits) == 1
 
 
+def test_the_twins_are_drawn_faintly_behind(grid):
+    loss = figures.explorer_view(grid[1:2], grid[2:3]).axes[0]
+    twin, chosen = lines(loss)
+    assert twin.get_alpha() < chosen.get_alpha()
+    assert list(chosen.get_ydata()) == grid[1].history["train_loss"]
+    assert list(twin.get_ydata()) == grid[2].history["train_loss"]
+
+
 def test_a_diverged_run_can_be_shown(tmp_path):
     """What was not finite is stored as null and read as nan."""
     runs = fake_runs(tmp_path, [RunConfig(depth=4)], train_accuracy=float("nan"), status="diverged")

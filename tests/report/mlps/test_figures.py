@@ -31,6 +31,17 @@ def test_depth_accuracy_shows_every_point_of_each_kind(grid):
     assert all(set(line.get_ydata()) == {0.9} for line in points)
 
 
+def test_depth_accuracy_has_no_mean_where_only_some_learn(tmp_path):
+    grid = [RunConfig(depth=depth, seed=seed) for seed in (0, 1) for depth in (4, 22)]
+    runs = fake_runs(tmp_path, grid[:3])
+    runs += fake_runs(tmp_path, grid[3:], test_accuracy=0.1, train_accuracy=0.1)
+    ax = figures.depth_accuracy(runs).axes[0]
+    points = sorted(y for line in lines(ax) if line.get_marker() == "o" for y in line.get_ydata())
+    assert points == [0.1, 0.9, 0.9, 0.9], "every seed is drawn"
+    means = [container.lines[0].get_ydata() for container in ax.containers]
+    assert list(means[0]) == pytest.approx([0.9, np.nan], nan_ok=True)
+
+
 def test_depth_accuracy_names_families_that_share_a_data_set(tmp_path, grid):
     configs = [
         RunConfig(model=model, depth=4, residual=residual, data="cifar10")

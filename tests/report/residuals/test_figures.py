@@ -67,7 +67,7 @@ def test_ablation_has_a_point_a_run_in_the_row_of_its_cell(tmp_path):
     assert [t.get_text() for t in first.get_yticklabels()][1] == "plain, batch norm, default"
 
 
-def test_lesions_show_each_block_order_and_stage():
+def test_lesions_show_each_block_order_stage_and_seed(tmp_path, monkeypatch):
     def found(curves, single, swaps):
         pairs = [
             {"first": first, "second": second, "distance": distance, "accuracy": accuracy}
@@ -84,10 +84,19 @@ def test_lesions_show_each_block_order_and_stage():
     own = found([[0.8, 0.7, 0.5], [0.8, 0.6, 0.5]], [0.5, 0.4, 0.3, 0.5, 0.5], [0.6, 0.2, 0.8, 0.9])
     plain = found([[0.9, 0.2, 0.1], [0.9, 0.3, 0.1]], [0.2, 0.3, 0.2, 0.2, 0.2], [0.1] * 4)
     other = found([[0.9, 0.3, 0.2], [0.9, 0.4, 0.2]], [0.1, 0.2, 0.1, 0.1, 0.1], [0.15] * 4)
-    pair = {True: kept | {"own_statistics": own}, False: plain | {"own_statistics": other}}
-    fig = figures.lesions({"ResNet 44": pair, "strong": pair})
-    single, deletions, swaps = fig.axes[:3]
-    assert len(fig.axes) == 6 and single.get_ylabel() == "ResNet 44\naccuracy"
+    again = found([[0.7, 0.6, 0.2]], [0.6, 0.5, 0.2, 0.6, 0.6], [0.3, 0.1, 0.3, 0.6])
+    cut = {
+        (True, 0): kept | {"own_statistics": own},
+        (True, 1): again | {"own_statistics": again},
+        (False, 0): plain | {"own_statistics": other},
+    }
+    monkeypatch.setattr(
+        figures, "lesions_of", lambda run: cut[run.config.residual, run.config.seed]
+    )
+    runs = fake_runs(tmp_path, [RunConfig(residual=skip, seed=seed) for skip, seed in cut])
+    fig = figures.lesions({"one seed": [runs[0], runs[2]], "strong": runs})
+    single, deletions, swaps, of_seeds = fig.axes[:4]
+    assert len(fig.axes) == 6 and single.get_ylabel() == "one seed\naccuracy"
 
     def shown(ax):
         return {
@@ -97,16 +106,24 @@ def test_lesions_show_each_block_order_and_stage():
 
     colors = {residual: color for residual, _, color in PLAIN_AND_RESIDUAL}
     for residual in (True, False):
-        for style, cut in (("-", pair[residual]), ("--", pair[residual]["own_statistics"])):
+        one = cut[residual, 0]
+        for style, way in (("-", one), ("--", one["own_statistics"])):
             key = (colors[residual], style)
-            assert (*key, *cut["single"].values()) in shown(single)
-            assert (*key, *np.round(np.mean(cut["deletions"], 0), 6)) in shown(deletions)
-            near, far, near_too, stage = (swap["accuracy"] for swap in cut["swaps"])
+            assert (*key, *way["single"].values()) in shown(single)
+            assert (*key, *np.round(np.mean(way["deletions"], 0), 6)) in shown(deletions)
+            near, far, near_too, stage = (swap["accuracy"] for swap in way["swaps"])
             assert (*key, round((near + near_too) / 2, 6), far) in shown(swaps)
             assert (*key, stage) in shown(swaps)
     assert [text.get_text() for text in swaps.texts] == ["blocks 1 to 3", "blocks 4 to 5"]
     alone = {line.get_marker() for line in lines(swaps) if len(line.get_ydata()) == 1}
-    assert alone == {"o", "_"}, "a line of one point is seen by its marker alone"
+    assert {"o", "x"} <= alone, "a line of one point is seen by its marker alone"
+    assert (colors[True], "-", 0.7, 0.6, 0.4, 0.7, 0.7) in shown(of_seeds), "the mean of two"
+    points = {tuple(line.get_ydata()) for line in lines(of_seeds) if line.get_marker() == "o"}
+    assert points == {tuple(one["single"].values()) for one in cut.values()}
+    bars = [bar for container in of_seeds.containers for bar in container.lines[2]]
+    assert len(bars) == 2, "deviations of the network with two seeds, for either batch norm"
+    (low, high), *_ = (bar[:, 1] for bar in bars[1].get_segments())
+    assert (high - low) / 2 == pytest.approx(np.std([0.8, 0.6], ddof=1))
 
 
 def test_untrained_overview_has_a_column_a_kind_and_a_line_a_depth():

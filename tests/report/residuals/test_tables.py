@@ -84,7 +84,8 @@ def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkey
     monkeypatch.setattr(tables, "lesions_of", lambda run: found)
     base = RunConfig(depth=6, norm="batch")
     runs = fake_runs(tmp_path, [replace(base, seed=1), base])
-    frame = tables.lesion_table(runs)  # of the first seed alone, whose weights git holds
+    frame = tables.lesion_table(runs)  # of a plain network the first seed alone
+    assert list(frame["network"]) == ["MLP 6, plain, 1 seed"] * 2
     assert list(frame["batch norm"]) == ["of the training", "its own"]
     assert list(frame["one deleted"]) == ["70.0 %", "80.0 %"]
     assert list(frame["worst"]) == ["60.0 %", "75.0 %"]
@@ -92,6 +93,15 @@ def test_lesion_table_has_a_row_a_network_and_way_of_batch_norm(tmp_path, monkey
     assert list(frame["2 deleted"]) == ["40.0 %", "90.0 %"] and "4 deleted" not in frame
     assert list(frame["neighbours swapped"]) == ["70.0 %", "80.0 %"]
     assert list(frame["ends of each stage swapped"]) == ["30.0, 60.0 %", "40.0, 70.0 %"]
+    residual = [replace(base, residual=True, seed=seed) for seed in (0, 1)]
+    single = dict.fromkeys("abcde", 0.72)
+    worse = found | {"single": single, "deletions": [[0.7, 0.6, 0.2]]}
+    monkeypatch.setattr(tables, "lesions_of", lambda run: worse if run.config.seed else found)
+    frame = tables.lesion_table(fake_runs(tmp_path, residual))
+    assert list(frame["network"]) == ["MLP 6, residual, 2 seeds"] * 2
+    assert list(frame["whole"]) == ["80.0 ± 14.1 %", "90.0 ± 0.0 %"]
+    assert list(frame["worst"]) == ["66.0 ± 8.5 %", "75.0 ± 0.0 %"]
+    assert frame["ends of each stage swapped"][0] == "30.0 ± 0.0, 60.0 ± 0.0 %"
     deep = found | {"deletions": [[0.9, 0.8, 0.5, 0.4, 0.25]]}
     by_depth = {6: found, 12: deep}
     monkeypatch.setattr(tables, "lesions_of", lambda run: by_depth[run.config.depth])

@@ -19,14 +19,16 @@ def test_strong_table_has_every_run_both_means_and_the_difference_by_pairs(tmp_p
             runs += fake_runs(tmp_path, [config], test_accuracy=accuracy)
     frame = tables.strong_table(runs)
     assert list(frame["network"]) == ["residual"] * 2 + ["plain twin"] * 2 + [
-        "residual, mean", "plain twin, mean", "residual - plain",
+        "residual, mean", "plain twin, mean", "residual - plain", "sampling error of the images",
     ]  # fmt: skip
-    assert list(frame["seed"]) == [0, 1, 0, 1, "all", "all", "by pairs"]
+    assert list(frame["seed"]) == [0, 1, 0, 1, "all", "all", "by pairs", "one"]
     assert list(frame["test accuracy"]) == [
         "80.00 %", "90.00 %", "60.00 %", "50.00 %",
         "85.00 ± 7.07 %", "55.00 ± 7.07 %", "30.00 ± 14.14",
+        "± 0.46 %",  # 0.7 of 10,000
     ]  # fmt: skip
-    assert list(frame["as stored"]) == ["-"] * 4 + [""] * 3, "none of these keeps its weights"
+    assert frame["val accuracy"].iloc[-1] == "± 0.42 %", "0.9 of 5,000"
+    assert list(frame["as stored"]) == ["-"] * 4 + [""] * 4, "none of these keeps its weights"
 
 
 def test_recipe_table_has_a_row_a_recipe_and_kind_in_the_order_of_the_runs(tmp_path):

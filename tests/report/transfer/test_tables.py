@@ -72,12 +72,15 @@ def probes(monkeypatch):
 
 
 def test_probes_say_where_their_features_come_from(tmp_path, probes):
-    frame = tables.probes_table(fake_runs(tmp_path, [RunConfig(data="cifar10")]))
+    grid = [RunConfig(data="cifar10", model=model) for model in ("cnn", "strong")]
+    frame = tables.probes_table(fake_runs(tmp_path, grid))
     rows = list(zip(frame["classifier"], frame["features"], strict=True))
     assert ("linear SVM", "last layer, 1x1") in rows
     assert ("ridge regression", "5 layers, 2x2, untrained") in rows
     assert ("nearest neighbours", "pixels") in rows
     assert ("ridge regression", "block 2 of 4, 2x2") in rows
+    assert ("linear SVM", "last layer of the CNN, 2x2") in rows
+    assert [run.config.model for run, *_ in probes[:4]] == ["cnn"] * 4
     assert len(set(rows)) == len(rows) == len(probes)
     assert set(frame["test accuracy"]) == {"45.67 %"}
     assert set(frame["numbers an image"]) == {"3,584"}
@@ -220,7 +223,12 @@ def test_every_kin_is_a_superclass_of_cifar100():
 
 
 def test_every_row_of_the_report_has_a_name():
-    for given in (*experiments.PROBES, *experiments.BY_LAYER, *experiments.FEW):
+    for given in (
+        *experiments.PROBES,
+        *experiments.OF_CNN,
+        *experiments.BY_LAYER,
+        *experiments.FEW,
+    ):
         assert tables.features_name(given) and tables.PROBE_NAMES[given["kind"]]
     names = [tables.row_name(config) for config in experiments.layers.grid()]
     assert len(set(names)) == 4
