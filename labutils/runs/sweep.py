@@ -164,6 +164,7 @@ def _side_by_side(
     with warnings.catch_warnings():
         # loky replaces a worker that has grown, between two runs: nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)  # Ctrl-C has cancelled them
         with _without_ctrl_c():  # which is for this process; it ends the workers
             found = Parallel(return_as="generator_unordered")(map(delayed(attempt), configs))
         yield from found
