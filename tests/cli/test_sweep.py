@@ -139,6 +139,7 @@ def test_ctrl_c_while_workers_start_is_one_message(root, monkeypatch):
     with start(*arguments, root=root, patch=TELLS_OF_WORKERS, **pipes) as process:
         while process.stdout.readline() not in ("workers start\n", ""):
             pass
+        time.sleep(0.5)  # they import what they need, which takes longer
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
         _, complained = process.communicate(timeout=120)
     assert process.returncode == 130

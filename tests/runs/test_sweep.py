@@ -51,6 +51,7 @@ def trained(config, notes, checkpoint):
         "test_accuracy": 0.5,
         "threads": torch.get_num_threads(),
         "environment": os.environ.get("OMP_NUM_THREADS"),
+        "ctrl_c": str(signal.getsignal(signal.SIGINT)),
         "during": [started, time.monotonic()],
     }
     return Outcome(build_model(config, (1, 28, 28), 10), {"val_loss": [1.0]}, metrics)
@@ -240,7 +241,7 @@ def test_a_process_for_each_core_unless_told(store, n_jobs):
 
 def test_processes_side_by_side_and_a_death_costs_one_attempt(store, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # which a worker must not take over
-    notes = tmp_path / "notes"
+    notes, before = tmp_path / "notes", signal.getsignal(signal.SIGINT)
     first = [store.folder / CONFIGS[0].name]
     recipe = partial(dies, notes=notes, bad=(1,), times=1, after=first)
     runs = run_sweep(CONFIGS, recipe, store=store, n_jobs=2, progress=False)
@@ -251,6 +252,8 @@ def test_processes_side_by_side_and_a_death_costs_one_attempt(store, tmp_path, m
     assert os.getpid() not in {line["pid"] for lines in attempts.values() for line in lines}
     for run in runs:
         assert run.metrics["threads"] == 1 and run.metrics["environment"] == "1"
+        assert run.metrics["ctrl_c"] == str(signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) == before, "this process listens as before"
     assert (tmp_path / "deaths-1").read_text() == "1"
     assert not any(path.is_dir() for path in store.scratch.iterdir()), "no checkpoint is left"
 
