@@ -249,7 +249,8 @@ def handles(
 
 def legend_above(fig: Figure, entries: Sequence[plt.Line2D], title: str | None = None) -> None:
     """A legend of all axes, above them, where it takes no width from them."""
-    columns = -(-len(entries) // (1 + len(entries) // 6))
+    letters = sum(len(entry.get_label()) + 6 for entry in entries)  # a line has room for 110
+    columns = -(-len(entries) // max(1 + len(entries) // 6, -(-letters // 110)))
     where = {"loc": "outside upper center", "ncols": columns, "title_fontsize": 10}
     fig.legend(handles=entries, title=title, **where)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 
 from labutils.config import DistillConfig, RunConfig, TransferConfig
 from labutils.report.convnets.experiments import RESNET
-from labutils.report.families.experiments import sgd
+from labutils.report.families import experiments as families
 from labutils.report.records import SEEDS, experiment
 from labutils.report.strong.experiments import strong
 
@@ -97,7 +97,7 @@ def layers() -> list[TransferConfig]:
 @experiment("transfer-cnn", keep="fp16", shipped=False, varies=())
 def small_source() -> list[RunConfig]:
     """Transfer: the CNN of section 1.4, report-d's kind, as a source of features."""
-    return [config for config in sgd.grid() if (config.model, config.seed) == ("cnn", 0)]
+    return [config for config in families.sgd.grid() if (config.model, config.seed) == ("cnn", 0)]
 
 
 @experiment("transfer-scratch", varies=("epochs", "seed"), keep="fp16", shipped=False)
