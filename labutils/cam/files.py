@@ -16,8 +16,8 @@ from labutils.cam.placement import Axis, Cells, locate_cells, upsample
 from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.data.class_names import class_names
+from labutils.data.ink import light_on_black
 from labutils.data.picture_files import Seen
-from labutils.data.pictures import light_on_black
 from labutils.models.blocks import GlobalAveragePool
 from labutils.runs.store import Run
 
