@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from labutils import data
 from labutils.data.splits import Split
 
 PAGES = 100

@@ -1,12 +1,14 @@
 """Ink on paper: which values of a picture are ink, and how much of it is where, light on black."""
 
+import itertools
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-STROKE = 7  # pixels of the widest stroke that tells ink from ground
+STROKES = (3, 5)  # pixels of width that tell ink from ground
+SHORTEST = 14  # pixels of a side of a picture that is asked what is ink
 GRAIN = 4  # of 255, that paper, camera and JPEG add to any picture
-GREY_COUNTS = 3  # times: colours are looked at where grey has far less contrast
 FAINTEST = 0.06  # of the range of values: ink of less contrast is shown fainter
 LOCAL = 0.3  # of the strongest ink: fainter ink is shown as if it were alone
 NOISE = 3  # deviations from the ground that are ground, too
@@ -25,15 +27,14 @@ def light_on_black(
 
 
 def ink(picture: UInt8[np.ndarray, "height width 3"]) -> Values:
-    """Lightness or a colour of a picture, from -255 to 255, the ink higher than its ground.
+    """The grey values of a picture, or a colour's, the ink higher than its ground.
 
     Ink is thin: whether more rises or falls within a few pixels decides what is ink, at the size
-    of the picture and at a half, a quarter, and so on. Of CIELAB's three values lightness is taken,
-    unless a colour has far more contrast.
+    of the picture and at a half, a quarter, and so on. Of grey and the differences of red and blue
+    from it (YCrCb) the one counts in which there is most of it.
     """
-    channels = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) * 2.55
-    lightness, *colors = np.moveaxis(channels, 2, 0)
-    thin = [GREY_COUNTS * _thinness(lightness), *map(_thinness, colors)]
+    channels = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb).astype(np.float32)
+    thin = [_thinness(channels[..., number]) for number in range(3)]
     most = int(np.argmax(np.abs(thin)))
     return channels[..., most] if thin[most] >= 0 else -channels[..., most]
 
@@ -50,6 +51,8 @@ def on_black(values: Values, window: int) -> UInt8[np.ndarray, "height width"]:
     """
     raised = _top_hat(values, window)
     smooth = cv2.GaussianBlur(raised, (0, 0), 1)  # a grain of dust counts little
+    if smooth.max() <= GRAIN:
+        return np.zeros(values.shape, np.uint8)
     reach = 2 * max(window, 1) + 1
     local = cv2.blur(cv2.dilate(smooth, np.ones((reach, reach), np.uint8)), (reach, reach))
     ground = np.median(raised)
@@ -68,9 +71,10 @@ def _top_hat(values: Values, window: int) -> Values:
 def _thinness(values: Values) -> float:
     """Squares of what rises within a few pixels, less those of what falls, at all sizes."""
     total = 0.0
-    while min(values.shape) > 1:
-        for sign in (1, -1):
-            smooth = cv2.GaussianBlur(_top_hat(sign * values, STROKE), (0, 0), 1)
+    while True:
+        for stroke, sign in itertools.product(STROKES, (1, -1)):
+            smooth = cv2.GaussianBlur(_top_hat(sign * values, stroke), (0, 0), 1)
             total += sign * float((np.maximum(smooth - GRAIN, 0) ** 2).sum())
+        if min(values.shape) < 2 * SHORTEST:
+            return total
         values = cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return total

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from labutils.fcn.pictures import annotate, as_json, read_digits
 @pytest.fixture
 def drawing():
     """A light bar on black, 40 x 60."""
-    picture = np.zeros((40, 60), np.uint8)
+    picture = np.zeros((40, 60, 3), np.uint8)
     picture[10:30, 20:26] = 200
     return picture
 
@@ -67,7 +68,7 @@ def test_a_part_of_a_digit_is_not_a_digit_of_its_own(network, monkeypatch):
         return [Detections(boxes, torch.tensor([8, 0, 1]), torch.tensor([0.9, 0.8, 0.7]))]
 
     monkeypatch.setattr(pictures, "detect", fake)
-    monkeypatch.setattr(pictures, "_factors", lambda shape, scales: [1.0])
+    monkeypatch.setattr(pictures, "_factors", lambda *_: [1.0])
     found = read_digits(network, np.zeros((60, 60), np.uint8), threshold=0.5)
     assert found.text == "81"
 
@@ -84,13 +85,40 @@ def test_what_is_seen_at_a_size_that_was_not_trained_does_not_count(network, mon
 
 
 def test_an_annotated_picture_is_in_colour_and_readable(drawing):
-    found = Detections(torch.tensor([[20.0, 10, 26, 30]]), torch.tensor([1]), torch.tensor([0.876]))
+    found = Detections.of([[20, 10, 26, 30]], [1], [0.876])
     drawn = annotate(drawing, found)
     assert drawn.shape == (40 * 7, 60 * 7, 3), "small pictures are enlarged"
     assert (drawn[10 * 7, 20 * 7 : 26 * 7] == pictures.COLOR).all()
-    large = annotate(np.zeros((500, 800), np.uint8), found)
+    large = annotate(np.zeros((500, 800, 3), np.uint8), found)
     assert large.shape == (500, 800, 3)
     assert as_json(found) == [{"digit": 1, "score": 0.876, "box": [20.0, 10.0, 26.0, 30.0]}]
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((500, 500), (490, 100, 500, 130)),
+        ((500, 500), (100, 490, 110, 500)),
+        ((500, 500), (0, 0, 500, 500)),
+        ((20, 500), (470, 0, 490, 20)),
+        ((500, 20), (0, 200, 20, 230)),
+    ],
+)
+def test_what_is_written_beside_a_box_lies_within_the_picture(size, box, monkeypatch):
+    found, shown = Detections.of([box], [8], [0.5]), []
+    written = cv2.putText
+
+    def spy(image, text, place, *font):
+        (width, height), below = cv2.getTextSize(text, *font[:2], 1)
+        left, bottom = place
+        shown.append(text)
+        assert left >= 0 and bottom - height >= 0, "above and at the left"
+        assert left + width <= size[1] and bottom <= size[0], "below and at the right"
+        return written(image, text, place, *font)
+
+    monkeypatch.setattr(cv2, "putText", spy)
+    annotate(np.zeros((*size, 3), np.uint8), found)
+    assert shown == ["8" if size[1] < 50 else "8 0.50"]
 
 
 def test_an_image_smaller_than_any_digit_is_looked_at_too(network, monkeypatch):
