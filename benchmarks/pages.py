@@ -7,14 +7,29 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import PIL.Image
+import torch
 
+from benchmarks.timing import compare, keep
+from labutils import data
+from labutils.config.profiles import profile
 from labutils.data.splits import Split
+from labutils.fcn.networks import load_detector
+from labutils.fcn.pictures import read_digits, read_page
+from labutils.fcn.scores import validation_threshold
+from labutils.report.detector.experiments import BEST_HEAD
+from labutils.report.experiments import load
 
 PAGES = 100
+PART = 20  # pages whose shares make one ratio
 SEED = 23
+TIMED = 12  # pages
 PAPER = ((252, 252, 250), (238, 236, 230), (250, 240, 205), (200, 170, 130), (225, 240, 250))
 INK = ((20, 20, 25), (25, 45, 140), (170, 30, 35), (20, 100, 50))
 BOARD, CHALK = ((35, 60, 45), (40, 40, 45)), ((240, 240, 235), (250, 235, 150))
+TROUBLES = {  # and the share of pages that have them
+    "chalk": 0.15, "pencil": 0.3, "colours": 0.15, "pen": 0.4, "shadow": 0.35, "table": 0.2,
+    "dust": 0.3,
+}  # fmt: skip
 # Colours of equal lightness: grey shows nothing of what is written.
 EQUAL = (((0, 188, 230), (240, 140, 20)), ((120, 190, 110), (235, 130, 165)))
 
@@ -37,15 +52,7 @@ def draw_pages(digits: Split, count: int = PAGES, seed: int = SEED) -> Iterator[
     """Pages of three to six digits on a line, each trouble on its share of them."""
     for number in range(count):
         random = np.random.default_rng([seed, number])
-        troubles = {
-            "chalk": random.random() < 0.15,
-            "pencil": random.random() < 0.3,
-            "colours": random.random() < 0.15,
-            "pen": random.random() < 0.4,
-            "shadow": random.random() < 0.35,
-            "table": random.random() < 0.2,
-            "dust": random.random() < 0.3,
-        }
+        troubles = {name: bool(random.random() < share) for name, share in TROUBLES.items()}
         ink, text = _written(digits, random, troubles["pen"])
         page = _shaded(_colored(ink, random, troubles), random, troubles["shadow"])
         page = _on_a_table(page, random) if troubles["table"] else page
@@ -114,3 +121,61 @@ def _on_a_table(page: np.ndarray, random: np.random.Generator) -> np.ndarray:
     table += cv2.GaussianBlur(random.normal(0, 12, table.shape), (0, 0), 2)
     table[top : top + page.shape[0], left : left + page.shape[1]] = page
     return table
+
+
+def _by_extremes(picture: np.ndarray) -> np.ndarray:
+    """Light on black as one would write it first: the median is ground, the farthest value ink."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(float)
+    ground = np.median(grey)
+    light = grey.max() - ground >= ground - grey.min()
+    ink = grey - ground if light else ground - grey
+    return (255 * ink / max(ink.max(), 1)).clip(0, 255).round().astype(np.uint8)
+
+
+def main() -> None:
+    run = load("detector", profile(), head=BEST_HEAD, seed=0)[0]
+    asked = {"threshold": validation_threshold(run), "scales": run.config.scale}
+    plain, network = load_detector(run), load_detector(run).to(memory_format=torch.channels_last)
+
+    def before(picture: np.ndarray) -> str:
+        return read_digits(plain, _by_extremes(picture), **asked).text
+
+    def after(picture: np.ndarray) -> str:
+        return read_page(network, picture, **asked).text
+
+    pages = list(draw_pages(data.load(run.config.data).test))
+    right = np.array(
+        [[read(page.picture) == page.text for page in pages] for read in (before, after)]
+    )
+    count = right.sum(1)
+    shares = right.reshape(2, -1, PART).mean(2)
+    keep(
+        "pages",
+        f"Pages of {len(pages)} read whole: {count[1]} with ground and ink told apart locally / "
+        f"{count[0]} by extremes of the picture",
+        (shares[1] / shares[0]).tolist(),
+        pages=len(pages),
+        read=dict(zip(("before", "after"), count.tolist(), strict=True)),
+        troubles=_by_trouble(pages, right),
+    )
+    compare(
+        "pages-time",
+        "Reading pages, at all sizes of the picture / at those needed, where there is ink",
+        lambda: [before(page.picture) for page in pages[:TIMED]],
+        lambda: [after(page.picture) for page in pages[:TIMED]],
+        5,
+    )
+
+
+def _by_trouble(pages: list[Page], right: np.ndarray) -> dict[str, dict[str, int]]:
+    """Of each trouble: pages that have it, and how many of these are read before and after."""
+    found = {}
+    for name in TROUBLES:
+        there = np.array([name in page.troubles for page in pages])
+        before, after = right[:, there].sum(1).tolist()
+        found[name] = {"pages": int(there.sum()), "before": before, "after": after}
+    return found
+
+
+if __name__ == "__main__":
+    main()

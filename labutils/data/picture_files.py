@@ -1,6 +1,5 @@
 """Many picture files: each is read, looked at, and gets a drawing and a list of what was seen."""
 
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,6 @@ import numpy as np
 import PIL.Image
 from jaxtyping import UInt8
 
-from labutils.data.files import write_file
 from labutils.data.pictures import PictureError, check_picture, printable, read_picture
 
 # Bytes of a result's name before "-2-digits.json". Most file systems take 255 in all; those that
@@ -24,7 +22,7 @@ class Seen(NamedTuple):
 
     Attributes:
         drawing: for the PNG; red, green, blue.
-        listed: for the JSON, beside the name of the picture and the pixels that places are in.
+        listed: for the JSON, beside the name of the picture.
         said: for the terminal, in a few words.
     """
 
@@ -62,11 +60,9 @@ def look_at_files(
             continue
         seen = look(picture[0])
         drawn, listed = _results(output, name, kind)
-        height, width = picture[0].shape[:2]
-        content = {"picture": printable(path), "pixels": {"width": width, "height": height}}
-        write_file(listed, json.dumps(content | seen.listed, indent=1).encode() + b"\n")
-        PIL.Image.fromarray(seen.drawing).save(encoded := io.BytesIO(), "PNG")
-        write_file(drawn, encoded.getvalue())
+        PIL.Image.fromarray(seen.drawing).save(drawn)
+        content = {"picture": printable(path), **seen.listed}
+        listed.write_text(json.dumps(content, indent=1) + "\n")
         print(f"{printable(path)}: {seen.said} ({printable(drawn)}, {listed.name})", flush=True)
         good += 1
     return int(good < len(paths))

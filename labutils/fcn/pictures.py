@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from labutils.data.canvases import INK
@@ -25,7 +25,7 @@ RING = 0  # what a frame looks like
 # Of a frame's sides: what is empty around its digit, how far off the middle, how high it is.
 CLEAR, MIDDLE, LEGIBLE = 0.08, 0.15, 0.25
 GROUND = 17  # pixels of ground and ink that are compared, of digits of 14 to 30
-CELL, MARGIN = 8, 3  # the network's stride in pixels; half its receptive field in cells
+MARGIN = 26  # pixels around ink that the network sees with it: half its receptive field
 COLOR = (0, 120, 255)
 FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.4)  # and its size
 TRAINED = (0.7, 1.5)
@@ -55,9 +55,8 @@ def read_digits(
         return detect(network, torch.from_numpy(resized)[None, None])[0].above(threshold)
 
     found = suppress(_at_all_sizes(canvas, max(scales[0], scales[1] / OCTAVE), scales, look))
-    inside = _shares_inside(found) >= INSIDE
-    part = inside & (found.scores[None] > found.scores[:, None])
-    return found.take(~part.any(1))
+    better = found.scores[None] > found.scores[:, None]
+    return found.take(~(better & (_shares_inside(found) >= INSIDE)).any(1))
 
 
 def read_page(
@@ -96,20 +95,17 @@ def whole_digits(found: Detections) -> Detections:
     legible = sides[:, None, 1] >= LEGIBLE * sides[:, 1]
     framed = apart.all(2) & middle.all(2) & legible
     found = found.take(~(framed.any(0) & (found.labels == RING)))
-    area = _areas(found)
-    part = (_shares_inside(found) >= INSIDE) & (LARGER * area[:, None] <= area)
+    inside = _shares_inside(found)
+    part = (inside >= INSIDE) & (inside >= LARGER * inside.T)
     return found.take(~part.any(1))
-
-
-def _areas(found: Detections) -> Float[Tensor, " n"]:
-    return (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1)
 
 
 def _shares_inside(found: Detections) -> Float[Tensor, "n n"]:
     """Of each box the share that lies inside each of all."""
     start = torch.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
     end = torch.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
-    return (end - start).clamp_min(0).prod(2) / _areas(found)[:, None]
+    shared = (end - start).clamp_min(0).prod(2)
+    return shared / shared.diag()[:, None]
 
 
 def _at_all_sizes(
@@ -145,30 +141,21 @@ def _where_ink_is(
     network: DenseNetwork, picture: UInt8[np.ndarray, "height width"], threshold: float
 ) -> Detections:
     """What is seen in each part of a picture that holds ink, with the surroundings that count."""
-    rows, columns = (-(-side // CELL) for side in picture.shape)
-    cells = np.zeros((rows * CELL, columns * CELL), bool)
-    cells[: picture.shape[0], : picture.shape[1]] = picture >= INK
-    inked = cells.reshape(rows, CELL, columns, CELL).any((1, 3)).astype(np.uint8)
-    inked = cv2.dilate(inked, np.ones((2 * MARGIN + 1,) * 2, np.uint8))
+    near = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
+    inked = cv2.dilate((picture >= INK).astype(np.uint8), near) > 0
     found = [Detections.of([], [], [])]
-    for left, top, width, height in _rectangles(inked):
-        part = picture[top * CELL :, left * CELL :][: height * CELL, : width * CELL]
-        seen = detect(network, torch.from_numpy(part.copy())[None, None])[0].above(threshold)
-        moved = seen.boxes + CELL * torch.tensor([left, top, left, top])
-        found.append(replace(seen, boxes=moved))
+    for top, bottom in _runs(inked.any(1)):
+        for left, right in _runs(inked[top:bottom].any(0)):
+            part = picture[top:bottom, left:right].copy()
+            seen = detect(network, torch.from_numpy(part)[None, None])[0].above(threshold)
+            moved = seen.boxes + torch.tensor([left, top, left, top])
+            found.append(replace(seen, boxes=moved))
     return Detections.together(found)
 
 
-def _rectangles(mask: UInt8[np.ndarray, "rows columns"]) -> list[list[int]]:
-    """Left, top, width and height of the fewest rectangles around connected ones, none touching."""
-    while True:
-        boxes = cv2.connectedComponentsWithStats(mask)[2][1:, :4].tolist()
-        filled = np.zeros_like(mask)
-        for left, top, width, height in boxes:
-            filled[top : top + height, left : left + width] = 1
-        if np.array_equal(filled, mask):
-            return boxes
-        mask = filled
+def _runs(marked: Bool[np.ndarray, " n"]) -> list[list[int]]:
+    """First place of each run of marks, and the one after its last."""
+    return np.flatnonzero(np.diff(marked, prepend=False, append=False)).reshape(-1, 2).tolist()
 
 
 def annotate(picture: UInt8[np.ndarray, "height width 3"], found: Detections) -> np.ndarray:
