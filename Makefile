@@ -49,7 +49,7 @@ readme: $(TEST)  ## write the tables of README.md and docs/ anew from the stored
 	@$(RUN) cogapp -r README.md docs/speed.md
 
 bench: $(LAB)  ## measure what docs/speed.md claims, as ratios
-	@for name in augmentation cam pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
+	@for name in augmentation cam pages pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
 
 # After `make clean test`, so that it holds what a new environment gets, and what passed.
 lock: $(TEST)  ## write requirements.lock anew: the versions that are in .venv

@@ -18,11 +18,12 @@ from labutils.fcn.pictures import read_digits, read_page
 from labutils.fcn.scores import validation_threshold
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import load
+from labutils.training.execution import execution_for
 
 PAGES = 100
 PART = 20  # pages whose shares make one ratio
 SEED = 23
-TIMED = 12  # pages
+TIMED = 6  # pages
 PAPER = ((252, 252, 250), (238, 236, 230), (250, 240, 205), (200, 170, 130), (225, 240, 250))
 INK = ((20, 20, 25), (25, 45, 140), (170, 30, 35), (20, 100, 50))
 BOARD, CHALK = ((35, 60, 45), (40, 40, 45)), ((240, 240, 235), (250, 235, 150))
@@ -136,12 +137,13 @@ def main() -> None:
     run = load("detector", profile(), head=BEST_HEAD, seed=0)[0]
     asked = {"threshold": validation_threshold(run), "scales": run.config.scale}
     plain, network = load_detector(run), load_detector(run).to(memory_format=torch.channels_last)
+    execution = execution_for(network, run.config.precision, device="cpu")
 
     def before(picture: np.ndarray) -> str:
         return read_digits(plain, _by_extremes(picture), **asked).text
 
     def after(picture: np.ndarray) -> str:
-        return read_page(network, picture, **asked).text
+        return read_page(network, picture, execution=execution, **asked).text
 
     pages = list(draw_pages(data.load(run.config.data).test))
     right = np.array(

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 STROKES = (3, 5)  # pixels of width that tell ink from ground
-SHORTEST = 14  # pixels of a side of a picture that is asked what is ink
+ENOUGH = 1_000_000  # pixels of a picture that is asked what is ink
+SHORTEST = 14  # pixels of a side
 GRAIN = 4  # of 255, that paper, camera and JPEG add to any picture
 FAINTEST = 0.06  # of the range of values: ink of less contrast is shown fainter
 LOCAL = 0.3  # of the strongest ink: fainter ink is shown as if it were alone
@@ -55,8 +56,9 @@ def on_black(values: Values, window: int) -> UInt8[np.ndarray, "height width"]:
         return np.zeros(values.shape, np.uint8)
     reach = 2 * max(window, 1) + 1
     local = cv2.blur(cv2.dilate(smooth, np.ones((reach, reach), np.uint8)), (reach, reach))
-    ground = np.median(raised)
-    noise = 1.5 * np.median(np.abs(raised - ground))
+    sample = raised[::2, ::2]
+    ground = np.median(sample)
+    noise = 1.5 * np.median(np.abs(sample - ground))
     full = 0.9 * np.maximum(local, max(LOCAL * smooth.max(), FAINTEST * 255, 10 * noise))
     black = ground + NOISE * noise
     shown = (raised - black) / np.maximum(full - black, 1)
@@ -71,10 +73,17 @@ def _top_hat(values: Values, window: int) -> Values:
 def _thinness(values: Values) -> float:
     """Squares of what rises within a few pixels, less those of what falls, at all sizes."""
     total = 0.0
-    while True:
+    while values.size > ENOUGH:
+        values = _halved(values)
+    while np.ptp(values):  # grey pictures have no colours
         for stroke, sign in itertools.product(STROKES, (1, -1)):
             smooth = cv2.GaussianBlur(_top_hat(sign * values, stroke), (0, 0), 1)
             total += sign * float((np.maximum(smooth - GRAIN, 0) ** 2).sum())
         if min(values.shape) < 2 * SHORTEST:
-            return total
-        values = cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            break
+        values = _halved(values)
+    return total
+
+
+def _halved(values: Values) -> Values:
+    return cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

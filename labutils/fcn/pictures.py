@@ -14,6 +14,7 @@ from labutils.data.ink import Values, ink, on_black
 from labutils.data.pictures import MAX_PIXELS
 from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
+from labutils.training.execution import Execution
 
 SMALLEST = 8  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
@@ -65,6 +66,7 @@ def read_page(
     *,
     threshold: float,
     scales: Scales = TRAINED,
+    execution: Execution | None = None,
 ) -> Detections:
     """Digits of any size in a photograph or scan, of any ink on any ground, as `read_digits` does.
 
@@ -75,7 +77,7 @@ def read_page(
     """
 
     def look(resized: Values) -> Detections:
-        return _where_ink_is(network, on_black(resized, GROUND), threshold)
+        return _where_ink_is(network, on_black(resized, GROUND), execution).above(threshold)
 
     found = _at_all_sizes(ink(picture), scales[0], scales, look)
     width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
@@ -138,7 +140,7 @@ def _factors(shape: tuple[int, int], enlarged: float, last: float) -> list[float
 
 
 def _where_ink_is(
-    network: DenseNetwork, picture: UInt8[np.ndarray, "height width"], threshold: float
+    network: DenseNetwork, picture: UInt8[np.ndarray, "height width"], execution: Execution | None
 ) -> Detections:
     """What is seen in each part of a picture that holds ink, with the surroundings that count."""
     near = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
@@ -146,8 +148,8 @@ def _where_ink_is(
     found = [Detections.of([], [], [])]
     for top, bottom in _runs(inked.any(1)):
         for left, right in _runs(inked[top:bottom].any(0)):
-            part = picture[top:bottom, left:right].copy()
-            seen = detect(network, torch.from_numpy(part)[None, None])[0].above(threshold)
+            part = torch.from_numpy(picture[top:bottom, left:right].copy())
+            seen = detect(network, part[None, None], execution)[0]
             moved = seen.boxes + torch.tensor([left, top, left, top])
             found.append(replace(seen, boxes=moved))
     return Detections.together(found)
