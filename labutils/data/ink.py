@@ -85,5 +85,5 @@ def _thinness(values: Values) -> float:
     return total
 
 
-def _halved(values: Values) -> Values:
+def _halved(values: Values) -> Float[np.ndarray, "rows columns"]:
     return cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

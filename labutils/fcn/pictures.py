@@ -113,11 +113,7 @@ def _shares_inside(found: Detections) -> Float[Tensor, "n n"]:
 def _at_all_sizes(
     picture: np.ndarray, least: float, scales: Scales, look: Callable[[np.ndarray], Detections]
 ) -> Detections:
-    """What is seen at each size of the picture, of digits as large there as those trained on.
-
-    Args:
-        least: the scale at which the smallest digits are seen.
-    """
+    """What is seen at each size, the smallest digits at scale `least`, all at scales trained on."""
     found = []
     for factor in _factors(picture.shape, least * DIGIT / SMALLEST, scales[1] * DIGIT):
         size = [max(round(factor * side), 1) for side in picture.shape]
