@@ -15,7 +15,7 @@ LAB := $(VENV)/.lab$(if $(LOCK),-locked)
 TEST := $(VENV)/.test$(if $(LOCK),-locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab full jupyter test setup browser lint readme bench lock clean
+.PHONY: help lab full jupyter test setup browser lint readme page bench lock clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made (the default)
@@ -48,8 +48,11 @@ lint: $(TEST)  ## check style, format and that the tables of README.md and docs/
 readme: $(TEST)  ## write the tables of README.md and docs/ anew from the stored runs
 	@$(RUN) cogapp -r README.md docs/speed.md
 
+page: $(TEST)  ## write docs/index.html anew, and the notebooks as HTML into build/page/
+	@$(RUN) labutils.report.page
+
 bench: $(LAB)  ## measure what docs/speed.md claims, as ratios
-	@for name in augmentation cam pages pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
+	@for name in augmentation cam epoch pages pooling precision sweep windows; do $(RUN) benchmarks.$$name || exit 1; done
 
 # After `make clean test`, so that it holds what a new environment gets, and what passed.
 lock: $(TEST)  ## write requirements.lock anew: the versions that are in .venv

@@ -1,15 +1,13 @@
 """Real data sets: fetched through torchvision, then kept as one file a set."""
 
-import json
 import warnings
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from safetensors.numpy import save
 
 from labutils.config import DATA_SETS
-from labutils.data.files import DataError, problem_with, write_file
+from labutils.data.files import DataError, problem_with, write_set
 
 
 def download(name: str, root: Path, path: Path) -> None:
@@ -20,11 +18,11 @@ def download(name: str, root: Path, path: Path) -> None:
             if path.exists():
                 return
             arrays, class_names = _from_torchvision(name, root)
-            problem = problem_with(arrays, class_names, DATA_SETS[name])
+            spec = DATA_SETS[name]
+            problem = problem_with(arrays, class_names, spec, spec.sha256)
             if problem:
                 raise ValueError(f"what came is not {name}: {problem}")
-            metadata = {"class_names": json.dumps(class_names), "source": "torchvision.datasets"}
-            write_file(path, save(arrays, metadata))
+            write_set(path, arrays, class_names)
     except Exception as error:  # a broken archive raises a dozen kinds
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(

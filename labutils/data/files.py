@@ -1,36 +1,62 @@
-"""The file that a data set is kept in: read and checked, written whole or not at all."""
+"""The file that a data set is kept in: written with a digest of its content, read and checked."""
 
+import hashlib
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from labutils.config import DataSpec
+from labutils.data.whole_files import refusal, write_file
 
 
 class DataError(RuntimeError):
     """A data set that cannot be had; the message names the file and what to do."""
 
 
-def read_file(path: Path, spec: DataSpec) -> tuple[dict[str, np.ndarray], list[str]]:
-    remedy = f"Delete {path} and it is downloaded again, or put a good copy in its place."
+def read_set(path: Path, spec: DataSpec) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Arrays and names of the classes.
+
+    Raises:
+        DataError: the file cannot be read, or its content is not what was written, or no such set.
+    """
+    remedy = f"delete {path} and it is downloaded again, or put a good copy in its place"
     try:
+        path.open("rb").close()  # safetensors says that a file is missing which it may not read
         with safe_open(path, "numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}
-            class_names = json.loads((file.metadata() or {}).get("class_names", "null"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: truncated or damaged ({error}). {remedy}"
-        ) from error
-    problem = problem_with(arrays, class_names, spec)
+            metadata = file.metadata() or {}
+        class_names = json.loads(metadata.get("class_names", "null"))
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise DataError(refusal(path, error, remedy)) from error
+    # files of older versions have no digest
+    problem = problem_with(arrays, class_names, spec, metadata.get("sha256", spec.sha256))
     if problem:
-        raise DataError(f"{path}: {problem}. {remedy}")
+        raise DataError(refusal(path, problem, remedy))
     return arrays, class_names
 
 
-def problem_with(arrays: dict[str, np.ndarray], class_names: object, spec: DataSpec) -> str:
+def write_set(path: Path, arrays: dict[str, np.ndarray], class_names: list[str]) -> None:
+    names = json.dumps(class_names)
+    metadata = {"class_names": names, "sha256": content_digest(arrays, names)}
+    write_file(path, save(arrays, metadata))
+
+
+def content_digest(arrays: Mapping[str, np.ndarray], text: str = "") -> str:
+    """SHA-256 of a text, and of names and bytes of arrays, in the order of the names."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]))
+    return digest.hexdigest()
+
+
+def problem_with(
+    arrays: dict[str, np.ndarray], class_names: object, spec: DataSpec, sha256: str | None
+) -> str:
     """What is wrong with the content of a data set; empty where nothing is."""
     limits = {"labels": spec.classes}
     if spec.coarse_classes:
@@ -48,14 +74,6 @@ def problem_with(arrays: dict[str, np.ndarray], class_names: object, spec: DataS
                 return f"a label in {key} is not below {limits[kind]}"
     if not isinstance(class_names, list) or len(class_names) != spec.classes:
         return f"its metadata do not name {spec.classes} classes"
+    if sha256 not in (None, content_digest(arrays, json.dumps(class_names))):
+        return "its content is not what it was"
     return ""
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """All of it or nothing; not by safetensors' own writer, whose files only their owner reads."""
-    temporary = path.with_suffix(".part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Many picture files: each is read, looked at, and gets a drawing and a list of what was seen."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ import PIL.Image
 from jaxtyping import UInt8
 
 from labutils.data.pictures import PictureError, check_picture, printable, read_picture
+from labutils.data.whole_files import make_folder, write_file
 
 # Bytes of a result's name before "-2-digits.json". Most file systems take 255 in all; those that
 # encrypt names take 143.
@@ -22,7 +24,7 @@ class Seen(NamedTuple):
 
     Attributes:
         drawing: for the PNG; red, green, blue.
-        listed: for the JSON, beside the name of the picture.
+        listed: for the JSON, beside the name of the picture and its size as it was looked at.
         said: for the terminal, in a few words.
     """
 
@@ -47,22 +49,24 @@ def look_at_files(
             picture.
 
     Raises:
-        OSError: the folder cannot be written to.
+        Unwritable: nothing can be written in the folder, or the disk is full.
     """
     there = [path for path in paths if _named_unless_good(check_picture, path)]
     if not there:
         return 1
     look, good = prepare(), 0
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     for path, name in zip(there, _result_names(there, output, kind), strict=True):
         picture = _named_unless_good(read_picture, path)
         if not picture:
             continue
         seen = look(picture[0])
         drawn, listed = _results(output, name, kind)
-        PIL.Image.fromarray(seen.drawing).save(drawn)
-        content = {"picture": printable(path), **seen.listed}
-        listed.write_text(json.dumps(content, indent=1) + "\n")
+        pixels = dict(zip(("height", "width"), picture[0].shape, strict=False))
+        content = {"picture": printable(path), "pixels": pixels, **seen.listed}
+        PIL.Image.fromarray(seen.drawing).save(image := io.BytesIO(), "PNG")
+        write_file(drawn, image.getbuffer())
+        write_file(listed, (json.dumps(content, indent=1) + "\n").encode())
         print(f"{printable(path)}: {seen.said} ({printable(drawn)}, {listed.name})", flush=True)
         good += 1
     return int(good < len(paths))

@@ -16,7 +16,7 @@ from labutils.config.data_sets import DATA_SETS, DataName, DataSpec
 from labutils.config.profiles import ROOT
 from labutils.data.builtin import make
 from labutils.data.downloads import download
-from labutils.data.files import DataError, read_file
+from labutils.data.files import DataError, read_set
 from labutils.data.splits import Split, nested_subset, stratified_split
 from labutils.data.variants import VARIANTS
 
@@ -93,7 +93,7 @@ def _load(name: str, root: Path) -> DataSet:
         path = root / f"{name}.safetensors"
         if not path.exists():
             download(name, root, path)
-        arrays, class_names = read_file(path, DATA_SETS[name])
+        arrays, class_names = read_set(path, DATA_SETS[name])
     everything, test = (_as_split(arrays, part) for part in ("train", "test"))
     train_indices, val_indices = stratified_split(everything.labels)
     train = everything.take(train_indices)

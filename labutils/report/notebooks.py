@@ -26,6 +26,7 @@ from tqdm import tqdm
 from traitlets import Type
 
 from labutils.config.profiles import ROOT
+from labutils.data.whole_files import write_file
 
 REPORT_ORDER = ("Lab1", "Exercise2", "Exercise3")
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -199,7 +200,5 @@ def _write(notebook: nbformat.NotebookNode, target: Path) -> None:
     for number, random in enumerate(states):  # in the order of their making
         name = uuid.uuid5(uuid.NAMESPACE_URL, f"{target.name}/{number}")
         text = text.replace(random, name.hex)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    nbformat.write(nbformat.reads(text, as_version=4), part)  # which sorts by the new names
-    os.replace(part, target)
+    text = nbformat.writes(nbformat.reads(text, as_version=4))  # which sorts by the new names
+    write_file(target, f"{text}\n".encode())

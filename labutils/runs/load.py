@@ -1,11 +1,9 @@
 """load_or_train and load_or_measure: the only doors to what is stored under trained_models/."""
 
 import contextlib
-import errno
 import functools
-import hashlib
 import json
-import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,8 +14,9 @@ from torch import nn
 
 from labutils.config import Config
 from labutils.config.profiles import profile
-from labutils.runs.json_files import finite, fsync, with_nan, write_json
-from labutils.runs.store import Keep, Run, RunError, Store, Train, damaged, read_json
+from labutils.data.whole_files import make_folder, write_file
+from labutils.runs.files import RunError, as_json, damaged, digest_of, finite, read_json, with_nan
+from labutils.runs.store import Keep, Run, Store, Train
 from labutils.training import classifiers
 from labutils.training.execution import Execution, execution_for
 from labutils.training.loop import OnEpoch
@@ -48,44 +47,29 @@ def load_or_train(
             then trained again.
 
     Raises:
-        RunError: the stored run is damaged, or it must be trained and nothing can be written.
+        RunError: the stored run is damaged.
+        Unwritable: it must be trained, and nothing can be written.
     """
     store = store or default_store()
-    if not store.missing([config], keep):
-        return store.load(config)
-    with _sole_writer(config, store):
-        if not store.missing([config], keep):  # another process has trained it meanwhile
-            return store.load(config)
-        checkpoint = store.scratch / config.id / "checkpoint.pt"
-        outcome = train(config, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
-        run = store.save(config, outcome, keep)
-        shutil.rmtree(checkpoint.parent, ignore_errors=True)
-        return run
+    if store.missing([config], keep):
+        with _sole_writer(config, store):
+            if store.missing([config], keep):  # else another process has trained it meanwhile
+                checkpoint = store.scratch / config.id / "checkpoint.pt"
+                if not store.is_written(config, keep):  # else a process was killed in what follows
+                    options = {"on_epoch": on_epoch, "progress": progress}
+                    store.write(config, train(config, checkpoint=checkpoint, **options), keep)
+                shutil.rmtree(checkpoint.parent, ignore_errors=True)
+                store.publish(config)
+    return store.load(config)
 
 
 @contextlib.contextmanager
 def _sole_writer(config: Config, store: Store) -> Iterator[None]:
     """Wait until no other process trains this run; nothing is trained that could not be stored."""
-    lock = FileLock(store.scratch / f"{config.id}.lock")
-    try:
-        for folder in (store.scratch, store.folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        lock.acquire()
-    except OSError as error:
-        raise _unwritable(f"{config.name} is not stored, and cannot be trained", error) from error
-    try:
+    for folder in (store.scratch, store.folder):
+        make_folder(folder)
+    with FileLock(store.scratch / f"{config.id}.lock"):
         yield
-    finally:
-        lock.release()
-
-
-def _unwritable(what: str, error: OSError) -> RunError:
-    return RunError(
-        f"{what}: {error.filename} cannot be written ({error.strerror}). Make it writable, or work "
-        "in a copy of the folder that is."
-    )
 
 
 def ready(run: Run) -> tuple[nn.Module, Execution]:
@@ -105,13 +89,14 @@ def load_or_measure(
     """A stored measure of a run, or else `function()`, stored beside the run.
 
     Args:
-        name: what is measured, a word for the file name.
+        name: what is measured, a word for the file name: letters, digits, - and _.
         arguments: all that decides the result but the weights, JSON values; they and the digest
             of the run's weights are the measure's key.
         function: returns a JSON value.
 
     Raises:
-        RunError: the stored measure is damaged, or a new one cannot be written.
+        RunError: the stored measure is damaged, or the name is none for a file.
+        Unwritable: nothing can be written; nothing was measured.
     """
     key = {"arguments": dict(arguments), "weights": run.metrics["weights_sha256"]}
     return _load_or_compute(run.folder / "measures", name, key, function)
@@ -150,20 +135,19 @@ def load_or_compute(
 def _load_or_compute(
     folder: Path, name: str, key: Mapping[str, Any], function: Callable[[], Any]
 ) -> Any:
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    path = folder / f"{name}-{digest}.json"
+    if not re.fullmatch(r"[\w-]+", name):
+        raise RunError(f"no measure is called {name!r}: give letters, digits, - and _")
+    path = folder / f"{name}-{digest_of(key)[:8]}.json"
     if path.exists():
         stored = read_json(path)
-        if "result" not in stored:
-            raise damaged(path, "it holds no result")
-        return stored["result"]
-    result = json.loads(json.dumps(finite(function())))
-    part = path.with_name(f".{path.name}.part{os.getpid()}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(part, dict(key) | {"result": result})
-        fsync(part)
-        os.replace(part, path)
-    except OSError as error:
-        raise _unwritable(f"what was measured is not stored as {path.name}", error) from error
-    return result
+        seal = stored.pop("sha256", None)  # older ones have none
+        if seal not in (None, digest_of(stored)) or "result" not in stored:
+            raise damaged(path, "it is not what was measured")
+        result = stored.pop("result")
+        if stored != json.loads(json.dumps(key)):
+            raise damaged(path, "it is a measure of something else")
+        return result
+    make_folder(folder)
+    measured = json.loads(json.dumps({**key, "result": finite(function())}))
+    write_file(path, as_json(measured | {"sha256": digest_of(measured)}))
+    return measured["result"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,24 +20,24 @@ from labutils.config.base import Config, ConfigError
 from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.config.fcn import FCNConfig
-from labutils.config.profiles import Profile, profile
+from labutils.config.profiles import Profile
 from labutils.config.transfer import DistillConfig, TransferConfig
+from labutils.data.files import content_digest
+from labutils.data.whole_files import write_file, writing
 from labutils.models.networks import build_model
-from labutils.runs.json_files import finite, fsync, history_json, with_nan, write_json
+from labutils.runs import files
+from labutils.runs.files import CHECKSUMS, WEIGHTS, RunError, damaged, with_nan
 from labutils.training.classifiers import Outcome
 
 Train = Callable[..., Outcome]  # what `load_or_train` is given
 Keep = Literal["none", "fp32", "fp16"]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-WEIGHTS = "weights.safetensors"
+# a run; hidden, one that is written whole but was not moved to its place
+FOLDER = re.compile(r"(\.)?[^.].*-([0-9a-f]{8})(?(1)\.part)")
 CONFIGS: dict[str, type[Config]] = {
     kind.kind: kind for kind in (RunConfig, FCNConfig, TransferConfig, DistillConfig)
 }
-
-
-class RunError(RuntimeError):
-    """A stored run that is missing or damaged; the message names the file and what to do."""
 
 
 class MissingRuns(RunError):
@@ -96,10 +96,10 @@ class Run:
         path = self.folder / WEIGHTS
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
+        content = files.read_checked(path)
         try:
-            # not by `load_file`, for which a file without the right to read it does not exist
-            model.load_state_dict(load(path.read_bytes()))  # half precision becomes fp32
-        except (SafetensorError, OSError, RuntimeError) as error:  # the last: other layers
+            model.load_state_dict(load(content))  # half precision becomes fp32
+        except (SafetensorError, RuntimeError) as error:  # the last: other layers
             raise damaged(path, error) from error
         return model.eval()
 
@@ -116,15 +116,26 @@ class Store:
         """The store of a profile."""
         return cls(which.runs, which.scratch)
 
+    def _folders(self) -> dict[str, Path]:
+        """Folders of the finished runs, by id."""
+        try:
+            with os.scandir(self.folder) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:  # what cannot be listed is not empty
+            raise damaged(self.folder, error) from error
+        found = {}
+        for name in names:  # hidden ones first: what is in its place takes theirs
+            match = FOLDER.fullmatch(name)
+            if match and (not match[1] or (self.folder / name / CHECKSUMS).exists()):
+                found[match[2]] = self.folder / name
+        return found
+
     def find(self, config: Config) -> Path | None:
         """Folder of the finished run with this id, whatever its label was when it was stored."""
         named = self.folder / config.name
-        if named.is_dir():
-            return named
-        return self._find_id(config.id)
-
-    def _find_id(self, run_id: str) -> Path | None:
-        return next(iter(sorted(self.folder.glob(f"[!.]*-{run_id}"))), None)
+        return named if os.path.isdir(named) else self._folders().get(config.id)
 
     def load(self, config: Config) -> Run:
         """Read a finished run.
@@ -136,10 +147,7 @@ class Store:
         folder = self.find(config)
         if folder is None:
             raise MissingRuns(f"{config.name} is not stored in {self.folder}")
-        run = _read_run(folder)
-        if run.config.id != config.id:
-            raise damaged(folder / "config.json", f"it is that of run {run.config.id}")
-        return run
+        return _read_run(folder)
 
     def load_id(self, run_id: str) -> Run:
         """Read the finished run with this id, of any kind.
@@ -148,7 +156,7 @@ class Store:
             MissingRuns: it is not stored.
             RunError: a file of it is damaged or missing.
         """
-        folder = self._find_id(run_id)
+        folder = self._folders().get(run_id)
         if folder is None:
             raise MissingRuns(
                 f"run {run_id} is not stored in {self.folder}: train it first "
@@ -163,12 +171,13 @@ class Store:
 
     def _has(self, config: Config, keep: Keep) -> bool:
         folder = self.find(config)
-        return folder is not None and (keep == "none" or (folder / WEIGHTS).exists())
+        in_place = folder is not None and not folder.name.startswith(".")
+        return in_place and (keep == "none" or (folder / WEIGHTS).exists())
 
     def scan(self) -> tuple[list[Run], list[RunError]]:
         """All finished runs by name, and what is wrong with each folder that cannot be read."""
         found, unreadable = [], []
-        for folder in sorted(path for path in self.folder.glob("[!.]*-*") if path.is_dir()):
+        for folder in sorted(self._folders().values()):
             try:
                 found.append(_read_run(folder))
             except RunError as error:
@@ -176,77 +185,95 @@ class Store:
         return found, unreadable
 
     def save(self, config: Config, outcome: Outcome, keep: Keep = "none") -> Run:
-        """Write a finished run so that it is either there whole or not at all."""
-        part = self.folder / f".{config.name}.part"
-        shutil.rmtree(part, ignore_errors=True)  # what a process left that was killed here
-        part.mkdir(parents=True)
+        """Store a finished run: it is there whole or not at all."""
+        self.write(config, outcome, keep)
+        self.publish(config)
+        return self.load(config)
+
+    def _part(self, config: Config) -> Path:
+        return self.folder / f".{config.name}.part"
+
+    def write(self, config: Config, outcome: Outcome, keep: Keep) -> None:
+        """Write all files of a run, in a hidden folder; one that is whole has checksums.
+
+        Raises:
+            Unwritable: nothing of it is left.
+        """
         weights = {k: v.detach().cpu().contiguous() for k, v in outcome.model.state_dict().items()}
         metrics = outcome.metrics | {"weights_sha256": weights_digest(weights)}
-        write_json(part / "config.json", config.to_dict())
-        (part / "history.json").write_text(history_json(outcome.history))
-        write_json(part / "metrics.json", finite(metrics))
+        contents = {
+            "config.json": files.as_json(config.to_dict()),
+            "history.json": files.history_json(outcome.history).encode(),
+            "metrics.json": files.as_json(files.finite(metrics)),
+        }
         if keep != "none":
             half = keep == "fp16"
-            content = save(
+            contents[WEIGHTS] = save(
                 {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()}
             )
-            # not by safetensors' own writer, whose files only their owner may read
-            (part / WEIGHTS).write_bytes(content)
-        for path in part.iterdir():
-            fsync(path)
-        old, retired = self.find(config), self.folder / f".{config.name}.old"
-        shutil.rmtree(retired, ignore_errors=True)
-        if old is not None:  # trained again, for its weights
-            os.rename(old, retired)
-        os.rename(part, self.folder / config.name)
-        fsync(self.folder)
-        shutil.rmtree(retired, ignore_errors=True)
-        return self.load(config)
+        contents[CHECKSUMS] = b"".join(files.checksum(*file) for file in contents.items())
+        part = self._part(config)
+        shutil.rmtree(part, ignore_errors=True)  # what a process left that was killed here
+        try:
+            for name, content in contents.items():
+                write_file(part / name, content)
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+    def is_written(self, config: Config, keep: Keep) -> bool:
+        """Whether `write` came to its end for this run, but `publish` did not."""
+        needed = [CHECKSUMS] if keep == "none" else [CHECKSUMS, WEIGHTS]
+        return all((self._part(config) / name).exists() for name in needed)
+
+    def publish(self, config: Config) -> None:
+        """Move a run to its place when it is written whole, and what was there before away."""
+        part, retired = self._part(config), self.folder / f".{config.name}.old"
+        with writing(self.folder):
+            old = self.find(config)
+            if old != part:  # trained again, for its weights
+                _copy_measures(old, part)
+                os.rename(old, retired)
+            shutil.rmtree(retired, ignore_errors=True)  # until the last line `part` is read
+            os.rename(part, self.folder / config.name)
+
+
+def _copy_measures(old: Path, new: Path) -> None:
+    """A run that was trained again keeps the measures of the same weights."""
+    digest, lost = files.read_json(new / "metrics.json")["weights_sha256"].encode(), 0
+    for path in old.glob("measures/*.json"):
+        if digest in path.read_bytes():
+            (new / "measures").mkdir(exist_ok=True)
+            shutil.copy(path, new / "measures")
+        else:
+            lost += 1
+    if lost:
+        warnings.warn(
+            f"{old.name} was trained again and has other weights: the {lost} measures of the old "
+            "ones are removed, and are made again when they are asked for",
+            stacklevel=2,
+        )
 
 
 def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of a state dict: names and bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return content_digest({name: value.detach().cpu().numpy() for name, value in weights.items()})
 
 
 def _read_run(folder: Path) -> Run:
-    values = read_json(folder / "config.json")
+    path = folder / "config.json"
+    values = files.read_json(path)
     try:
         config = CONFIGS[values["kind"]].from_dict(values)
     except (ConfigError, KeyError, TypeError) as error:
-        raise damaged(folder / "config.json", error) from error
-    history, metrics = (read_json(folder / f"{name}.json") for name in ("history", "metrics"))
-    return Run(config, folder, with_nan(history), with_nan(metrics))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
         raise damaged(path, error) from error
-    if not isinstance(value, dict):
-        raise damaged(path, "it holds no JSON object")
-    return value
-
-
-def damaged(path: Path, error: Exception | str) -> RunError:
-    what = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-    what = " ".join(what.split())
-    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-        return RunError(
-            f"{path} cannot be read ({what}): it may be whole. Check that you have the right to "
-            "read it and its folder."
-        )
-    folder = profile("full").runs
-    restore = ""
-    if path.is_relative_to(folder):  # what the quick profile stores is not in git
-        name = path.relative_to(folder.parent).as_posix()
-        restore = f"restore it with `git checkout -- {name}` in {folder.parent}, or "
-    remedy = "delete the folder and train the run again"
-    if path.parent.name == "measures":
-        remedy = "delete it and it is measured again"
-    return RunError(f"{path} is missing or damaged ({what}): {restore}{remedy}.")
+    if not values.get("id") == config.id == FOLDER.fullmatch(folder.name)[2]:
+        raise damaged(path, f"it is that of run {config.id}")
+    history, metrics = (files.read_json(folder / f"{name}.json") for name in ("history", "metrics"))
+    metrics = with_nan(metrics)
+    if not (folder / CHECKSUMS).exists():  # of an older version, it may hold anything
+        floats = dict.fromkeys(("seconds", "val_accuracy", "test_accuracy"), float)
+        for name, kind in (floats | {"status": str, "epochs": int, "weights_sha256": str}).items():
+            if not isinstance(metrics.get(name), kind):
+                raise damaged(folder / "metrics.json", f"{name} is no {kind.__name__}")
+    return Run(config, folder, with_nan(history), metrics)

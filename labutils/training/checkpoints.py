@@ -1,12 +1,11 @@
 """Checkpoints: the state of an unfinished training, written whole or not at all."""
 
-import contextlib
 import hashlib
 import io
 import os
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from labutils.config import Config
+from labutils.data.whole_files import make_folder, write_file
 from labutils.training.inputs import TrainingError
 
 
@@ -21,7 +21,7 @@ class Checkpoint:
     """The file of one training: of one configuration, network, and data to train and validate on.
 
     Raises:
-        TrainingError: its folder cannot be made.
+        Unwritable: nothing can be written in its folder.
     """
 
     def __init__(
@@ -33,36 +33,17 @@ class Checkpoint:
             "network": network_digest(model),
             "data set": data_digest(data),
         }
-        with self._writable():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
 
     def save(self, **state: Any) -> None:
         """Write a state; a process killed meanwhile leaves the file before as it was.
 
         Raises:
-            TrainingError: it cannot be written.
+            Unwritable: what was saved there last is as it was.
         """
-        part = self.path.with_name(f"{self.path.name}.part{os.getpid()}")
         content = io.BytesIO()  # of a full disk Python's files tell more than PyTorch's
         torch.save({"owner": self.owner, **state}, content)
-        try:
-            with self._writable(), part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(part, self.path)
-        finally:
-            part.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _writable(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise TrainingError(
-                f"the checkpoint {self.path} cannot be written ({error.strerror}): make room or "
-                "give another name; what was saved there last is as it was"
-            ) from error
+        write_file(self.path, content.getbuffer())
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The state that was saved last, None where none was.
@@ -82,12 +63,13 @@ class Checkpoint:
             return None
         try:
             state = torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:  # torch.load raises many kinds
-            reason = str(error).partition("\n")[0]
-            raise self._foreign(f"it cannot be read: {reason}") from error
-        if not isinstance(state, dict) or "owner" not in state:
-            raise self._foreign("it holds something else, or is of an older version")
-        owner = state["owner"]
+            owner = {what: state["owner"][what] for what in self.owner}
+        except Exception as error:  # torch.load raises many kinds, and the file may hold anything
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise TrainingError(
+                f"{self.path} is no checkpoint ({reason}) and stays as it is: delete it, or give "
+                "another name"
+            ) from error
         for what, mine in self.owner.items():
             if owner[what] != mine:
                 raise TrainingError(
@@ -95,12 +77,6 @@ class Checkpoint:
                     f"{mine}): delete it, or give this training a checkpoint of its own"
                 )
         return state
-
-    def _foreign(self, reason: str) -> TrainingError:
-        return TrainingError(
-            f"{self.path} is no checkpoint ({reason}) and stays as it is: delete it, or give "
-            "another name"
-        )
 
 
 def network_digest(model: nn.Module) -> str:

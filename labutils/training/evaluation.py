@@ -12,7 +12,7 @@ from labutils.models.modes import eval_mode
 from labutils.training.execution import Execution, device_of, execution_for, full_precision
 from labutils.training.inputs import as_split, check_classes, check_logits
 
-EVALUATION_BATCH = 1_000
+EVALUATION_BATCH = 250  # the maps of more images leave the cache of a processor
 LARGEST_PASS = 512 * 3 * 64 * 64  # numbers in the images of one pass: what fits a laptop's memory
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,10 @@ from tqdm import tqdm
 from labutils import data
 from labutils.config.profiles import ROOT
 from labutils.data.splits import nested_subset
+from labutils.data.whole_files import write_file
 from labutils.models.modes import eval_mode
 from labutils.runs.store import weights_digest
+from labutils.training.checkpoints import data_digest
 from labutils.training.execution import Execution, device_of, execution_for
 
 FOLDER = ROOT / "build" / "features"
@@ -141,7 +141,7 @@ def cached_features(
     splits = {name: getattr(images, name) for name in SPLITS}
     key = {
         "weights": weights_digest(model.state_dict()),
-        "images": _digest({name: split.images for name, split in splits.items()}),
+        "images": data_digest(split.images for split in splits.values()),
         "layers": json.dumps([*layers, side]),
         "arithmetic": execution.arithmetic,
     }
@@ -154,21 +154,11 @@ def cached_features(
                 model, split.images, layers, side, execution=execution, progress=progress
             ).items()
         }
-        _write(file, key, tensors)
+        write_file(file, save(tensors, {**key, "content": weights_digest(tensors)}))
     return {
         part: Features({name: tensors[f"{part}/{name}"] for name in layers}, split.labels)
         for part, split in splits.items()
     }
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names and bytes; unlike `weights_digest` it makes no copy of what is large."""
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.stride()}".encode())
-        dense = tensor.permute(0, 2, 3, 1)
-        digest.update(dense.contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _read(file: Path, key: Mapping[str, str]) -> dict[str, Tensor] | None:
@@ -183,10 +173,3 @@ def _read(file: Path, key: Mapping[str, str]) -> dict[str, Tensor] | None:
         return None
     whole = stated.get("content") == weights_digest(tensors)
     return tensors if whole else None
-
-
-def _write(file: Path, key: Mapping[str, str], tensors: dict[str, Tensor]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part{os.getpid()}")
-    part.write_bytes(save(tensors, {**key, "content": weights_digest(tensors)}))
-    os.replace(part, file)

@@ -18,7 +18,7 @@ from labutils.data import DataError
 @pytest.fixture
 def small_mnist(monkeypatch, tmp_path) -> Path:
     """A data folder with an MNIST of sixty images."""
-    spec = DATA_SETS["mnist"]._replace(train=40, test=20, classes=2)
+    spec = DATA_SETS["mnist"]._replace(train=40, test=20, classes=2, sha256=None)
     monkeypatch.setitem(DATA_SETS, "mnist", spec)
     monkeypatch.setenv("LAB_DATA", str(tmp_path))
     drawn = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_one_damaged_set_does_not_stop_the_others(capsys, small_mnist):
     small_mnist.write_bytes(small_mnist.read_bytes()[:-1])
     assert main(["data", "mnist", "digits"]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith(f"{small_mnist} cannot be read")
+    assert said.err.startswith(f"{small_mnist} is missing or damaged")
     assert said.err.count("\n") == 1
     assert said.out.startswith("digits: built in")
 
@@ -78,4 +78,4 @@ def test_what_is_wrong_with_its_source_is_wrong_with_a_set_that_is_made(capsys, 
     small_mnist.write_bytes(small_mnist.read_bytes()[:-1])
     assert main(["data", "mnist-canvases"]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith(f"{small_mnist} cannot be read") and said.out == ""
+    assert said.err.startswith(f"{small_mnist} is missing or damaged") and said.out == ""

@@ -6,9 +6,11 @@ import os
 import numpy as np
 import PIL.Image
 import pytest
+from faults import files_of_at_most
 
 from labutils.data.picture_files import LONGEST_NAME, Seen, look_at_files
 from labutils.data.pictures import PictureWarning, read_picture
+from labutils.data.whole_files import Unwritable
 
 
 @pytest.fixture
@@ -54,7 +56,8 @@ def test_each_picture_gets_a_drawing_and_a_list(picture, tmp_path, capsys):
     assert look_at([picture], output) == 0
     assert read_picture(output / "picture-bars.png").shape == (5, 60, 3)
     listed = json.loads((output / "picture-bars.json").read_text())
-    assert listed == {"picture": str(picture), "height": 40}
+    pixels = {"width": 60, "height": 40}
+    assert listed == {"picture": str(picture), "pixels": pixels, "height": 40}
     assert capsys.readouterr().out == (
         f"{picture}: seen ({output / 'picture-bars.png'}, picture-bars.json)\n"
     )
@@ -146,3 +149,14 @@ def test_of_several_frames_the_first_is_looked_at_and_this_is_said(tmp_path):
     with pytest.warns(PictureWarning, match="a.gif has several frames"):
         assert look_at([path], tmp_path / "out") == 0
     assert not read_picture(tmp_path / "out" / "a-bars.png").any()
+
+
+def test_on_a_full_disk_a_result_is_whole_or_not_there(picture, tmp_path, capsys):
+    look_at([picture], tmp_path / "whole")
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    for level in range(20):
+        output = tmp_path / str(level)
+        size = max(map(len, whole.values())) * level // 20
+        with files_of_at_most(size), pytest.raises(Unwritable, match="bars.*make room"):
+            look_at([picture], output)
+        assert {path.name: path.read_bytes() for path in output.iterdir()}.items() <= whole.items()

@@ -21,15 +21,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from faults import Bomb, files_of_at_most, flipped
 from safetensors.numpy import save_file
 
 from labutils import data
 from labutils.config.data_sets import DATA_SETS, DataSpec
-from labutils.data import downloads, sets
+from labutils.data import downloads, files, sets
 from labutils.data.files import DataError
 from labutils.data.sets import Split, data_root, pixel_statistics
 from labutils.data.shapes import CLASS_NAMES, render
 from labutils.data.splits import stratified_split
+from labutils.data.whole_files import Unwritable
 
 ROOT = Path(__file__).parents[2]
 TINY = DataSpec("tiny", (1, 6, 5), train=60, test=20, classes=3, stand_in="digits")
@@ -80,11 +82,11 @@ def write_set(path, spec, metadata=None, **changes):
 
 
 def contents(folder):
-    """Every visible file under a folder, with its bytes; lock files are hidden."""
+    """Every file under a folder but locks, with its bytes."""
     return {
         path: path.read_bytes()
         for path in Path(folder).rglob("*")
-        if path.is_file() and not path.name.startswith(".")
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
@@ -248,10 +250,10 @@ def as_folder(path):
 
 
 FILE_DAMAGES = {
-    "truncated": (truncate, "truncated or damaged"),
-    "empty": (lambda path: path.write_bytes(b""), "truncated or damaged"),
-    "garbage": (lambda path: path.write_bytes(b"<html>404</html>" * 99), "truncated or damaged"),
-    "folder": (as_folder, "cannot be read"),
+    "truncated": (truncate, "missing or damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "missing or damaged"),
+    "garbage": (lambda path: path.write_bytes(b"<html>404</html>" * 99), "missing or damaged"),
+    "folder": (as_folder, "Is a directory"),
 }
 BAD_LABELS = np.full(60, 3, np.uint8)
 CONTENT_DAMAGES = {
@@ -265,7 +267,7 @@ CONTENT_DAMAGES = {
     "no metadata": ({"metadata": {}}, "do not name 3 classes"),
     "too few names": ({"metadata": {"class_names": '["a"]'}}, "do not name 3 classes"),
     "names no list": ({"metadata": {"class_names": '"abc"'}}, "do not name 3 classes"),
-    "names no JSON": ({"metadata": {"class_names": "a, b, c"}}, "truncated or damaged"),
+    "names no JSON": ({"metadata": {"class_names": "a, b, c"}}, "missing or damaged"),
 }
 
 
@@ -274,7 +276,7 @@ def check_damage(name, path, words):
     with pytest.raises(DataError, match=words) as caught:
         data.load(name, path.parent)
     message = str(caught.value)
-    assert str(path) in message and f"Delete {path}" in message
+    assert str(path) in message and f"delete {path}" in message
     assert contents(path.parent) == before, "a damaged file is the user's to delete"
 
 
@@ -306,6 +308,70 @@ def test_coarse_labels_are_checked(monkeypatch, tmp_path, labels, words):
     good.unlink()
     path = write_set(tmp_path / "cifar100.safetensors", spec, test_coarse_labels=labels)
     check_damage("cifar100", path, words)
+
+
+def kept_set(folder, spec):
+    """A set's file as it is written, with a digest; arrays and names that it was made from."""
+    arrays, names = made_up(spec), [f"class {i}" for i in range(spec.classes)]
+    path = folder / "mnist.safetensors"
+    files.write_set(path, arrays, names)
+    return path, arrays, names
+
+
+def same_set(one, other):
+    arrays, names = one
+    equal = all(np.array_equal(arrays[key], other[0][key]) for key in {*arrays, *other[0]})
+    return equal and names == other[1]
+
+
+def test_no_flipped_bit_of_a_set_goes_unseen(tmp_path):
+    """Of 200; what is returned is what was written, and a refusal names the file."""
+    path, *good = kept_set(tmp_path, TINY)
+    assert same_set(files.read_set(path, TINY), good)
+    refused = 0
+    for content in flipped(path.read_bytes(), 200):
+        path.write_bytes(content)
+        try:
+            assert same_set(files.read_set(path, TINY), good)
+        except DataError as error:
+            refused += 1
+            assert f"{path} is missing or damaged" in str(error)
+    assert refused > 150
+
+
+def test_zeros_in_a_set_are_seen(tmp_path):
+    path, *_ = kept_set(tmp_path, TINY)
+    content = bytearray(path.read_bytes())
+    content[1500:2500] = bytes(1000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="its content is not what it was.*delete"):
+        files.read_set(path, TINY)
+
+
+def test_a_set_that_may_not_be_read_is_not_to_be_deleted(tmp_path, monkeypatch):
+    path, *_ = kept_set(tmp_path, TINY)
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(DataError, match="may be whole") as caught:
+        files.read_set(path, TINY)
+    assert str(path) in str(caught.value) and "delete" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pack", [pickle.dump, torch.save])
+def test_a_pickle_in_place_of_a_set_is_never_executed(tmp_path, pack):
+    path, executed = tmp_path / "mnist.safetensors", tmp_path / "executed"
+    with path.open("wb") as file:
+        pack(Bomb(executed), file)
+    with pytest.raises(DataError, match="missing or damaged"):
+        files.read_set(path, TINY)
+    assert not executed.exists()
+
+
+def test_a_full_disk_leaves_no_part_of_a_set(tmp_path):
+    for level in range(20):
+        with pytest.raises(Unwritable, match="mnist.safetensors cannot be written"):
+            with files_of_at_most(100 * level):
+                kept_set(tmp_path, TINY)
+        assert not contents(tmp_path)
 
 
 # Download
@@ -346,15 +412,13 @@ def refused(*args, **kwargs):
     raise PermissionError(errno.EACCES, "Permission denied", str(args[0]))
 
 
-def full_disk(path, content):
-    with path.open("wb") as file:
-        file.write(content[: len(content) // 2])
-    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+def full_disk(descriptor):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(
     "owner, function, failure",
-    [(os, "replace", refused), (Path, "write_bytes", full_disk), (Path, "mkdir", refused)],
+    [(os, "replace", refused), (os, "fsync", full_disk), (Path, "mkdir", refused)],
 )
 def test_unwritable_folder(tiny, tmp_path, monkeypatch, owner, function, failure):
     stub_download(monkeypatch, tiny)
@@ -544,7 +608,7 @@ def check_downloaded(name, root, arrays, order, class_names, monkeypatch, reques
 
 
 def test_mnist_download(server, tmp_path, monkeypatch):
-    spec = DATA_SETS["mnist"]._replace(train=60, test=20)
+    spec = DATA_SETS["mnist"]._replace(train=60, test=20, sha256=None)
     monkeypatch.setitem(DATA_SETS, "mnist", spec)
     arrays = made_up(spec)
     serve_mnist(server, monkeypatch, arrays)
@@ -581,7 +645,7 @@ def test_corrupt_archive_is_refused_and_tried_again(server, tmp_path, monkeypatc
 @pytest.mark.parametrize("left", [0, 10, 500])
 def test_download_broken_off_while_unpacking(left, server, tmp_path, monkeypatch):
     """torchvision takes MNIST's unpacked files as they are: their damage must not be a riddle."""
-    spec = DATA_SETS["mnist"]._replace(train=60, test=20)
+    spec = DATA_SETS["mnist"]._replace(train=60, test=20, sha256=None)
     monkeypatch.setitem(DATA_SETS, "mnist", spec)
     serve_mnist(server, monkeypatch, made_up(spec))
     root = tmp_path / "data"
@@ -591,6 +655,23 @@ def test_download_broken_off_while_unpacking(left, server, tmp_path, monkeypatch
     broken = root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:left])
     check_no_download("mnist", root, f"delete what it left in {root}")
+
+
+def test_unpacked_files_of_mnist_are_compared_with_the_original(server, tmp_path, monkeypatch):
+    """Torchvision takes them as they are, but for their sizes."""
+    spec = DATA_SETS["mnist"]._replace(train=60, test=20)
+    digest = files.content_digest(made_up(spec), json.dumps([str(digit) for digit in range(10)]))
+    monkeypatch.setitem(DATA_SETS, "mnist", spec._replace(sha256=digest))
+    serve_mnist(server, monkeypatch, made_up(spec))
+    root = tmp_path / "data"
+    data.load("mnist", root)
+    sets._load.cache_clear()
+    (root / "mnist.safetensors").unlink()
+    unpacked = root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    content = bytearray(unpacked.read_bytes())
+    content[-1] ^= 1
+    unpacked.write_bytes(content)
+    check_no_download("mnist", root, "not what it was.*delete what it left in")
 
 
 # The built-in sets

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB1, CAM = NOTEBOOKS = ("Lab1.ipynb", "Exercise3_CAM.ipynb")
-CHROMIUM = "/usr/bin/chromium"
 TOKEN = "browser-test"
 MINUTE = 60_000  # Playwright counts in milliseconds
 # Not through the menu: what is asked before the kernel has answered once is lost, although the page
@@ -81,17 +80,6 @@ def _address(process: subprocess.Popen, log: Path) -> str:
                 pass
         time.sleep(0.2)
     raise AssertionError(f"JupyterLab did not start: {log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"needs {CHROMIUM}: install the Debian package chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def test_each_file_is_named_after_its_key():
     for path in FILES:
         stored = json.loads(path.read_text())
         assert "result" in stored, path
-        key = {name: value for name, value in stored.items() if name != "result"}
+        key = {name: stored[name] for name in stored.keys() - {"result", "sha256"}}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         assert path.stem.endswith(f"-{digest[:8]}"), path
         run = path.parents[1] / "metrics.json"

@@ -1,5 +1,7 @@
 """Stored runs and measures: whole or not there, trained once, found again, damages named."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -17,9 +19,8 @@ from safetensors.torch import load_file, save_file
 from labutils import data
 from labutils.config.classifier import RunConfig
 from labutils.config.profiles import profile
+from labutils.data.whole_files import Unwritable
 from labutils.models.networks import build_model
-from labutils.runs import load as loading
-from labutils.runs import store as runs
 from labutils.runs.load import default_store, load_or_measure, load_or_train
 from labutils.runs.store import MissingRuns, RunError, Store, weights_digest
 from labutils.training.classifiers import Outcome, train
@@ -27,7 +28,10 @@ from labutils.training.classifiers import Outcome, train
 ROOT = Path(__file__).parents[2]
 CONFIG = RunConfig(data="digits", depth=2, width=8, epochs=1)
 STATISTICS = (torch.tensor([0.2]), torch.tensor([0.3]))
-FILES = ("config.json", "history.json", "metrics.json")
+FILES = ("SHA256SUMS", "config.json", "history.json", "metrics.json")
+METRICS = {"status": "finished", "epochs": 1, "best_epoch": 1, "seconds": 0.5} | dict.fromkeys(
+    ("val_loss", "val_accuracy", "test_loss", "test_accuracy"), 0.75
+)
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def outcome(config=CONFIG, history=None, metrics=None):
         "layers": {"gradient_norm": [[1.0, 2.0], [0.5, 0.25]]},
         **(history or {}),
     }
-    return Outcome(model, history, {"status": "finished", "test_accuracy": 0.75, **(metrics or {})})
+    return Outcome(model, history, METRICS | (metrics or {}))
 
 
 class Recipe:
@@ -170,62 +174,32 @@ def test_every_stored_run_knows_its_arithmetic():
 # Whole or not there
 
 
-@pytest.mark.parametrize("keep", ["none", "fp32"])
-@pytest.mark.parametrize("step", ["config", "history", "fsync", "rename"])
-def test_a_crash_leaves_nothing_that_looks_finished(store, monkeypatch, step, keep):
-    class Crash(BaseException):
-        """Not an Exception: nothing may tidy up after it, as after a kill."""
-
-    def crash(*args, **kwargs):
-        raise Crash
-
-    targets = {
-        "config": (runs, "write_json"),
-        "history": (runs, "history_json"),
-        "fsync": (runs, "fsync"),
-        "rename": (runs.os, "rename"),
-    }
-    with monkeypatch.context() as patch:
-        patch.setattr(*targets[step], crash)
-        with pytest.raises(Crash):
-            load_or_train(CONFIG, Recipe(), store=store, keep=keep)
-    assert os.listdir(store.folder), "what is left over is there, to be ignored"
-    assert visible(store.folder) == []
-    assert store.find(CONFIG) is None and store.scan() == ([], [])
-    with pytest.raises(MissingRuns):
-        store.load(CONFIG)
-
-    again = Recipe()
-    load_or_train(CONFIG, again, store=store, keep=keep)
-    assert again.calls == 1
-    assert os.listdir(store.folder) == [CONFIG.name], "leftovers are tidied away"
-
-
 def test_everything_is_on_the_disk_before_the_run_appears(store, monkeypatch):
     order = []
-    fsync, rename = runs.fsync, os.rename
-    monkeypatch.setattr(runs, "fsync", lambda path: (order.append(path.name), fsync(path)))
-    monkeypatch.setattr(runs.os, "rename", lambda *two: (order.append("rename"), rename(*two)))
+
+    def noting(name, call):
+        return lambda *arguments: (order.append(name), call(*arguments))[1]
+
+    for name in ("fsync", "replace", "rename"):
+        monkeypatch.setattr(os, name, noting(name, getattr(os, name)))
     store.save(CONFIG, outcome(), "fp32")
-    before = order[: order.index("rename")]
-    assert sorted(before) == sorted((*FILES, "weights.safetensors"))
+    assert order == ["fsync", "replace"] * (len(FILES) + 1) + ["rename"]
 
 
-def test_a_crash_while_weights_are_added_leaves_no_half_run(store, monkeypatch):
+def test_a_run_can_be_read_at_each_moment_while_weights_are_added(store, monkeypatch):
+    """A process that is killed between two renames hides nothing."""
     store.save(CONFIG, outcome())
-    rename, done = os.rename, []
+    rename, seen = os.rename, []
 
-    def second_crashes(source, target):
-        if done:
-            raise KeyboardInterrupt
-        done.append(rename(source, target))
+    def look(source, target):
+        seen.append(store.load(CONFIG).has_weights)
+        rename(source, target)
+        seen.append(store.load_id(CONFIG.id).has_weights)
+        assert [run.config for run in store.scan()[0]] == [CONFIG]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(runs.os, "rename", second_crashes)
-        with pytest.raises(KeyboardInterrupt):
-            load_or_train(CONFIG, Recipe(), store=store, keep="fp32")
-    assert done and store.find(CONFIG) is None and store.scan() == ([], [])
-    assert load_or_train(CONFIG, Recipe(), store=store, keep="fp32").has_weights
+    monkeypatch.setattr(os, "rename", look)
+    store.save(CONFIG, outcome(), "fp32")
+    assert seen == [False, True, True, True]
     assert os.listdir(store.folder) == [CONFIG.name]
 
 
@@ -284,7 +258,7 @@ def test_real_training_of_a_tiny_network(store):
     assert len(run.history["val_loss"]) == 1 and len(run.history["layers"]["weight_norm"]) == 2
     assert not (store.scratch / CONFIG.id).exists(), "the checkpoint of a finished run goes"
     assert load_or_train(CONFIG, never, store=store) == run
-    for name in FILES:
+    for name in FILES[1:]:
         strict(run.folder / name)
 
 
@@ -412,17 +386,17 @@ def read_only(request, store, monkeypatch):
 
 
 def test_nothing_is_trained_that_could_not_be_stored(store, read_only):
-    with pytest.raises(RunError, match="cannot be written .Permission denied.* a copy") as caught:
+    with pytest.raises(Unwritable, match="cannot be written .Permission denied.* a copy") as caught:
         load_or_train(CONFIG, never, store=store)
-    assert CONFIG.name in str(caught.value) and str(read_only) in str(caught.value)
+    assert str(read_only) in str(caught.value)
     assert "delete" not in str(caught.value)
 
 
-def test_a_measure_that_cannot_be_written_says_where(store, monkeypatch):
+def test_a_measure_that_cannot_be_written_is_not_begun(store):
     run = store.save(CONFIG, outcome())
     (run.folder / "measures").write_text("a file in place of the folder")
-    with pytest.raises(RunError, match="not stored as lesion-.* cannot be written") as caught:
-        load_or_measure(run, "lesion", {}, lambda: 1)
+    with pytest.raises(Unwritable, match="cannot be written") as caught:
+        load_or_measure(run, "lesion", {}, never)
     assert str(run.folder / "measures") in str(caught.value)
     assert "delete" not in str(caught.value)
 
@@ -458,7 +432,7 @@ def test_the_trained_model_comes_back_without_its_data(store, model, monkeypatch
         config = RunConfig(data="shapes10", model="resnet", depth=8, width=4)
         network = build_model(config, (3, 32, 32), 10, tuple(x.expand(3) for x in STATISTICS))
         network(torch.randint(256, (8, 3, 32, 32)).byte())  # batch norm has seen something
-        trained = Outcome(network.eval(), {}, {"status": "finished"})
+        trained = Outcome(network.eval(), {}, METRICS)
     channels, size = (1, 28) if model == "mlp" else (3, 32)
     images = torch.randint(256, (16, channels, size, size), generator=torch.Generator()).byte()
     expected = trained.model(images)
@@ -524,6 +498,12 @@ def test_weights_digest_sees_every_tensor():
 # Damages
 
 
+def without_checksums(run):
+    """The run as an older version stored it."""
+    (run.folder / "SHA256SUMS").unlink()
+    return run
+
+
 def damaged(path, how):
     text = path.read_text()
     if how == "missing":
@@ -533,7 +513,7 @@ def damaged(path, how):
 
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "garbage", "list"])
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FILES[1:])
 def test_a_damaged_file_is_named_with_what_to_do(store, name, how):
     run = store.save(CONFIG, outcome())
     damaged(run.folder / name, how)
@@ -559,11 +539,86 @@ def test_a_damaged_file_is_named_with_what_to_do(store, name, how):
     ],
 )
 def test_a_configuration_that_is_not_this_runs_is_named(store, change, words):
-    path = store.save(CONFIG, outcome()).folder / "config.json"
+    path = without_checksums(store.save(CONFIG, outcome())).folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(RunError, match=words) as caught:
         store.load(CONFIG)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        json.dumps(METRICS),
+        json.dumps(METRICS | {"weights_sha256": "", "epochs": "3"}),
+        json.dumps(METRICS | {"weights_sha256": "", "seconds": 10**400}),
+        '{"seconds": 1' + "0" * 5000 + "}",
+    ],
+    ids=["lists", "nested", "missing key", "type", "400 digits", "5000 digits"],
+)
+def test_metrics_of_an_older_version_are_looked_at(store, text):
+    other = store.save(replace(CONFIG, seed=1), outcome())
+    run = without_checksums(store.save(CONFIG, outcome()))
+    assert store.load(CONFIG) == run
+    (run.folder / "metrics.json").write_text(text)
+    runs, unreadable = store.scan()
+    assert runs == [other], "one that is damaged hides no other"
+    assert [str(run.folder / "metrics.json") in str(error) for error in unreadable] == [True]
+
+
+def test_a_folder_whose_name_is_that_of_another_run_is_named(store):
+    run, other = store.save(CONFIG, outcome()), replace(CONFIG, seed=1)
+    run.folder.rename(store.folder / other.name)
+    with pytest.raises(RunError, match=f"it is that of run {CONFIG.id}"):
+        store.load(other)
+
+
+@pytest.mark.parametrize("run_id", ["*", "????????", "[0-9a-f]*", "../x", "", CONFIG.id[:7]])
+def test_an_id_is_no_pattern(store, run_id):
+    store.save(CONFIG, outcome())
+    assert store.load_id(CONFIG.id).config == CONFIG
+    with pytest.raises(MissingRuns):
+        store.load_id(run_id)
+
+
+@pytest.mark.parametrize("name", ["../lesion", "a/b", "", ".hidden", "a b", "*"])
+def test_a_measure_stays_in_its_folder(store, name):
+    run = store.save(CONFIG, outcome())
+    with pytest.raises(RunError, match="letters, digits, - and _"):
+        load_or_measure(run, name, {}, never)
+
+
+def test_weights_of_another_run_are_refused(store):
+    """Of the same layers, so that nothing but the checksum tells them from its own."""
+    configs = [replace(CONFIG, seed=seed) for seed in range(2)]
+    run, other = (store.save(config, outcome(config), "fp16") for config in configs)
+    shutil.copy(other.folder / "weights.safetensors", run.folder)
+    with pytest.raises(RunError, match="weights.safetensors .*not what SHA256SUMS says"):
+        run.model()
+    assert other.model()
+
+
+def test_weights_without_a_checksum_are_refused(store):
+    run = without_checksums(store.save(CONFIG, outcome(), "fp32"))
+    assert store.load(CONFIG).has_weights
+    with pytest.raises(RunError, match="weights.safetensors .*not what SHA256SUMS says"):
+        run.model()
+
+
+def test_the_checksums_are_those_that_the_program_of_this_name_reads(store):
+    folder = store.save(CONFIG, outcome(), "fp32").folder
+    if program := shutil.which("sha256sum"):
+        subprocess.run([program, "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True)
+    lines = dict(
+        line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().split("\n")[:-1]
+    )
+    assert lines == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.name != "SHA256SUMS"
+    }
 
 
 @pytest.mark.parametrize("how", ["truncated", "pointer", "other layers"])
@@ -668,25 +723,7 @@ def test_a_measure_is_the_same_when_made_and_when_read(store):
     strict(next((run.folder / "measures").iterdir()))
 
 
-def test_a_measure_is_there_whole_or_not_at_all(store, monkeypatch):
-    run = store.save(CONFIG, outcome())
-
-    def crash(*args):
-        raise KeyboardInterrupt
-
-    for name in ("fsync", "write_json"):
-        with monkeypatch.context() as patch:
-            patch.setattr(loading, name, crash)
-            with pytest.raises(KeyboardInterrupt):
-                load_or_measure(run, "lesion", {}, Measure(1))
-        assert visible(run.folder / "measures") == []
-    with pytest.raises(ZeroDivisionError):
-        load_or_measure(run, "lesion", {}, lambda: 1 / 0)
-    assert load_or_measure(run, "lesion", {}, Measure(2)) == 2
-    assert len(visible(run.folder / "measures")) == 1
-
-
-@pytest.mark.parametrize("text", ["", '{"arguments"', "[1]", "{}"])
+@pytest.mark.parametrize("text", ["", '{"arguments"', "[1]", "{}", "[" * 100_000])
 def test_a_damaged_measure_is_named(store, text):
     run = store.save(CONFIG, outcome())
     load_or_measure(run, "lesion", {}, Measure(1))
@@ -699,11 +736,44 @@ def test_a_damaged_measure_is_named(store, text):
     assert load_or_measure(run, "lesion", {}, Measure(3)) == 3
 
 
+def test_a_measure_of_something_else_is_named(store):
+    run = store.save(CONFIG, outcome())
+    for images in (1, 2):
+        load_or_measure(run, "lesion", {"images": images}, Measure(images))
+    first, second = sorted((run.folder / "measures").iterdir())
+    shutil.copy(first, second)
+    with pytest.raises(RunError, match="measure of something else.*delete it"):
+        for images in (1, 2):
+            load_or_measure(run, "lesion", {"images": images}, never)
+
+
+def test_a_measure_of_an_older_version_has_no_digest(store):
+    run = store.save(CONFIG, outcome())
+    for _ in range(2):
+        assert load_or_measure(run, "lesion", {2: (1, None), 10: {}}, Measure(1)) == 1
+    path = next((run.folder / "measures").iterdir())
+    stored = json.loads(path.read_text())
+    assert stored.pop("sha256")
+    path.write_text(json.dumps(stored))
+    assert load_or_measure(run, "lesion", {2: (1, None), 10: {}}, Measure()) == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1], ids=["the same weights", "other weights"])
+def test_a_run_that_is_trained_again_keeps_the_measures_of_its_weights(store, seed):
+    run = store.save(CONFIG, outcome())
+    load_or_measure(run, "lesion", {}, Measure(1))
+    again = outcome(replace(CONFIG, seed=seed))
+    gone = pytest.warns(UserWarning, match=f"{CONFIG.name} was trained again.*the 1 measures")
+    with gone if seed else contextlib.nullcontext():
+        run = store.save(CONFIG, again, "fp32")
+    assert load_or_measure(run, "lesion", {}, Measure(2)) == (2 if seed else 1)
+
+
 def test_a_measure_that_is_no_json_is_refused_and_not_stored(store):
     run = store.save(CONFIG, outcome())
     with pytest.raises(TypeError, match="not JSON serializable"):
         load_or_measure(run, "lesion", {}, lambda: torch.zeros(2))
-    assert not (run.folder / "measures").exists()
+    assert os.listdir(run.folder / "measures") == []
 
 
 # Stores

@@ -1,8 +1,11 @@
 """Checkpoints: whole or not at all, of one training, and nobody else's file."""
 
+import collections
 import copy
 import errno
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import Bomb, files_of_at_most, flipped, killed_at, lines_of
 from small_problem import (
     EVERYTHING,
     MLP,
@@ -29,7 +33,9 @@ from small_problem import (
 from torch import nn
 
 from labutils.config.fit import FitConfig
+from labutils.data.whole_files import Unwritable
 from labutils.training import fit
+from labutils.training.checkpoints import Checkpoint
 from labutils.training.inputs import TrainingError
 
 ROOT = Path(__file__).parents[2]
@@ -207,7 +213,7 @@ def test_on_a_full_disk_the_last_checkpoint_stays_and_no_part_of_the_next(tmp_pa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TrainingError, match="c.pt cannot be written .No space left.*make room"):
+    with pytest.raises(Unwritable, match="c.pt cannot be written .No space left.*make room"):
         trained(MLP, checkpoint=checkpoint)
     assert os.listdir(tmp_path) == ["c.pt"] and checkpoint.read_bytes() == before
 
@@ -215,6 +221,88 @@ def test_on_a_full_disk_the_last_checkpoint_stays_and_no_part_of_the_next(tmp_pa
 def test_a_folder_that_cannot_be_made_is_named_before_training(tmp_path):
     (tmp_path / "file").touch()
     calls = []
-    with pytest.raises(TrainingError, match="file/c.pt cannot be written"):
+    with pytest.raises(Unwritable, match="file cannot be written"):
         trained(MLP, checkpoint=tmp_path / "file" / "c.pt", on_epoch=lambda *a: calls.append(a))
     assert not calls
+
+
+# Faults that are really made
+
+
+def one_checkpoint(folder):
+    return Checkpoint(folder / "c.pt", MLP, build(MLP), [*TRAIN, *VAL])
+
+
+def saved(checkpoint, epoch):
+    """A state as a training saves it."""
+    model = build(replace(MLP, seed=epoch))
+    checkpoint.save(model=model.state_dict(), history={"val_loss": [0.5] * epoch}, kept=None)
+
+
+def state_in(checkpoint):
+    """What the checkpoint gives back, as something that can be compared."""
+    state = checkpoint.load(torch.device("cpu"))
+    return state and json.dumps(state, default=torch.Tensor.tolist)
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+def test_no_flipped_bit_goes_on_to_other_results(tmp_path):
+    """Of 200: each checkpoint gives the same state, is moved aside, or is refused."""
+    checkpoint = one_checkpoint(tmp_path)
+    saved(checkpoint, 2)
+    good, seen = state_in(checkpoint), collections.Counter()
+    for content in flipped(checkpoint.path.read_bytes(), 200):
+        checkpoint.path.write_bytes(content)
+        try:
+            state = state_in(checkpoint)
+            assert state in (good, None)
+            assert (state is None) == (not checkpoint.path.exists())
+            seen[state is None] += 1
+        except TrainingError as error:
+            assert "c.pt is no checkpoint" in str(error)
+            seen["refused"] += 1
+    assert seen[True] > 150
+
+
+def test_a_process_may_be_killed_at_every_line_of_a_save(tmp_path):
+    modules = ("training/checkpoints", "data/whole_files")
+    checkpoint = one_checkpoint(tmp_path)
+    saved(checkpoint, 1)
+    old = state_in(checkpoint)
+    lines = lines_of(lambda: saved(checkpoint, 2), modules)
+    new, seen = state_in(checkpoint), set()
+    assert len(lines) > 10 and new != old
+    for line in lines:
+        saved(checkpoint, 1)
+        assert killed_at(line, lambda: saved(checkpoint, 2), modules) == -9
+        seen.add(state_in(checkpoint))
+        saved(checkpoint, 2)
+        assert state_in(checkpoint) == new and os.listdir(tmp_path) == ["c.pt"], line
+    assert seen == {old, new}
+
+
+def test_a_disk_that_is_full_at_20_levels_keeps_the_last_checkpoint(tmp_path):
+    checkpoint = one_checkpoint(tmp_path)
+    saved(checkpoint, 1)
+    old, size, said = state_in(checkpoint), checkpoint.path.stat().st_size, 0
+    for level in range(20):
+        with files_of_at_most(size * level // 19 + 1000 * (level == 19)):
+            try:
+                saved(checkpoint, 2)
+            except Unwritable as error:
+                said += 1
+                assert "c.pt cannot be written (File too large): make room" in str(error)
+                assert state_in(checkpoint) == old and os.listdir(tmp_path) == ["c.pt"]
+    assert said == 19 and state_in(checkpoint) != old, "the last fits"
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+@pytest.mark.parametrize("pack", [pickle.dump, torch.save])
+def test_a_pickle_in_place_of_a_checkpoint_is_never_executed(tmp_path, pack):
+    checkpoint, executed = one_checkpoint(tmp_path), tmp_path / "executed"
+    for content in (Bomb(executed), {"owner": checkpoint.owner, "model": Bomb(executed)}):
+        with checkpoint.path.open("wb") as file:
+            pack(content, file)
+        with pytest.raises(TrainingError, match="c.pt is no checkpoint"):
+            checkpoint.load(torch.device("cpu"))
+        assert not executed.exists()

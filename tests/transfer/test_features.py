@@ -1,11 +1,14 @@
 from dataclasses import replace
 
+import faults
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 
 from labutils import data
 from labutils.models.networks import build_model
+from labutils.runs.store import weights_digest
 from labutils.transfer import features as module
 from labutils.transfer.features import Features, cached_features, extract
 
@@ -146,6 +149,19 @@ def test_damaged_features_are_rebuilt(model, sets, tmp_path, extractions, damage
         found = cached_features(model, sets["shapes20"], LAYERS, 2, file, progress=False)
         assert len(extractions) == 6
         assert torch.equal(first["test"].maps["stem"], found["test"].maps["stem"])
+
+
+def test_no_flipped_bit_of_features_goes_unseen(tmp_path):
+    file, key = tmp_path / "features.safetensors", {"weights": "0" * 64, "layers": "stem"}
+    tensors = {"train/stem": torch.rand(20, 3, 2, 2).half(), "test/stem": torch.rand(9, 3).half()}
+    file.write_bytes(save(tensors, {**key, "content": weights_digest(tensors)}))
+    good, rebuilt = module._read(file, key), 0
+    for content in faults.flipped(file.read_bytes(), 200):
+        file.write_bytes(content)
+        found = module._read(file, key)
+        rebuilt += found is None
+        assert found is None or all(torch.equal(found[name], good[name]) for name in good)
+    assert rebuilt > 150
 
 
 def test_a_network_with_the_same_weights_but_another_file_shares_nothing(sets, source, tmp_path):

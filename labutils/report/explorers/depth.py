@@ -1,6 +1,7 @@
 """Curves and gradients of stored runs, by family, depth and skip."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import ipywidgets
 
@@ -26,15 +27,16 @@ class DepthExplorer(Explorer):
     """
 
     def __init__(self, *grids: Sequence[Run]) -> None:
-        self.grids = {_grid_title(runs): list(runs) for runs in grids if runs}
+        self.grids = {grid_title(runs): list(runs) for runs in grids if runs}
         if not self.grids:
             raise ValueError("no runs to explore: load a depth grid with experiments.load first")
         self.grid = ipywidgets.Dropdown(
             options=list(self.grids), description="Networks", style=WIDE
         )
+        first = self.grids[self.grid.value]
         self.depth = ipywidgets.SelectionSlider(
-            options=self._depths(),
-            value=self._opening(),
+            options=depths_of(first),
+            value=opening_depth(first),
             description="Depth (weight layers)",
             **SLIDER,
             layout={"width": "40em"},
@@ -44,40 +46,58 @@ class DepthExplorer(Explorer):
         )
         super().__init__(self.grid, [self.grid, self.depth, self.residual])
 
-    def _depths(self) -> list[int]:
-        return sorted({run.config.depth for run in self.grids[self.grid.value]})
-
-    def _opening(self) -> int:
-        """The least depth at which some plain network does not learn, else the least of all."""
-        failed = {
-            r.config.depth
-            for r in select(self.grids[self.grid.value], residual=False)
-            if not learned(r)
-        }
-        return min(failed or self._depths())
-
     def adapt(self) -> None:
         """Offer the depths of the chosen grid, and stay at the nearest one."""
-        before, depths = self.depth.value, self._depths()
+        before, depths = self.depth.value, depths_of(self.grids[self.grid.value])
         self.depth.options = depths
         self.depth.value = min(depths, key=lambda depth: abs(depth - before))
 
     def look(self) -> tuple[str, bytes | None]:
         """The runs at this position, or what is missing."""
-        grid, depth, residual = self.grid.value, self.depth.value, self.residual.value
-        runs, twins = (
-            select(self.grids[grid], depth=depth, residual=kind)
-            for kind in (residual, not residual)
-        )
-        if runs:
-            return _sentence(runs, twins), draw(explorer_view, runs, twins)
-        if depth == 2 and residual:
-            return "At depth 2 there is no block to put a skip around: look at it plain.", None
+        runs = self.grids[self.grid.value]
+        here = position(runs, self.depth.value, self.residual.value)
+        return here.said, draw(explorer_view, here.runs, here.twins) if here.runs else None
+
+
+class Position(NamedTuple):
+    """What is seen of a grid at one depth, with skips or without.
+
+    Attributes:
+        runs: a seed each; none where none are stored.
+        twins: those of the other kind, which are drawn faintly.
+        said: what one sees, in a sentence.
+    """
+
+    runs: list[Run]
+    twins: list[Run]
+    said: str
+
+
+def position(grid: Sequence[Run], depth: int, residual: bool) -> Position:
+    """The runs of a grid at this position; where there are none it says so."""
+    runs, twins = (select(grid, depth=depth, residual=kind) for kind in (residual, not residual))
+    if runs:
+        said = _sentence(runs, twins)
+    elif depth == 2 and residual:
+        said = "At depth 2 there is no block to put a skip around: look at it plain."
+    else:
         kind = "residual" if residual else "plain"
-        return f"No {kind} run of depth {depth} of {grid} was given to this explorer.", None
+        said = f"No {kind} run of depth {depth} of {grid_title(grid)} was given to this explorer."
+    return Position(runs, twins, said)
 
 
-def _grid_title(runs: Sequence[Run]) -> str:
+def depths_of(grid: Sequence[Run]) -> list[int]:
+    """The depths of a grid, in rising order."""
+    return sorted({run.config.depth for run in grid})
+
+
+def opening_depth(grid: Sequence[Run]) -> int:
+    """The least depth at which some plain network does not learn, else the least of all."""
+    failed = [run.config.depth for run in select(grid, residual=False) if not learned(run)]
+    return min(failed or depths_of(grid))
+
+
+def grid_title(runs: Sequence[Run]) -> str:
     """For example `ConvNet, CIFAR-10`."""
     config = runs[0].config
     norm = ", batch norm" if config.norm == "batch" else ""
@@ -86,8 +106,8 @@ def _grid_title(runs: Sequence[Run]) -> str:
 
 def _sentence(runs: Sequence[Run], twins: Sequence[Run]) -> str:
     """What is seen of the seeds shown, and of their twins, which are drawn faintly."""
-    parameters = f"{runs[0].metrics['parameters']:,} parameters"
-    text = f"{_learning(runs).capitalize()} (training loss {train_loss(runs)}, {parameters})."
+    loss = "" if some_learned(runs) else f"training loss {train_loss(runs)}, "
+    text = f"{_learning(runs).capitalize()} ({loss}{runs[0].metrics['parameters']:,} parameters)."
     return f"{text} Faintly: {_learning(twins)}." if twins else text
 
 

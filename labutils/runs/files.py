@@ -1,0 +1,121 @@
+"""Files of results: JSON that is small, readable in a diff and finite; checked when it is read."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labutils.config.profiles import profile
+from labutils.data.whole_files import refusal
+
+WEIGHTS = "weights.safetensors"
+CHECKSUMS = "SHA256SUMS"  # of the other files of a run: `sha256sum --check --ignore-missing`
+
+LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
+
+
+def as_json(value: Any) -> bytes:
+    """One value a line; what is not finite is an error."""
+    return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value, however its keys are ordered and its lines are broken."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def history_json(history: dict[str, Any]) -> str:
+    """One line a quantity, and for layers one line an epoch: small, and readable in a diff."""
+    lines = []
+    for name, value in history.items():
+        if name == "layers":
+            rows = [
+                f'  "{quantity}": [\n   '
+                + ",\n   ".join(_compact(epoch, LAYER_DIGITS) for epoch in epochs)
+                + "]"
+                for quantity, epochs in value.items()
+            ]
+            lines.append(' "layers": {\n' + ",\n".join(rows) + "}")
+        else:
+            lines.append(f' "{name}": {_compact(value, DIGITS)}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _compact(value: Any, digits: int) -> str:
+    return json.dumps(finite(value, digits), separators=(",", ":"), allow_nan=False)
+
+
+def finite(value: Any, digits: int | None = None) -> Any:
+    """The value with None for what is not finite, and floats rounded to significant digits."""
+    if isinstance(value, Mapping):
+        return {key: finite(item, digits) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item, digits) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return float(f"{value:.{digits}g}") if digits else value
+    return value
+
+
+def with_nan(value: Any) -> Any:
+    """The value with nan for None, as arithmetic and plots expect it."""
+    if isinstance(value, dict):
+        return {key: with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_nan(item) for item in value]
+    return math.nan if value is None else value
+
+
+class RunError(RuntimeError):
+    """A stored run that is missing or damaged; the message names the file and what to do."""
+
+
+def checksum(name: str, content: bytes) -> bytes:
+    """A line as the program sha256sum writes it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
+
+
+def read_checked(path: Path) -> bytes:
+    """The content of a file of a run, as it was stored.
+
+    Of runs of older versions, which have no checksums, only weights are refused.
+
+    Raises:
+        RunError: it cannot be read, or is not what was stored.
+    """
+    try:
+        content, sums = path.read_bytes(), path.with_name(CHECKSUMS)
+        stated = sums.read_bytes() if sums.exists() else None
+    except OSError as error:
+        raise damaged(path, error) from error
+    if stated is None and path.name != WEIGHTS:
+        return content
+    if checksum(path.name, content) not in (stated or b""):
+        raise damaged(path, f"it is not what {CHECKSUMS} says")
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file of a run; errors are those of `read_checked`."""
+    try:
+        value = json.loads(read_checked(path).decode())
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(value, dict):
+        raise damaged(path, "it holds no JSON object")
+    return value
+
+
+def damaged(path: Path, error: Exception | str) -> RunError:
+    """What is to be raised of a file that is damaged, missing, or may not be read."""
+    measure, runs = path.parent.name == "measures", profile("full").runs
+    remedy = "delete the folder and train the run again"
+    if measure:
+        remedy = "delete it and it is measured again"
+    if path.is_relative_to(runs):  # what the quick profile stores is not in git
+        name = (path if measure else path.parent).relative_to(runs.parent).as_posix()
+        remedy = f"restore it with `git checkout -- {name}` in {runs.parent}, or {remedy}"
+    return RunError(refusal(path, error, remedy))
