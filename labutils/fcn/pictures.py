@@ -16,7 +16,7 @@ from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 from labutils.training.execution import Execution
 
-SMALLEST = 8  # pixels of height of the smallest digit looked for
+SMALLEST, SMALLEST_OF_PAGES = 8, 10  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
 OCTAVE = 2**0.5  # between one size and the next
 INSIDE = 0.7  # of a box within another: what was seen is a part of that digit
@@ -55,7 +55,8 @@ def read_digits(
     def look(resized: UInt8[np.ndarray, "rows columns"]) -> Detections:
         return detect(network, torch.from_numpy(resized)[None, None])[0].above(threshold)
 
-    found = suppress(_at_all_sizes(canvas, max(scales[0], scales[1] / OCTAVE), scales, look))
+    enlarged = max(scales[0], scales[1] / OCTAVE) * DIGIT / SMALLEST
+    found = suppress(_at_all_sizes(canvas, enlarged, scales, look))
     better = found.scores[None] > found.scores[:, None]
     return found.take(~(better & (_shares_inside(found) >= INSIDE)).any(1))
 
@@ -72,14 +73,15 @@ def read_page(
 
     Ink is told from ground anew at each size, as high above its surroundings as a digit of that
     size is wide. The network looks only at where there is ink. The smallest digits are seen at the
-    smallest size that it was trained on: 8 pixels of height in a picture of up to 1.3 million
+    smallest size that it was trained on: 10 pixels of height in a picture of up to two million
     pixels, 14 in one of four million. Of boxes one inside another the outer one is the digit.
     """
 
     def look(resized: Values) -> Detections:
         return _where_ink_is(network, on_black(resized, GROUND), execution).above(threshold)
 
-    found = _at_all_sizes(ink(picture), scales[0], scales, look)
+    enlarged = scales[0] * DIGIT / SMALLEST_OF_PAGES
+    found = _at_all_sizes(ink(picture), enlarged, scales, look)
     width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
     shaped = (width <= WIDEST * height) & (height <= HIGHEST * width)
     return suppress(whole_digits(found.take(shaped)))
@@ -111,11 +113,11 @@ def _shares_inside(found: Detections) -> Float[Tensor, "n n"]:
 
 
 def _at_all_sizes(
-    picture: np.ndarray, least: float, scales: Scales, look: Callable[[np.ndarray], Detections]
+    picture: np.ndarray, enlarged: float, scales: Scales, look: Callable[[np.ndarray], Detections]
 ) -> Detections:
-    """What is seen at each size, the smallest digits at scale `least`, all at scales trained on."""
+    """What is seen at each size, from the enlarged picture down, of digits of trained scales."""
     found = []
-    for factor in _factors(picture.shape, least * DIGIT / SMALLEST, scales[1] * DIGIT):
+    for factor in _factors(picture.shape, enlarged, scales[1] * DIGIT):
         size = [max(round(factor * side), 1) for side in picture.shape]
         way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
         seen = look(cv2.resize(picture, size[::-1], interpolation=way))
