@@ -18,7 +18,6 @@ from labutils.fcn.pictures import read_digits, read_page
 from labutils.fcn.scores import validation_threshold
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import load
-from labutils.training.execution import execution_for
 
 PAGES = 100
 PART = 20  # pages whose shares make one ratio
@@ -137,13 +136,12 @@ def main() -> None:
     run = load("detector", profile(), head=BEST_HEAD, seed=0)[0]
     asked = {"threshold": validation_threshold(run), "scales": run.config.scale}
     plain, network = load_detector(run), load_detector(run).to(memory_format=torch.channels_last)
-    execution = execution_for(network, run.config.precision, device="cpu")
 
     def before(picture: np.ndarray) -> str:
         return read_digits(plain, _by_extremes(picture), **asked).text
 
     def after(picture: np.ndarray) -> str:
-        return read_page(network, picture, execution=execution, **asked).text
+        return read_page(network, picture, **asked).text
 
     pages = list(draw_pages(data.load(run.config.data).test))
     right = np.array(

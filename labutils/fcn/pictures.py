@@ -14,7 +14,6 @@ from labutils.data.ink import Values, ink, on_black
 from labutils.data.pictures import MAX_PIXELS
 from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
-from labutils.training.execution import Execution
 
 SMALLEST, SMALLEST_OF_PAGES = 8, 10  # pixels of height of the smallest digit looked for
 DIGIT = 20  # pixels of height of MNIST's digits
@@ -25,6 +24,7 @@ WIDEST, HIGHEST = 1.6, 8  # times its height, times its width: no digit's box is
 RING = 0  # what a frame looks like
 # Of a frame's sides: what is empty around its digit, how far off the middle, how high it is.
 CLEAR, MIDDLE, LEGIBLE = 0.08, 0.15, 0.25
+TALL, GAP = 0.8, 0.2  # of a box around two digits: their height, what lies between them
 GROUND = 17  # pixels of ground and ink that are compared, of digits of 14 to 30
 MARGIN = 26  # pixels around ink that the network sees with it: half its receptive field
 COLOR = (0, 120, 255)
@@ -67,7 +67,6 @@ def read_page(
     *,
     threshold: float,
     scales: Scales = TRAINED,
-    execution: Execution | None = None,
 ) -> Detections:
     """Digits of any size in a photograph or scan, of any ink on any ground, as `read_digits` does.
 
@@ -78,7 +77,7 @@ def read_page(
     """
 
     def look(resized: Values) -> Detections:
-        return _where_ink_is(network, on_black(resized, GROUND), execution).above(threshold)
+        return _where_ink_is(network, on_black(resized, GROUND)).above(threshold)
 
     enlarged = scales[0] * DIGIT / SMALLEST_OF_PAGES
     found = _at_all_sizes(ink(picture), enlarged, scales, look)
@@ -90,15 +89,21 @@ def read_page(
 def whole_digits(found: Detections) -> Detections:
     """Without parts of digits, which lie mostly inside a larger box, whatever their scores.
 
-    A ring around the middle of which there is a digit is no 0 but a frame, and left out before.
+    Left out before are rings around the middle of which there is a digit, which are no 0 but a
+    frame, and boxes around two digits side by side that are seen better.
     """
     start, end = found.boxes[:, :2], found.boxes[:, 2:]
     sides = end - start
     apart = torch.minimum(start[:, None] - start, end - end[:, None]) >= CLEAR * sides
     middle = ((start + end)[:, None] - (start + end)).abs() <= 2 * MIDDLE * sides
     legible = sides[:, None, 1] >= LEGIBLE * sides[:, 1]
-    framed = apart.all(2) & middle.all(2) & legible
-    found = found.take(~(framed.any(0) & (found.labels == RING)))
+    framed = (apart.all(2) & middle.all(2) & legible).any(0) & (found.labels == RING)
+    better = (_shares_inside(found) >= INSIDE) & (found.scores[:, None] > found.scores)
+    better &= sides[:, None, 1] >= TALL * sides[:, 1]
+    last = torch.where(better, start[:, None, 0], -torch.inf)
+    first = torch.where(better, end[:, None, 0], torch.inf)
+    gap = (last.max(0).values - first.min(0).values) / sides[:, 0] if len(found) else found.scores
+    found = found.take(~(framed | (gap >= -GAP) & (gap <= GAP)))
     inside = _shares_inside(found)
     part = (inside >= INSIDE) & (inside >= LARGER * inside.T)
     return found.take(~part.any(1))
@@ -137,9 +142,7 @@ def _factors(shape: tuple[int, int], enlarged: float, last: float) -> list[float
     return factors
 
 
-def _where_ink_is(
-    network: DenseNetwork, picture: UInt8[np.ndarray, "height width"], execution: Execution | None
-) -> Detections:
+def _where_ink_is(network: DenseNetwork, picture: UInt8[np.ndarray, "height width"]) -> Detections:
     """What is seen in each part of a picture that holds ink, with the surroundings that count."""
     near = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
     inked = cv2.dilate((picture >= INK).astype(np.uint8), near) > 0
@@ -147,7 +150,7 @@ def _where_ink_is(
     for top, bottom in _runs(inked.any(1)):
         for left, right in _runs(inked[top:bottom].any(0)):
             part = torch.from_numpy(picture[top:bottom, left:right].copy())
-            seen = detect(network, part[None, None], execution)[0]
+            seen = detect(network, part[None, None])[0]
             moved = seen.boxes + torch.tensor([left, top, left, top])
             found.append(replace(seen, boxes=moved))
     return Detections.together(found)
