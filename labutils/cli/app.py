@@ -8,6 +8,7 @@ import tyro
 
 PROG = "python -m labutils"
 USAGE_ERROR = 2  # as shells count
+MOST_JOBS = 256  # processes side by side
 APP = tyro.extras.SubcommandApp()  # each command is registered where it is defined
 SETTINGS = (
     tyro.conf.FlagCreatePairsOff,

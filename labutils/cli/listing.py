@@ -38,7 +38,7 @@ def print_estimate(
         from labutils.report.training import estimate_seconds
 
         times = [estimate_seconds([config]) for config in missing]
-        if cluster:
+        if cluster is not None:
             line += f": about {_duration(sum(times))} of one core, shared by the cluster"
         else:
             side = jobs or cpu_count()

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 LOGGERS: tuple[str, ...] = ("tensorboard", "wandb", "wandb-offline")
 WANDB_SECONDS = 20.0  # to start and to finish; W&B's own limits are 90 and none
@@ -21,13 +20,6 @@ Scalars = Mapping[str, float]
 
 class LoggerError(RuntimeError):
     """A logger that was asked for cannot start; the message says what to do."""
-
-
-class Logger(Protocol):
-    """What writes the curves of one run, epoch by epoch."""
-
-    def log(self, epoch: int, scalars: Scalars) -> None: ...
-    def close(self) -> None: ...
 
 
 class TensorBoard:
@@ -88,7 +80,7 @@ class Loggers:
     """Any number of loggers as one that never fails."""
 
     def __init__(self) -> None:
-        self.opened: dict[str, Logger] = {}
+        self.opened: dict[str, TensorBoard | WandB] = {}
 
     def log(self, epoch: int, scalars: Scalars) -> None:
         """Write the scalars of one epoch; they may be infinite or not a number."""
@@ -98,7 +90,7 @@ class Loggers:
         """Close all that are still open."""
         self._each(lambda logger: logger.close())
 
-    def _each(self, act: Callable[[Logger], None]) -> None:
+    def _each(self, act: Callable[[TensorBoard | WandB], None]) -> None:
         for name, logger in list(self.opened.items()):
             try:
                 act(logger)
@@ -133,7 +125,9 @@ def open_loggers(
         loggers.close()
 
 
-def _open(name: str, run_name: str, config: Mapping, folder: Path, first_epoch: int) -> Logger:
+def _open(
+    name: str, run_name: str, config: Mapping, folder: Path, first_epoch: int
+) -> TensorBoard | WandB:
     if name not in LOGGERS:
         raise LoggerError(f"there is no logger {name!r}: choose from {', '.join(LOGGERS)}")
     try:

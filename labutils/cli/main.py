@@ -1,7 +1,9 @@
 """Command line: options are made from the configuration dataclasses."""
 
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -20,15 +22,20 @@ All options of a command: {PROG} COMMAND -h"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 for an error, 130 for Ctrl-C.
+    """Run a command; returns the exit code: 0, 1 for an error, 130 for Ctrl-C or SIGTERM.
 
     Raises:
         SystemExit: with 0 after -h, with 2 where the arguments cannot be understood.
     """
     # a person needs the message of a warning, not the line of code that it comes from
     warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False))
     if hasattr(sys.stdout, "reconfigure"):  # a file's name may have letters the terminal has not
         sys.stdout.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():  # no other may set it
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         try:
             return APP.cli(
@@ -54,5 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # errors that labutils defines, and those of files, are for the person at the terminal
         if isinstance(error, OSError) or type(error).__module__.startswith("labutils."):
             print(error, file=sys.stderr)
+            return 1
+        if isinstance(error, MemoryError) or "allocate" in str(error):  # torch's is a RuntimeError
+            print("Out of memory: give a smaller network or batch.", file=sys.stderr)
             return 1
         raise

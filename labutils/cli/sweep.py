@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from labutils.cli.app import APP, PROG, Keep, default_hint, several, usage_error
+from labutils.cli.app import APP, MOST_JOBS, PROG, Keep, default_hint, several, usage_error
 from labutils.cli.listing import print_estimate, print_experiments, print_plan, print_runs
 from labutils.config.profiles import profile
 
@@ -28,7 +28,7 @@ def sweep(
     Args:
         experiments: One or more experiments of the report.
         jobs: Runs trained at the same time, one thread each; a cluster has its own number.
-        cluster: Address of a Dask scheduler whose workers share this file system.
+        cluster: Address of a Dask scheduler; its workers train (docs/clusters.md).
         keep: Which weights to store; runs that are stored without are trained again.
         dry_run: Only list the runs, stored or missing, with the estimated time.
     """
@@ -41,8 +41,8 @@ def sweep(
     if not experiments:
         print_experiments(EXPERIMENTS.values())
         return usage_error("sweep", "Name one of these experiments, or several.")
-    if jobs is not None and jobs < 1:
-        return usage_error("sweep", f"--jobs is {jobs}: give 1 or more.")
+    if jobs is not None and not 1 <= jobs <= MOST_JOBS:
+        return usage_error("sweep", f"--jobs is {jobs}: give 1 to {MOST_JOBS}.")
     store = Store.of(which)
     wanted = [config for name in experiments for config in configs(name, which)]
     todo = plan(wanted, which, keep)

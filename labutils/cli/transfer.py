@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from labutils.cli.app import APP, Keep, default_hint, shown, usage_error
+from labutils.cli.app import APP, MOST_JOBS, Keep, default_hint, shown
 from labutils.cli.listing import result
 from labutils.cli.options import DistillOptions, FineTuneOptions
 from labutils.config import DataName, DistillConfig, TransferConfig
+from labutils.config.base import Within
 from labutils.config.profiles import Profile, profile
 from labutils.config.transfer import NETWORK_FIELDS
 
@@ -52,8 +53,9 @@ class Probe:
         """Load the probe, or fit it, and print a line."""
         from labutils.transfer.probes import feature_layers, probe
 
-        if min(self.jobs, self.labels_per_class or 1) < 1 or self.draw < 0:
-            return usage_error("transfer", "Jobs and labels must be 1 or more, a draw 0 or more.")
+        Within(1, MOST_JOBS)("jobs", self.jobs)
+        Within(1)("labels_per_class", 1 if self.labels_per_class is None else self.labels_per_class)
+        Within(0)("draw", self.draw)
         run = _source(self.source, which)
         layers, onto = self.layers, self.onto or which.data("cifar100")
         if self.of != "pixels":

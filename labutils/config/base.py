@@ -110,24 +110,31 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             check(name, value)
     elif origin in (Union, UnionType):  # with None
         value = None if value is None else _checked(name, value, first)
-    elif origin is tuple and isinstance(value, (list, tuple)):  # a list, as JSON has it
+    elif origin is tuple:
+        if not isinstance(value, (list, tuple)):  # a list, as JSON has it
+            raise ConfigError(f"{name} is {value!r}: give a list of numbers")
         value = tuple(_checked(name, item, first) for item in value)
     elif origin is Literal and value not in (first, *rest):
         raise ConfigError(f"{name} is {value!r}: choose one of {', '.join((first, *rest))}")
-    elif hint is bool and not isinstance(value, bool):  # 1 would make another id than True
-        raise ConfigError(f"{name} is {value!r}: give True or False")
+    elif hint in (bool, str) and not isinstance(value, hint):  # 1 makes another id than True
+        wanted = "True or False" if hint is bool else "a text"
+        raise ConfigError(f"{name} is {value!r}: give {wanted}")
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(str(value))  # by way of text a number that is too large becomes infinite
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} is {value}: give a finite number")
     return value
 
 
 @dataclass(frozen=True)
-class AtLeast:
-    """Refuses what is no number of the kind of `lowest`, or below it."""
+class Within:
+    """Refuses what is no number of the kind of `lowest`, or out of bounds.
+
+    A bound above is far from what is of use: it ends what no memory holds, and no library counts.
+    """
 
     lowest: float
+    highest: float = 2**32 - 1
     strict: bool = False
 
     def __call__(self, name: str, value: Any) -> None:
@@ -137,6 +144,8 @@ class AtLeast:
         if value < self.lowest or (self.strict and value == self.lowest):
             least = "more than" if self.strict else "at least"
             raise ConfigError(f"{name} is {value}: give {least} {self.lowest}")
+        if value > self.highest:
+            raise ConfigError(f"{name} is {value}: give at most {self.highest}")
 
 
 def _below_one(name: str, value: Any) -> None:
@@ -146,8 +155,8 @@ def _below_one(name: str, value: Any) -> None:
 
 
 # Types of fields.
-Natural = Annotated[int, AtLeast(0)]
-Count = Annotated[int, AtLeast(1)]
-NotNegative = Annotated[float, AtLeast(0.0)]
-Positive = Annotated[float, AtLeast(0.0, strict=True)]
+Natural = Annotated[int, Within(0)]
+Count = Annotated[int, Within(1)]
+NotNegative = Annotated[float, Within(0.0, math.inf)]
+Positive = Annotated[float, Within(0.0, math.inf, strict=True)]
 Share = Annotated[float, _below_one]

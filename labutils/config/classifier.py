@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from labutils.config.base import AtLeast, ConfigError, Count, Share
+from labutils.config.base import ConfigError, Share, Within
 from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.config.fit import FitConfig
 
@@ -15,6 +15,7 @@ ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
 
 MADE_FOR_PLAIN = ("orthogonal", "lsuv", "looks-linear")
 LEAKY_SLOPE = 0.8
+MOST_WEIGHTS = 200_000_000  # with gradients and Adam's averages 3.2 GB
 
 
 class Family(NamedTuple):
@@ -59,9 +60,9 @@ class RunConfig(FitConfig):
     """Data set; digits, shapes10 and shapes20 are built in, the others are downloaded."""
     model: ModelName = "mlp"
     """Model family."""
-    depth: Annotated[int, AtLeast(2)] | None = None
+    depth: Annotated[int, Within(2, 10_000)] | None = None
     """Weight layers, first and head included. Default: mlp 4, convnet 10, resnet 20."""
-    width: Count | None = None
+    width: Annotated[int, Within(1, 2**14)] | None = None
     """Units of a hidden layer, or filters of the first. Default: mlp 128, convnet 32, resnet 16."""
     residual: bool = False
     """Add the block's input to its output (He et al. 2015); the weights stay the same."""
@@ -75,11 +76,11 @@ class RunConfig(FitConfig):
     """mlp, convnet: max(x, 0), max(x, 0.8 x), or both max(x, 0) and max(-x, 0)."""
     head: Literal["flatten", "fully-convolutional"] = "flatten"
     """convnet: linear after flatten, or a 1x1 convolution and global average pooling."""
-    stem_stride: Count = 1
+    stem_stride: Annotated[int, Within(1, 64)] = 1
     """convnet, resnet: stride of the first convolution."""
     unpadded: bool = False
     """small-cnn: convolutions without zeros around their maps, which then shrink."""
-    stages: Count = 3
+    stages: Annotated[int, Within(1, 8)] = 3
     """resnet: stages of equal resolution; depth = 2 x stages x blocks a stage + 2."""
     dropout: Share | None = None
     """Share of hidden units dropped before the head. Default: 0.5 for cnn, 0 for the rest."""
@@ -92,6 +93,7 @@ class RunConfig(FitConfig):
                 object.__setattr__(self, name, getattr(family, name))
         self._check_options(family)
         self._check_depth(family)
+        self._check_sizes()
         if self.norm == "batch" and self.batch_size == 1:
             raise ConfigError("batch normalisation needs a batch_size of 2 or more (given 1)")
 
@@ -135,6 +137,20 @@ class RunConfig(FitConfig):
             )
         if depth == 2 and (self.residual or self.model == "resnet"):
             raise ConfigError("depth 2 has no block to put a skip around: give a larger depth")
+
+    def _check_sizes(self) -> None:
+        """Refuse what does not fit on the images, or into memory."""
+        side = DATA_SETS[self.data].image_shape[1]
+        for name in ("cutout", "crop_padding"):
+            Within(0, side)(f"of images of {side} pixels, {name}", getattr(self, name))
+        flat = self.model in ("mlp", "convnet")  # else each stage is twice as wide
+        widest = self.width * (1 if flat else 2 ** (self.stages - 1))
+        weights = self.depth * widest**2 * (1 if self.model == "mlp" else 9)
+        if weights > MOST_WEIGHTS:
+            raise ConfigError(
+                f"depth {self.depth} and width {self.width} make up to {weights:,} weights: "
+                f"give {MOST_WEIGHTS:,} at most"
+            )
 
     @property
     def label(self) -> str:

@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal
 
-from labutils.config.base import AtLeast, ConfigError, Count, Natural, NotNegative, Positive, Share
+from labutils.config.base import ConfigError, NotNegative, Positive, Share, Within
 from labutils.config.fit import FitConfig
 
 DIGIT_SIDE = 28  # pixels of a picture of one digit
+Few = Annotated[int, Within(0, 100)]
 # What FitConfig has and a detector has not: its variety comes from canvases drawn anew.
 REFUSED = (
     "patience", "label_smoothing", "flip", "alternating_flip", "crop_padding", "cutout",
@@ -34,7 +35,7 @@ class FCNConfig(FitConfig):
     """Id of the stored classifier whose weights it starts from. Default: drawn from the seed."""
     model: Literal["small-cnn", "cnn"] = "cnn"
     """The classifier's family; small-cnn is without padding here, cnn with batch norm."""
-    width: Count = 32
+    width: Annotated[int, Within(1, 1024)] = 32
     """Filters of the first convolution, as of the classifier, and of learned upsampling."""
     head: Literal["sliding", "deconvolution", "skip"] = "sliding"
     """The classifier's own, its coarse map interpolated; or that and details that transposed
@@ -44,11 +45,11 @@ class FCNConfig(FitConfig):
     background_weight: Positive = 1.0
     """Weight of a background pixel in the loss, that of a digit's pixel being 1. The answers
     are those of unweighted pixels all the same: see `training.weighted_cross_entropy`."""
-    canvases: Count = 20_000
+    canvases: Annotated[int, Within(1, 10**6)] = 20_000
     """Canvases an epoch."""
-    size: Annotated[int, AtLeast(DIGIT_SIDE)] = 64
+    size: Annotated[int, Within(DIGIT_SIDE, 1024)] = 64
     """Height and width of a canvas in pixels."""
-    number: tuple[Natural, Natural] = (1, 1)
+    number: tuple[Few, Few] = (1, 1)
     """The fewest and the most digits on a canvas."""
     scale: tuple[Positive, Positive] = (1.0, 1.0)
     """Smallest and largest digit, 1 being the size of the data set's."""

@@ -14,17 +14,22 @@ from labutils.report.families import experiments as families
 from labutils.report.mlps import experiments as mlps
 from labutils.report.quick import quick
 from labutils.report.records import Experiment
+from labutils.report.residuals import choices as residuals_choices
 from labutils.report.residuals import experiments as residuals
 from labutils.report.strong import experiments as strong
 from labutils.report.training import estimate_seconds, train_run
-from labutils.report.transfer import choices
+from labutils.report.transfer import choices as transfer_choices
 from labutils.report.transfer import experiments as transfer
 from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
 
 # in the order of the report
 CHAPTERS = (mlps, convnets, families, strong, residuals, transfer, detector, cams)
-GROUPS = (*CHAPTERS, choices)  # each is trained in one sweep in the quick profile
+GROUPS = (
+    *CHAPTERS,
+    residuals_choices,
+    transfer_choices,
+)  # each is trained in one sweep in the quick profile
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
     for chapter in GROUPS

@@ -1,6 +1,7 @@
 """The one way to save figures: with their alternative text inside, and shown in a notebook."""
 
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import PIL.Image
 import PIL.ImageChops
 import PIL.PngImagePlugin
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from labutils.config.profiles import Profile, profile
 
 DPI = 110
+PAGE = 830  # pixels, the width of a README on GitHub: wider figures are shown smaller
+SMALLEST = 10  # pixels, of text on such a page
 UNSEEN = 16  # of 255, the largest difference to a colour that a palette may make
 PAINTED = 10_000  # colours or more: a photograph or a shade, in which a palette makes steps
 
@@ -25,7 +29,8 @@ def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = Non
         alt: what the figure shows, the finding, for readers who do not see it.
 
     Raises:
-        ValueError: the alternative text is missing or says only what kind of picture it is.
+        ValueError: the alternative text is missing or says only what kind of picture it is; or
+            text would be too small to read on a page of `PAGE` pixels.
     """
     save_animation([fig], name, alt=alt, which=which)
 
@@ -48,7 +53,7 @@ def save_animation(
     folder = (which or profile()).images
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    first, *others = [_picture(fig) for fig in figures]
+    first, *others = [_picture(fig, name) for fig in figures]
     text = PIL.PngImagePlugin.PngInfo()
     text.add_itxt("Description", alt)
     moving = {"save_all": True, "append_images": others, "duration": 1_000 * seconds}
@@ -56,7 +61,13 @@ def save_animation(
     _show(path, alt, (which or profile()).notice)
 
 
-def _picture(fig: Figure) -> PIL.Image.Image:
+def smallest_text(fig: Figure) -> float:
+    """Size in pixels of the smallest text of a drawn figure, on a page of `PAGE` pixels."""
+    points = [text.get_fontsize() for text in fig.findobj(Text) if text.get_text()]
+    return min(points, default=math.inf) * min(DPI, PAGE / fig.get_figwidth()) / 72
+
+
+def _picture(fig: Figure, name: str) -> PIL.Image.Image:
     """The figure, with a palette where nobody would see it: a third of the size.
 
     A palette serves lines and areas; figures with photographs in them keep all their colours.
@@ -64,6 +75,11 @@ def _picture(fig: Figure) -> PIL.Image.Image:
     drawn = io.BytesIO()
     fig.savefig(drawn, format="png", dpi=DPI)
     plt.close(fig)
+    if (size := smallest_text(fig)) < SMALLEST:
+        raise ValueError(
+            f"{name}: text of {size:.1f} pixels on a page of {PAGE}, expected {SMALLEST} or more: "
+            f"make it larger, or the figure of {fig.get_figwidth():g} inches narrower"
+        )
     picture = PIL.Image.open(drawn).convert("RGB")
     if picture.getcolors(PAINTED) is None:
         return picture

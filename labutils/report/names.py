@@ -5,6 +5,14 @@ from collections.abc import Sequence
 from labutils.config import DATA_SETS, FAMILIES, RunConfig
 from labutils.runs.store import Run
 
+HEADS = {  # of ConvNets, and of detectors
+    "flatten": "flattening",
+    "fully-convolutional": "averaging",
+    "sliding": "sliding",
+    "deconvolution": "deconvolution",
+    "skip": "finer maps",
+}
+
 
 def network_name(config: RunConfig) -> str:
     """What the report calls a network.
@@ -17,13 +25,13 @@ def network_name(config: RunConfig) -> str:
         return f"{'ResNet' if config.residual else 'ConvNet'}-{config.depth - 2}"
     if config.model in ("small-cnn", "cnn"):
         return FAMILIES[config.model].title
-    averaging = ", averaging head" if config.head == "fully-convolutional" else ""
+    averaging = f", {HEADS[config.head]} head" if config.head == "fully-convolutional" else ""
     return f"{FAMILIES[config.model].title} {config.depth}, {kind}{averaging}"
 
 
 def family_name(config: RunConfig) -> str:
     """The family, and its head where that is not the one of the report's first networks."""
-    averaging = " with averaging head" if config.head == "fully-convolutional" else ""
+    averaging = f" with {HEADS[config.head]} head" if config.head == "fully-convolutional" else ""
     return FAMILIES[config.model].title + averaging
 
 

@@ -171,9 +171,9 @@ class _Client(NotebookClient):
         # nbclient's own handlers, just set, throw the kernel away under the running cell
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError):  # on Windows, where none could be set
-            loop.remove_signal_handler(signal.SIGTERM)
-            if loop.remove_signal_handler(signal.SIGINT):
-                signal.signal(signal.SIGINT, self.on_interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if loop.remove_signal_handler(number):
+                    signal.signal(number, self.on_interrupt)
         await super().async_start_new_kernel(**kernel)
 
 

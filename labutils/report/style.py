@@ -1,6 +1,6 @@
 """Colours, axes, labels and lines that all figures share."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
@@ -10,12 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from scipy.optimize import isotonic_regression
 
 from labutils.config import DATA_SETS
 from labutils.report.names import family_and_data
+from labutils.report.statistics import learned
 from labutils.runs.store import Run
 
 Color = tuple[float, float, float]
+Colors = Mapping[Any, Color]
 Key = TypeVar("Key")
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 # of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
@@ -28,7 +31,9 @@ LABELS = {
 }
 PLAIN_AND_RESIDUAL = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
 KIND_COLORS = {"plain": PLAIN, "residual": RESIDUAL}
+THICKNESS = 0.004  # of a line, as a share of the axes' height
 TIMES = [("gray", ":", "untrained"), ("gray", "-", "trained")]  # for legends
+WIDTH = 9  # inches, of the widest figures: on a page of 830 pixels 8 points are 10 pixels there
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -84,16 +89,17 @@ def draw_points(
     label: str | None,
     mixed: Collection[int] = (),
 ) -> None:
-    """Every value at its depth, and a line through the means with their deviations.
+    """Every value at its depth, and the means with their deviations.
 
-    There is no mean at `mixed` depths, where only some of the networks learned.
+    The line from mean to mean is dotted, for nothing was measured in between. There is no mean at
+    `mixed` depths, where only some of the networks learned.
     """
     for depth, several in values.items():
         ax.plot([depth + shift] * len(several), several, "o", ms=3.5, color=color, alpha=0.6)
     means = [np.nan if depth in mixed else np.mean(values[depth]) for depth in values]
     stds = [np.std(several, ddof=len(several) > 1) for several in values.values()]
     at = np.add(list(values), shift)
-    ax.errorbar(at, means, stds, color=color, lw=1.3, capsize=2, label=label)
+    ax.errorbar(at, means, stds, fmt=":", color=color, lw=1.6, capsize=2, label=label)
 
 
 def color_of(run: Run) -> Color:
@@ -110,6 +116,65 @@ def draw_line(
     whole_numbers(ax)
     if ax.get_subplotspec().is_last_row():
         ax.set_xlabel("epoch")
+
+
+def draw_lines(
+    ax: Axes, runs: Sequence[Run], quantity: str, key: Callable[[Run], Any], colors: Colors
+) -> None:
+    """Every run's values after each epoch, a colour and a label a key.
+
+    Runs that do not learn lie on one another: each key has its turn in their dashes.
+    """
+    stalled = sorted({key(run) for run in runs if not learned(run)})
+    for run in runs:
+        name = key(run)
+        turn = "-" if learned(run) else (8 * stalled.index(name), (8, 8 * (len(stalled) - 1)))
+        draw_line(ax, run, quantity, colors[name], turn)
+        ax.lines[-1].set_label(str(name))
+
+
+def label_lines(fig: Figure, word: str = "") -> None:
+    """Name what `draw_lines` drew at the ends of the lines, once limits and scales are set.
+
+    Lines that end among one another share a label, and labels move apart until none overlap.
+
+    Args:
+        word: what names are numbers of: so labels are `depth 4`, `depths 4, 22`, `depths 4 to 22`.
+    """
+    fig.draw_without_rendering()  # settles how high the axes are
+    every = list(dict.fromkeys(line.get_label() for ax in fig.axes for line in ax.lines))
+    every = sorted(every, key=float) if word else every
+    for ax in (ax for ax in fig.axes if ax.lines):
+        colors = {line.get_label(): 0.75 * np.array(line.get_color()) for line in ax.lines}
+        shared = _shared_ends(ax)
+        height = 1.2 * plt.rcParams["font.size"] / 72 * fig.dpi / ax.bbox.height
+        apart = height * np.arange(len(shared))
+        middles = [(low + high) / 2 for low, high, _ in shared]
+        places = isotonic_regression(middles - apart).x.clip(0, 1 - apart[-1]) + apart
+        for place, (_, _, names) in zip(places, shared, strict=True):
+            names = sorted(set(names), key=every.index)
+            apart_in_all = every.index(names[-1]) - every.index(names[0])
+            whole = word and len(names) > 2 and apart_in_all == len(names) - 1
+            start = f"{word}{'s' * (len(names) > 1)} " if word else ""
+            text = start + (f"{names[0]} to {names[-1]}" if whole else ", ".join(names))
+            color = colors[names[0]] if len(names) == 1 else "0.3"
+            ax.text(1.01, place, text, transform=ax.transAxes, va="center", color=color)
+
+
+def _shared_ends(ax: Axes) -> list[tuple[float, float, list[str]]]:
+    """Lowest and highest end of lines that end among one another, in shares of the axes' height."""
+    ends: dict[tuple[str, str], list[float]] = {}
+    for line in ax.lines:
+        _, end = (ax.transData - ax.transAxes).transform((1, line.get_ydata()[-1]))
+        ends.setdefault((line.get_label(), line.get_linestyle()), []).append(np.nan_to_num(end))
+    shared: list[tuple[float, float, list[str]]] = []
+    for low, high, name in sorted((min(at), max(at), name) for (name, _), at in ends.items()):
+        names = [name]
+        if shared and low <= shared[-1][1] + THICKNESS:
+            low, last, before = shared.pop()
+            high, names = max(high, last), [*before, name]
+        shared.append((low, high, names))
+    return shared
 
 
 def draw_gradient_by_layer(ax: Axes, run: Run, color: Color, alpha: float = 0.8) -> None:
@@ -150,15 +215,17 @@ def plain_numbers(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def powers_axis(ax: Axes, label: str, limits: tuple[float, float]) -> None:
-    """A logarithmic axis over many powers of ten, for what is drawn while somebody waits.
-
-    Its ticks are plain text: setting powers as formulas takes a third of the drawing.
-    """
+def powers_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None) -> None:
+    """A logarithmic axis over many powers of ten."""
     ax.set(ylabel=label, yscale="log", ylim=limits)
-    ax.yaxis.set_major_locator(LogLocator(numticks=8))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{round(np.log10(value))}"))
+    powers(ax.yaxis)
+
+
+def powers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain text: exponents are small, and take long to draw."""
+    axis.set_major_locator(LogLocator(numticks=8))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{round(np.log10(value))}"))
 
 
 def percent_axis(ax: Axes, label: str) -> None:
@@ -167,24 +234,24 @@ def percent_axis(ax: Axes, label: str) -> None:
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def legend(
-    ax: Axes,
-    colors: Mapping[Any, Color],
-    more: Iterable[tuple[object, str, str]] = (),
-    *,
-    words: str = "{}",
-    outside: bool = False,
-) -> None:
-    """A legend of what need not be drawn.
+def handles(
+    colors: Colors, more: Iterable[tuple[object, object, str]] = (), words: str = "{}"
+) -> list[plt.Line2D]:
+    """Entries of a legend for what need not be drawn.
 
     Args:
         colors: of solid lines; `words` makes names of its keys.
         more: colours, line styles and names of other lines.
     """
     entries = [(color, "-", words.format(key)) for key, color in colors.items()] + list(more)
-    handles = [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in entries]
-    where = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if outside else {}
-    ax.legend(handles=handles, **where)
+    return [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in entries]
+
+
+def legend_above(fig: Figure, entries: Sequence[plt.Line2D], title: str | None = None) -> None:
+    """A legend of all axes, above them, where it takes no width from them."""
+    columns = -(-len(entries) // (1 + len(entries) // 6))
+    where = {"loc": "outside upper center", "ncols": columns, "title_fontsize": 10}
+    fig.legend(handles=entries, title=title, **where)
 
 
 def title_of(runs: Sequence[Run]) -> str:

@@ -5,11 +5,12 @@ import functools
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import nn
 
 from labutils.config import Config
@@ -68,7 +69,13 @@ def _sole_writer(config: Config, store: Store) -> Iterator[None]:
     """Wait until no other process trains this run; nothing is trained that could not be stored."""
     for folder in (store.scratch, store.folder):
         make_folder(folder)
-    with FileLock(store.scratch / f"{config.id}.lock"):
+    lock = FileLock(store.scratch / f"{config.id}.lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{config.name} is trained by another process: waiting for it.", file=sys.stderr)
+        held = lock.acquire()
+    with held:
         yield
 
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
+from typing import Any
 
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -14,12 +16,15 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from labutils.config import Config
+from labutils.runs.cluster import ClusterError, connected, train_there
 from labutils.runs.load import default_store, load_or_train
 from labutils.runs.store import Keep, Run, Store, Train
+from labutils.training.history import Outcome
 
 ATTEMPTS = 3  # deaths in a row, without one run finishing between them, that end a sweep
 # A Dask worker may have many threads, but PyTorch's random numbers (dropout) belong to the process.
 ONE_AT_A_TIME = threading.Lock()
+IN_FLIGHT = 256  # runs that a cluster is given at a time, at most
 
 
 class SweepError(RuntimeError):
@@ -27,8 +32,6 @@ class SweepError(RuntimeError):
 
 
 Attempted = tuple[str, str, str]  # id and name of a run, and what went wrong, if anything did
-Attempt = Callable[[Config], Attempted]
-SideBySide = Callable[[Attempt, list[Config]], Iterator[Attempted]]
 
 
 def run_sweep(
@@ -51,20 +54,20 @@ def run_sweep(
         train: trains any of the configurations, as `load_or_train` asks for it.
         seconds: about how long trainings take: the longest begin first.
         n_jobs: processes here; by default one a processor core. A cluster has its own number.
-        cluster: address of a Dask scheduler whose workers share this file system; each worker
-            process trains one network at a time, so give it one thread.
+        cluster: address of a Dask scheduler. Each worker process trains one network at a time;
+            a network that starts from a stored run is trained with the argument `store`.
 
     Raises:
+        ClusterError: the cluster cannot be used, or is gone.
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
     store = store or default_store()
     todo = sorted(store.missing(configs, keep), key=lambda c: seconds([c]), reverse=True)
     missing = {config.id: config for config in todo}
     if missing:
-        owner = None if cluster else os.getpid()
-        attempt = partial(_attempt, train=train, store=store, keep=keep, owner=owner)
-        with _workers(n_jobs, cluster) as side_by_side:
-            _train_all(missing, partial(side_by_side, attempt), len(configs), progress)
+        with _workers(train, store, n_jobs, cluster) as train_one:
+            attempt = partial(_attempt, train=train_one, store=store, keep=keep)
+            _train_all(missing, partial(_side_by_side, attempt), len(configs), progress)
     return [store.load(config) for config in configs]
 
 
@@ -100,18 +103,28 @@ def _train_all(
         raise SweepError(f"{len(failed)} of {total} runs failed, the others are stored. {reasons}")
 
 
-def _attempt(
-    config: Config, train: Train, store: Store, keep: Keep, owner: int | None
-) -> Attempted:
-    """One run in a worker; an error of the training is told, not raised."""
+def _attempt(config: Config, train: Train, store: Store, keep: Keep) -> Attempted:
+    """One run; an error of the training is told, not raised."""
+    try:
+        load_or_train(config, train, store=store, keep=keep, progress=False)
+    except ClusterError:  # the others would meet it as well
+        raise
+    except Exception as error:
+        return config.id, config.name, f"{type(error).__name__}: {error}"
+    return config.id, config.name, ""
+
+
+def _alone(train: Train, owner: int | None, config: Config, **arguments: Any) -> Outcome:
+    """Train with nothing beside it in this process, in one thread of PyTorch."""
     if owner is not None:
         _end_with(owner)
-    with ONE_AT_A_TIME, _one_thread():
+    threads = torch.get_num_threads()
+    with ONE_AT_A_TIME:
+        torch.set_num_threads(1)
         try:
-            load_or_train(config, train, store=store, keep=keep, progress=False)
-        except Exception as error:
-            return config.id, config.name, f"{type(error).__name__}: {error}"
-        return config.id, config.name, ""
+            return train(config, **arguments)
+        finally:  # with one job this is the caller's own process
+            torch.set_num_threads(threads)
 
 
 @cache
@@ -131,52 +144,37 @@ def _end_with(owner: int) -> None:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch computes in one thread; with one job that is in the caller's own process."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _workers(n_jobs: int | None, cluster: str | None) -> Iterator[SideBySide]:
-    """What runs attempts side by side: processes here, or the workers of a Dask cluster."""
+def _workers(
+    train: Train, store: Store, n_jobs: int | None, cluster: str | None
+) -> Iterator[Train]:
+    """What trains one of many runs in a worker: in a process here, or of a Dask cluster."""
     if cluster is None:
         with parallel_config(backend="loky", n_jobs=n_jobs or cpu_count(), inner_max_num_threads=1):
-            yield _in_processes
+            yield partial(_alone, train, os.getpid())
         return
-    try:
-        from distributed import Client
-    except ModuleNotFoundError as error:
-        raise SweepError("a Dask cluster needs `pip install '.[cluster]'`") from error
-    try:
-        client = Client(cluster, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise SweepError(f"no Dask scheduler answers at {cluster!r}: {error}") from error
-    with client:
-        yield partial(_on_cluster, client)
+    # Each thread waits for one run. joblib's Dask backend would wait for ever for a run whose
+    # workers all died.
+    with connected(cluster) as client, parallel_config(backend="threading", n_jobs=IN_FLIGHT):
+        yield partial(train_there, client, partial(_alone, train, None), store)
 
 
-def _in_processes(attempt: Attempt, configs: list[Config]) -> Iterator[Attempted]:
+def _side_by_side(
+    attempt: Callable[[Config], Attempted], configs: list[Config]
+) -> Iterator[Attempted]:
     with warnings.catch_warnings():
         # loky replaces a worker that has grown, between two runs: nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        work = (delayed(attempt)(config) for config in configs)
-        yield from Parallel(return_as="generator_unordered")(work)
+        warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)  # Ctrl-C has cancelled them
+        with _without_ctrl_c():  # which is for this process; it ends the workers
+            found = Parallel(return_as="generator_unordered")(map(delayed(attempt), configs))
+        yield from found
 
 
-def _on_cluster(client: object, attempt: Attempt, configs: list[Config]) -> Iterator[Attempted]:
-    """Not through joblib's Dask backend, which waits forever for a run whose workers all died."""
-    from distributed import as_completed
-
-    running = {client.submit(attempt, config, pure=False): config for config in configs}
-    for future in as_completed(running, loop=client.loop):
-        error = future.exception()  # of Dask: that workers died is an error of this run alone
-        if error is None:
-            yield future.result()
-        else:
-            config = running[future]
-            yield config.id, config.name, f"{type(error).__name__}: {error}"
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that are started within ignore Ctrl-C for good: it is for this one alone."""
+    with contextlib.ExitStack() as afterwards:
+        if threading.current_thread() is threading.main_thread():  # no other can set a handler
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            afterwards.callback(signal.signal, signal.SIGINT, before)
+        yield

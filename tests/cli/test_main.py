@@ -183,6 +183,28 @@ def test_a_closed_pipe_is_no_error(root):
         assert (process.stderr.read(), process.wait()) == ("", 141)
 
 
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_closed_output_is_no_error(root, stream):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    close = functools.partial(os.close, stream)
+    with start("runs", "--data", "digits", root=root, preexec_fn=close, **pipes) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0 and err == ""
+    assert out.startswith("" if stream == 1 else "No run is stored in")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_what_does_not_fit_into_memory_is_said(capsys, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("labutils.models.networks.build_model", fail)
+    assert main(["describe"]) == 1
+    assert capsys.readouterr().err == "Out of memory: give a smaller network or batch.\n"
+
+
 @pytest.mark.parametrize("command", ["sweep", "runs --experiment"])
 def test_an_unknown_experiment_lists_those_that_there_are(capsys, command):
     assert main([*command.split(), "mnist-dept"]) == 1

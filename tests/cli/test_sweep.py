@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import signal
+import subprocess
+import time
+
+import pytest
+from command_line import start
 
 from labutils.cli.main import main
 from labutils.report.experiments import EXPERIMENTS
@@ -22,9 +30,10 @@ def test_sweep_alone_lists_the_experiments(capsys):
     assert said.err.startswith("Name one of these experiments, or several.")
 
 
-def test_jobs_are_one_or_more(capsys, tiny):
-    assert main(["sweep", "--jobs", "0", "tiny"]) == 2
-    assert capsys.readouterr().err.startswith("--jobs is 0: give 1 or more.")
+def test_jobs_are_neither_none_nor_hundreds(capsys, tiny):
+    for jobs in ("0", "257"):
+        assert main(["sweep", "--jobs", jobs, "tiny"]) == 2
+        assert capsys.readouterr().err.startswith(f"--jobs is {jobs}: give 1 to 256.")
 
 
 def test_sweep_trains_what_is_missing(capsys, store, tiny, no_training):
@@ -105,3 +114,39 @@ def test_sweep_passes_its_options_on(monkeypatch, tiny, capsys):
         "cluster": "tcp://localhost:8786",
         "keep": "fp16",
     }
+
+
+TELLS_OF_WORKERS = """
+import labutils.runs.sweep
+
+class Parallel(labutils.runs.sweep.Parallel):
+    def __call__(self, work):
+        return told(super().__call__(work))
+
+def told(found):
+    print("workers start", flush=True)
+    yield from found
+
+labutils.runs.sweep.Parallel = Parallel
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_workers_start_is_one_message(root, monkeypatch):
+    monkeypatch.setenv("LAB_PROFILE", "quick")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    arguments = "sweep mnist-width --jobs 2".split()
+    with start(*arguments, root=root, patch=TELLS_OF_WORKERS, **pipes) as process:
+        while process.stdout.readline() not in ("workers start\n", ""):
+            pass
+        time.sleep(0.5)  # they import what they need, which takes longer
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+        _, complained = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Interrupted; nothing is broken." in complained and "Traceback" not in complained
+    with contextlib.suppress(ProcessLookupError):  # none is left
+        for _ in range(600):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("workers go on without their sweep")

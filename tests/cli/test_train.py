@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 from command_line import SHORT, TRAIN_SHORT, start
+from filelock import FileLock
 
 from labutils.cli import train as command
 from labutils.cli.loggers import LoggerError
@@ -122,7 +123,20 @@ def test_a_logger_that_cannot_start_is_explained(capsys, monkeypatch, store):
     assert store.find(SHORT) is None
 
 
-def test_an_interrupted_training_goes_on(capsys, root, store, monkeypatch):
+def test_a_word_while_another_process_trains(store, root):
+    store.scratch.mkdir(parents=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with FileLock(store.scratch / f"{SHORT.id}.lock") as lock:
+        with start(*TRAIN_SHORT, root=root, **pipes) as process:
+            said = process.stderr.readline()
+            lock.release()
+            process.communicate(timeout=120)
+    assert said == f"{SHORT.name} is trained by another process: waiting for it.\n"
+    assert process.returncode == 0 and store.find(SHORT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_goes_on(capsys, root, store, monkeypatch, number):
     config = RunConfig(data="digits", depth=2, width=8, epochs=20)
     arguments = "train --data digits --depth 2 --width 8 --epochs 20".split()
     checkpoint = store.scratch / config.id / "checkpoint.pt"
@@ -130,7 +144,7 @@ def test_an_interrupted_training_goes_on(capsys, root, store, monkeypatch):
     with start(*arguments, root=root, patch=SLOW, **pipes) as process:
         while not checkpoint.exists() and process.poll() is None:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         said, complained = process.communicate(timeout=60)
     assert process.returncode == 130, complained
     assert "Interrupted; nothing is broken. Give the same command again" in complained

@@ -136,6 +136,15 @@ def test_a_detector_is_no_source(stored, capsys):
     assert "is no classifier: give the id of one" in capsys.readouterr().err
 
 
-def test_numbers_out_of_range_are_a_usage_error(capsys):
-    assert transfer("probe", "--jobs", "0") == 2
-    assert "must be 1 or more" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--jobs", "0", "jobs is 0: give at least 1"),
+        ("--jobs", "257", "jobs is 257: give at most 256"),
+        ("--labels-per-class", "0", "labels_per_class is 0: give at least 1"),
+        ("--draw", "4294967296", "draw is 4294967296: give at most 4294967295"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(capsys, option, value, message):
+    assert transfer("probe", option, value) == 1
+    assert capsys.readouterr().err == f"{message}\n"

@@ -6,12 +6,16 @@ from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
 from labutils.config.profiles import Profile
+from labutils.report.images import SMALLEST, smallest_text
 
 
 @pytest.fixture(autouse=True)
 def close_figures():
+    """Every figure that a test of the report draws can be read on a page."""
     yield
+    sizes = [smallest_text(plt.figure(number)) for number in plt.get_fignums()]
     plt.close("all")
+    assert all(size >= SMALLEST for size in sizes), sizes
 
 
 @pytest.fixture

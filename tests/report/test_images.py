@@ -63,6 +63,20 @@ def test_an_alternative_text_that_says_nothing_is_refused(which, alt):
     assert not which.images.exists()
 
 
+def test_text_that_a_page_would_show_too_small_is_refused(which):
+    """A page of 830 pixels shows a figure of 1,100 three quarters as large."""
+    for inches, points, size in ((7, 7, 10.7), (10, 9, 10.4)):
+        fig = plt.figure(figsize=(inches, 2))
+        fig.text(0.5, 0.5, "small", fontsize=points)
+        save_figure(fig, "read", alt=ALT, which=which)
+        assert images.smallest_text(fig) == pytest.approx(size, abs=0.05)
+    fig = plt.figure(figsize=(10, 2))
+    fig.text(0.5, 0.5, "small", fontsize=8)
+    with pytest.raises(ValueError, match="unread: text of 9.2 pixels on a page of 830"):
+        save_figure(fig, "unread", alt=ALT, which=which)
+    assert not (which.images / "unread.png").exists() and not plt.get_fignums()
+
+
 @pytest.fixture
 def displayed(monkeypatch):
     """What a notebook would show."""

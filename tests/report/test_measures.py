@@ -27,6 +27,7 @@ PLANNED = ("before", "shattering", "signals")
 # Tables that a notebook shows and the README does not.
 OF_NOTEBOOKS = (
     "strong.strong_table strong strong-plain",
+    "residuals.deciding_table deciding-mnist",
     "detector.pointing_table detector",
     "detector.alarm_table detector",
     "detector.pyramid_table detector",
@@ -76,6 +77,7 @@ def ask_for_what_notebooks_show():
     """Measures that only a cell of a notebook asks for, not a table of the README."""
     for line in OF_NOTEBOOKS:
         readme.table(*line.split())
+    residuals.tables.order_table(load("ablation-mnist", FULL), load("deciding-mnist", FULL))
     predictions_of(load("strong", FULL)[0])
     on_cifar100 = load("transfer", FULL) + load("transfer-scratch", FULL)
     transfer.tables.kin_table(on_cifar100)

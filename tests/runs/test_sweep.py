@@ -20,6 +20,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
 from labutils.runs import sweep
+from labutils.runs.cluster import ClusterError
 from labutils.runs.load import load_or_train
 from labutils.runs.store import Store
 from labutils.runs.sweep import SweepError, run_sweep
@@ -50,6 +51,7 @@ def trained(config, notes, checkpoint):
         "test_accuracy": 0.5,
         "threads": torch.get_num_threads(),
         "environment": os.environ.get("OMP_NUM_THREADS"),
+        "ctrl_c": str(signal.getsignal(signal.SIGINT)),
         "during": [started, time.monotonic()],
     }
     return Outcome(build_model(config, (1, 28, 28), 10), {"val_loss": [1.0]}, metrics)
@@ -210,7 +212,7 @@ def test_only_deaths_in_a_row_end_a_sweep(store, tmp_path, monkeypatch, capsys):
         yield attempt(configs[0])
         raise TerminatedWorkerError("killed")
 
-    monkeypatch.setattr(sweep, "_in_processes", one_then_death)
+    monkeypatch.setattr(sweep, "_side_by_side", one_then_death)
     configs = [replace(BASE, seed=seed) for seed in range(6)]
     runs = run_here(configs, partial(simple, notes=tmp_path / "notes"), store=store)
     assert rounds == [6, 5, 4, 3, 2, 1] and len(runs) == 6
@@ -222,7 +224,7 @@ def test_only_deaths_in_a_row_end_a_sweep(store, tmp_path, monkeypatch, capsys):
         yield
 
     rounds.clear()
-    monkeypatch.setattr(sweep, "_in_processes", death)
+    monkeypatch.setattr(sweep, "_side_by_side", death)
     with pytest.raises(SweepError, match="died 3 times.*fewer jobs; 1 runs are left: .*-s7-"):
         run_here([*configs, replace(BASE, seed=7)], never, store=store)
     assert rounds == ["death"] * 3
@@ -232,14 +234,14 @@ def test_only_deaths_in_a_row_end_a_sweep(store, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("n_jobs", [None, 3])
-def test_a_process_for_each_core_unless_told(n_jobs):
-    with sweep._workers(n_jobs, None):
+def test_a_process_for_each_core_unless_told(store, n_jobs):
+    with sweep._workers(never, store, n_jobs, None):
         assert joblib.Parallel().n_jobs == (n_jobs or joblib.cpu_count())
 
 
 def test_processes_side_by_side_and_a_death_costs_one_attempt(store, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # which a worker must not take over
-    notes = tmp_path / "notes"
+    notes, before = tmp_path / "notes", signal.getsignal(signal.SIGINT)
     first = [store.folder / CONFIGS[0].name]
     recipe = partial(dies, notes=notes, bad=(1,), times=1, after=first)
     runs = run_sweep(CONFIGS, recipe, store=store, n_jobs=2, progress=False)
@@ -250,6 +252,8 @@ def test_processes_side_by_side_and_a_death_costs_one_attempt(store, tmp_path, m
     assert os.getpid() not in {line["pid"] for lines in attempts.values() for line in lines}
     for run in runs:
         assert run.metrics["threads"] == 1 and run.metrics["environment"] == "1"
+        assert run.metrics["ctrl_c"] == str(signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) == before, "this process listens as before"
     assert (tmp_path / "deaths-1").read_text() == "1"
     assert not any(path.is_dir() for path in store.scratch.iterdir()), "no checkpoint is left"
 
@@ -320,7 +324,7 @@ def test_a_run_that_always_kills_its_worker_is_named(store, tmp_path, monkeypatc
 
 def test_without_dask_the_error_says_what_to_install(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SweepError, match="cluster"):
+    with pytest.raises(ClusterError, match="pip install"):
         run_sweep(CONFIGS, never, store=store, cluster="tcp://127.0.0.1:8786")
 
 
@@ -335,7 +339,7 @@ def cluster():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
     ) as local:
         yield local
 
@@ -377,7 +381,7 @@ def test_dask_names_a_run_that_always_kills_its_worker(store, tmp_path):
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as local,
     ):
         address = local.scheduler_address
@@ -388,17 +392,3 @@ def test_dask_names_a_run_that_always_kills_its_worker(store, tmp_path):
             run_sweep(CONFIGS[:2], recipe, store=store, cluster=address, progress=False)
     assert CONFIGS[0].name in str(caught.value)
     assert [run.config.seed for run in store.scan()[0]] == [1]
-
-
-@needs_dask
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x"])
-def test_a_scheduler_that_is_not_there_is_named(store, address):
-    import dask
-    import distributed  # noqa: F401 - its defaults come now: below they would be taken away again
-
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
-        pytest.raises(SweepError, match=f"no Dask scheduler answers at '{address}'"),
-    ):
-        run_sweep(CONFIGS, never, store=store, cluster=address)
-    assert not store.folder.exists()

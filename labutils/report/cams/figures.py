@@ -1,5 +1,6 @@
 """Exercise 3: images, their maps, and the curves that maps are judged by."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,19 +43,22 @@ class Panel(NamedTuple):
 
 
 @plt.rc_context(IMAGE_STYLE)
-def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: float = 1.2) -> Figure:
+def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: float = 1.4) -> Figure:
     """Pictures in rows, each row with its name at the left, and the scale of the maps.
 
     Every map is divided by its own largest value: colours compare places, not images.
 
     Args:
-        side: of a picture, in inches.
+        side: of a picture, in inches, where a sheet of `style.WIDTH` inches has room for it.
     """
     width = max(map(len, rows))
     panels = [panel for row in rows for panel in row if panel.pixel_map is not None]
     signs = {panel.signed for panel in panels}
-    inches = side * width + (1.1 if names else 0) + 0.7 * len(signs)
-    fig, axes = style.picture_axes(width * len(rows), width, (inches, 1.14 * side))
+    beside = (1.1 if names else 0) + 0.7 * len(signs)
+    side = min(side, (style.WIDTH - beside) / width)
+    lines = 1 + max(panel.title.count("\n") for row in rows for panel in row)
+    size = (side * width + beside, side + 0.14 * lines)
+    fig, axes = style.picture_axes(width * len(rows), width, size)
     for number, row in enumerate(rows):
         for ax, panel in zip(axes[number], row, strict=False):
             _draw(ax, panel)
@@ -112,14 +116,11 @@ def right(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figu
     """Images above their maps for the predicted class."""
     probability = predict(network, images.images)
     pictures, maps = rgb(images.images), drawn(network, images.images)
-    said = [f"{class_names[p.argmax()]}, {p.max():.0%}" for p in probability]
+    said = [f"{class_names[p.argmax()]}\n{p.max():.0%}" for p in probability]
     return sheet(
         [
-            [
-                Panel(picture, class_names[label])
-                for picture, label in zip(pictures, images.labels, strict=True)
-            ],
-            [Panel(*three) for three in zip(pictures, said, maps, strict=True)],
+            [*map(Panel, pictures, [class_names[label] for label in images.labels])],
+            [*map(Panel, pictures, said, maps)],
         ],
         ["image, class", "map, prediction"],
     )
@@ -133,7 +134,7 @@ def wrong(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figu
 
     def titles(classes: Tensor) -> list[str]:
         found = zip(classes.tolist(), probability, strict=True)
-        return [f"{class_names[one]}, {p[one]:.1%}" for one, p in found]
+        return [f"{class_names[one]}\n{p[one]:.1%}" for one, p in found]
 
     def row(classes: Tensor, **asked: Any) -> list[Panel]:
         maps = drawn(network, images.images, class_idx=classes, **asked)
@@ -143,10 +144,7 @@ def wrong(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figu
 
     return sheet(
         [
-            [
-                Panel(picture, class_names[label])
-                for picture, label in zip(pictures, labels, strict=True)
-            ],
+            [*map(Panel, pictures, [class_names[label] for label in labels])],
             row(predicted),
             row(labels),
             row(predicted, versus=labels, rectify=False),
@@ -217,20 +215,20 @@ def curves(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
     fills = list(dict.fromkeys(row["fill"] for row in groups[0]))
     fig, axes = style.make_axes(2, len(fills), (9, 6))
     colors = style.colors_of(kinds)
+    styles = dict(zip(kinds, itertools.cycle(("-", "--")), strict=False))  # some lines coincide
     for row, name in zip(axes, ("deletion", "insertion"), strict=True):
         for ax, fill in zip(row, fills, strict=True):
             for kind in kinds:
                 lines = [of_kind(found, kind, fill=fill)[name] for found in groups]
                 share = np.linspace(0, 1, len(lines[0]))
-                ax.plot(share, np.mean(lines, 0), color=colors[kind], lw=1.4)
+                ax.plot(share, np.mean(lines, 0), styles[kind], color=colors[kind], lw=1.4)
             style.percent_axis(ax, "probability of the class")
             what = "deleted" if name == "deletion" else "inserted"
             ax.set(title=f"{name}, filled with {FILL_NAMES[fill]}", ylim=(0, 1))
             ax.set_xlabel(f"share of pixels {what}, largest values first")
             ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    style.legend(
-        axes[0, -1], {kind_name(kind): color for kind, color in colors.items()}, outside=True
-    )
+    entries = [(colors[kind], styles[kind], kind_name(kind)) for kind in kinds]
+    style.legend_above(fig, style.handles({}, entries))
     return fig
 
 
@@ -248,5 +246,6 @@ def randomised(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
     ax.set(xlabel="untrained down to this layer", ylabel="rank correlation with the trained map")
     ax.axhline(0, color="gray", lw=0.8)
-    style.legend(ax, {kind_name(kind): color for kind, color in colors.items()}, outside=True)
+    entries = {kind_name(kind): color for kind, color in colors.items()}
+    style.legend_above(fig, style.handles(entries))
     return fig

@@ -17,7 +17,7 @@ def depth_differences(*grids: Sequence[Run]) -> Figure:
     A column a grid. A point is a pair of runs of one seed, residual minus plain.
     """
     quantities: dict[str, Callable[[Run], float]] = {
-        "train loss": lambda run: run.history["train_loss"][-1],
+        "training loss": lambda run: run.history["train_loss"][-1],
         "points of test accuracy": lambda run: 100 * run.metrics["test_accuracy"],
     }
     fig, axes = style.make_axes(2, len(grids), (9, 5), sharex="col")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from labutils.report.names import kind_name
+from labutils.report.names import HEADS, kind_name
 from labutils.report.statistics import (
     accuracy,
     by_fields,
@@ -23,10 +23,11 @@ def head_table(runs: Sequence[Run]) -> pd.DataFrame:
     for (depth, _), chosen in by_fields(runs, "depth", "residual"):
         heads = [select(chosen, head=head) for head in ("flatten", "fully-convolutional")]
         row: dict[str, object] = {"depth": depth, "network": kind_name(chosen[0].config)}
-        for name, of_head in zip(("flatten", "average"), heads, strict=True):
+        for of_head in heads:
+            name = HEADS[of_head[0].config.head]
             row[f"parameters, {name}"] = f"{of_head[0].metrics['parameters']:,}"
             row |= fit_and_accuracy(name, of_head)
-        row["average - flatten"] = paired_difference(*heads)
+        row["averaging - flattening"] = paired_difference(*heads)
         rows.append(row)
     return pd.DataFrame(rows)
 

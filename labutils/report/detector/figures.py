@@ -1,5 +1,6 @@
 """Exercise 2: what a detector sees, where it draws boxes, and how good these are."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -13,10 +14,11 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from labutils.data.canvases import BACKGROUND, Canvases
 from labutils.fcn.detection import Detections
 from labutils.report import style
+from labutils.report.names import HEADS
 from labutils.report.statistics import percent
 from labutils.runs.store import Run
 
-DIGIT_COLORS = np.array(sns.color_palette("tab10", 10))
+DIGIT_COLORS = np.array(sns.color_palette("colorblind", 10))  # on black, and below black text
 IMAGE_STYLE = style.STYLE | {"axes.grid": False}
 
 
@@ -47,7 +49,7 @@ def dense_map(
         true_boxes: drawn in white, dashed.
     """
     classes = len(probability)
-    fig, axes = style.picture_axes(14, 7, (10, 1.55))
+    fig, axes = style.picture_axes(14, 7, (9, 1.5))
     draw_canvas(axes[0, 0], image, found, true_boxes)
     axes[0, 0].set_title("canvas, boxes" if found is not None else "canvas", fontsize=8)
     decided = probability.argmax(0)
@@ -76,7 +78,7 @@ def detections_sheet(
     columns: int = 6,
 ) -> Figure:
     """Canvases with what was found on them, a title each."""
-    fig, axes = style.picture_axes(len(images), columns, (10, 1.9))
+    fig, axes = style.picture_axes(len(images), columns, (min(9, 2 * columns), 1.8))
     for ax, image, detections, title in zip(axes.flat, images, found, titles, strict=False):
         draw_canvas(ax, image, detections, None)
         ax.set_title(title, fontsize=8)
@@ -87,10 +89,10 @@ def detections_sheet(
 def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
     """Two canvases of each kind with their true boxes, a title a kind."""
     columns = 5
-    fig = plt.figure(figsize=(10, 2.5 * -(-len(kinds) // columns)), layout="constrained")
+    fig = plt.figure(figsize=(9, 2.5 * -(-len(kinds) // columns)), layout="constrained")
     panels = fig.subfigures(-(-len(kinds) // columns), columns, squeeze=False).flat
     for panel, (title, canvases) in zip(panels, kinds.items(), strict=False):
-        panel.suptitle(title, fontsize=8)
+        panel.suptitle(textwrap.fill(title, 28), fontsize=8)
         for index, ax in enumerate(panel.subplots(2, 1)):
             ax.axis("off")
             draw_canvas(ax, canvases.images[index, 0].numpy(), None, canvases.digits(index)[0])
@@ -104,7 +106,7 @@ def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) ->
     Args:
         kinds: by title, what `conditions.canvases_of` and `fcn.scores.failures` return.
     """
-    fig = plt.figure(figsize=(10, 2.1 * len(kinds)), layout="constrained")
+    fig = plt.figure(figsize=(9, 2.0 * len(kinds)), layout="constrained")
     for panel, (title, (canvases, failures)) in zip(
         fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
     ):
@@ -132,7 +134,7 @@ def detector_view(
         image: height x width, uint8.
         probability: classes x height x width, in [0, 1].
     """
-    fig, axes = plt.subplots(1, 3, figsize=(10, 3.2))
+    fig, axes = plt.subplots(1, 3, figsize=(9, 3.0))
     fig.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.9, wspace=0.05)
     for ax in axes:
         ax.axis("off")
@@ -151,8 +153,8 @@ def detector_curves(runs: Sequence[Run]) -> Figure:
 
     Solid on canvases of validation digits, dotted on canvases of training digits.
     """
-    colors = style.colors_of(run.config.head for run in runs)
-    fig, axes = style.make_axes(1, 3, (10, 3))
+    colors = style.colors_of(HEADS[run.config.head] for run in runs)
+    fig, axes = style.make_axes(1, 3, (9, 3))
     panels = (
         (("val_loss", "train_loss"), "loss"),
         (("val_accuracy", "train_accuracy"), "pixels right"),
@@ -161,12 +163,11 @@ def detector_curves(runs: Sequence[Run]) -> Figure:
     for ax, (quantities, label) in zip(axes, panels, strict=True):
         for run in runs:
             for quantity, line in zip(quantities, ("-", ":"), strict=False):
-                style.draw_line(ax, run, quantity, colors[run.config.head], line)
-        ax.set_ylabel(label)
+                style.draw_line(ax, run, quantity, colors[HEADS[run.config.head]], line)
+        style.percent_axis(ax, label)
     style.log_axis(axes[0], "loss")
-    style.percent_axis(axes[1], "pixels right")
     splits = [("gray", "-", "validation"), ("gray", ":", "training")]
-    style.legend(axes[2], colors, splits, outside=True)
+    style.legend_above(fig, style.handles(colors, splits))
     return fig
 
 
@@ -193,11 +194,11 @@ def accuracy_by_distance(curves: Mapping[str, Mapping[str, Sequence[float]]]) ->
     """Share of a digit's pixels that name it against their distance from the middle of its box.
 
     Args:
-        curves: by name, what `fcn.scores.named_by_distance` returns.
+        curves: by head, what `fcn.scores.named_by_distance` returns.
     """
     fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
     for (name, found), color in zip(curves.items(), style.OTHERS, strict=False):
-        ax.plot(found["distances"], found["shares"], ".-", color=color, label=name)
+        ax.plot(found["distances"], found["shares"], ".-", color=color, label=HEADS[name])
     ax.set_xlabel("distance from the middle of the digit in pixels")
     style.percent_axis(ax, "the digit's pixels that name it")
     ax.set_ylim(0, 1.02)
@@ -230,22 +231,25 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
 def draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
-    """A canvas with what was found on it, and with dashed true boxes."""
+    """A canvas with what was found on it, and with dashed true boxes.
+
+    From left to right labels stand above and below their boxes in turn, where there is room.
+    """
     ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     for box in () if true_boxes is None else np.asarray(true_boxes):
         _draw_box(ax, box, "white", "--")
     if found is None:
         return
-    for box, label, score in found:
+    for number, (box, label, score) in enumerate(sorted(found, key=lambda one: one[0][0])):
         _draw_box(ax, box, DIGIT_COLORS[label], "-")
         height, width = image.shape
-        room = 0.1 * height  # a label that would leave the canvas goes below the box
-        above = box[1] >= room or box[3] > height - room
+        room = 0.1 * height  # for a label that would leave the canvas on the other side
+        above = (box[1] >= room and number % 2 == 0) or box[3] > height - room
         place = {"y": box[1] - 1, "va": "bottom"} if above else {"y": box[3], "va": "top"}
-        inside = {"x": box[0]} if box[0] < 0.8 * width else {"x": box[2], "ha": "right"}
+        inside = {"x": box[0]} if box[0] < 0.7 * width else {"x": box[2], "ha": "right"}
         ground = {"facecolor": DIGIT_COLORS[label], "edgecolor": "none", "pad": 0.8}
         said = f"{label} {score:.2f}"
-        ax.text(s=said, color="white", fontsize=8, bbox=ground, clip_on=True, **place, **inside)
+        ax.text(s=said, color="black", fontsize=8, bbox=ground, clip_on=True, **place, **inside)
 
 
 def _draw_box(ax: Axes, box: Sequence[float], color: object, line: str) -> None:

@@ -9,6 +9,7 @@ from labutils.fcn.conditions import CONDITIONS, SIZES
 from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, resampled, scores
 from labutils.fcn.windows import window_agreement
 from labutils.report.detector.experiments import BEST_HEAD
+from labutils.report.names import HEADS
 from labutils.report.statistics import accuracy, grouped, metric, percents, select, spread
 from labutils.runs.store import Run
 
@@ -44,7 +45,7 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
         metrics = [run.metrics for run in chosen]
         rows.append(
             {
-                "head": head,
+                "head": HEADS[head],
                 "parameters": f"{metrics[0]['parameters']:,}",
                 "canvases": f"{chosen[0].config.epochs * chosen[0].config.canvases:,}",
                 "minutes": spread([one["seconds"] / 60 for one in metrics], 1),
@@ -77,14 +78,14 @@ def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
         select(runs, head=head) for head in ("sliding", "deconvolution", "skip")
     )
     ways = {
-        "coarse map, upsampled": (sliding, False),
-        "dilated, same weights": (sliding, True),
-        "deconvolution": (deconvolution, False),
-        "scores of finer maps added": (skip, False),
+        f"{HEADS['sliding']}: coarse map, upsampled": (sliding, False),
+        f"{HEADS['sliding']}, dilated: same weights": (sliding, True),
+        HEADS["deconvolution"]: (deconvolution, False),
+        f"{HEADS['skip']}: their scores added": (skip, False),
     }
     kind = CONDITIONS[0]
     return pd.DataFrame(
-        {"dense map": way, **_percentages([scores(run, kind, dilate=dilate) for run in chosen])}
+        {"head": way, **_percentages([scores(run, kind, dilate=dilate) for run in chosen])}
         for way, (chosen, dilate) in ways.items()
     )
 

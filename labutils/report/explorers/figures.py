@@ -20,18 +20,20 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
     whose units are all dead it is zero, and a line ends.
     """
     groups = by_fields(runs, "depth")
-    fig, axes = style.make_axes(2, len(groups), (11, 4.2), sharey="row")
+    fig, axes = style.make_axes(2, len(groups), (9, 4.4), sharey="row")
     for column, (depth, chosen) in enumerate(groups):
         for run in sorted(chosen, key=lambda run: run.config.residual):
             style.draw_line(axes[0, column], run, "val_accuracy", style.color_of(run))
             style.draw_gradient_by_layer(axes[1, column], run, style.color_of(run))
         axes[0, column].set_title(f"depth {depth}")
+        axes[0, column].set_xlabel("epoch")
         axes[1, column].set_xlabel("layer")
-    fig.suptitle(f"{style.title_of(runs)} (a gradient of zero is not drawn)", fontsize=10)
+        for ax in axes[:, column]:
+            style.whole_numbers(ax, 3)
     style.percent_axis(axes[0, 0], "validation accuracy")
-    axes[1, 0].set(yscale="log", ylabel="gradient / at the logits")
-    style.legend(axes[0, -1], style.KIND_COLORS, outside=True)
-    style.legend(axes[1, -1], {}, style.TIMES, outside=True)
+    style.powers_axis(axes[1, 0], "gradient / at the logits")
+    title = f"{style.title_of(runs)} (a gradient of zero is not drawn)"
+    style.legend_above(fig, style.handles(style.KIND_COLORS, style.TIMES), title)
     return fig
 
 
@@ -39,8 +41,8 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
 def explorer_view(runs: Sequence[Run], twins: Sequence[Run] = ()) -> Figure:
     """What the depth explorer shows of the seeds of one configuration; faintly, of its twins."""
     # a computed layout takes most of 200 ms
-    fig, axes = style.make_axes(1, 3, (10, 2.9), layout=None)
-    fig.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.9, wspace=0.28)
+    fig, axes = style.make_axes(1, 3, (9, 2.8), layout=None)
+    fig.subplots_adjust(left=0.08, right=0.99, bottom=0.16, top=0.9, wspace=0.36)
     config = runs[0].config
     for run, alpha in [*((twin, 0.25) for twin in twins), *((run, 0.9) for run in runs)]:
         color = style.color_of(run)
@@ -53,7 +55,7 @@ def explorer_view(runs: Sequence[Run], twins: Sequence[Run] = ()) -> Figure:
     axes[1].set(title=f"depth {config.depth}, {count_of(runs)}")
     axes[2].set_xlabel("layer")
     style.powers_axis(axes[2], "gradient / at the logits", (1e-22, 1e3))
-    axes[2].set_title("dotted: untrained; zero is not drawn")
+    axes[2].set_title("dotted: untrained; 0 is left out")
     style.percent_axis(axes[1], "validation accuracy")
     axes[1].set_ylim(0, 1)
     return fig
@@ -67,8 +69,8 @@ def gradient_view(statistics: dict[str, list[float]], residual: bool) -> Figure:
         statistics: what `gradients.layer_statistics` returns.
     """
     # a computed layout takes most of 200 ms
-    fig, axes = style.make_axes(1, 3, (10, 2.9), layout=None)
-    fig.subplots_adjust(left=0.07, right=0.99, bottom=0.16, top=0.9, wspace=0.3)
+    fig, axes = style.make_axes(1, 3, (9, 2.8), layout=None)
+    fig.subplots_adjust(left=0.08, right=0.99, bottom=0.16, top=0.96, wspace=0.35)
     color = style.RESIDUAL if residual else style.PLAIN
     values = {name: style.no_zeros(numbers) for name, numbers in statistics.items()}
     layers = range(1, len(values["gradient_norm"]) + 1)

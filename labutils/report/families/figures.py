@@ -19,11 +19,10 @@ def protocol_curves(protocols: Mapping[str, Sequence[Run]]) -> Figure:
     )
     fig, axes = style.make_axes(1, len(protocols), (9, 3.4), sharey=True)
     for ax, (title, runs) in zip(axes, protocols.items(), strict=True):
-        for run in runs:
-            style.draw_line(ax, run, "val_accuracy", colors[network_name(run.config)])
+        style.draw_lines(ax, runs, "val_accuracy", lambda run: network_name(run.config), colors)
         ax.set_title(title)
     style.percent_axis(axes[0], "validation accuracy")
-    style.legend(axes[-1], colors, outside=True)
+    style.label_lines(fig)
     return fig
 
 
@@ -45,5 +44,5 @@ def schedule_curves(runs: Sequence[Run]) -> Figure:
     axes[0].set_title("running averages in batch norm")
     axes[1].set(ylabel="squared error, training images", xlabel="epoch", ylim=(0, None))
     axes[1].set_title("the images' own statistics")
-    style.legend(axes[1], colors)
+    axes[1].legend(handles=style.handles(colors))
     return fig

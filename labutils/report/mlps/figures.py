@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labutils.report import style
 from labutils.report.mlps.experiments import untrained_signals
-from labutils.report.names import family_and_data, kind_name
+from labutils.report.names import family_and_data
 from labutils.report.statistics import by_fields, grouped, learned, select, share_of, some_learned
 from labutils.runs.store import Run
 
@@ -35,8 +36,9 @@ def width_curves(runs: Sequence[Run]) -> Figure:
     style.log_axis(axes[0], "validation loss")
     style.percent_axis(axes[1], "validation accuracy")
     more = [("gray", "--", "shifted images"), ("gray", "", "weights restored")]
-    style.legend(axes[1], colors, more, words="width {}", outside=True)
-    axes[1].get_legend().legend_handles[-1].set_marker(".")
+    entries = style.handles(colors, more, "width {}")
+    entries[-1].set_marker(".")
+    style.legend_above(fig, entries)
     return fig
 
 
@@ -46,17 +48,17 @@ def depth_curves(runs: Sequence[Run]) -> Figure:
 
     One thin line a run, a colour a depth, equal axes in a row.
     """
-    colors = style.shades_of(run.config.depth for run in runs)
+    depth = attrgetter("config.depth")
+    colors = style.shades_of(map(depth, runs))
     fig, axes = style.make_axes(2, 2, (9, 5.6), sharex=True, sharey="row")
     for column, (residual, kind, _) in enumerate(style.PLAIN_AND_RESIDUAL):
         chosen = [r for r in runs if r.config.residual == residual or r.config.depth == 2]
-        for run in chosen:
-            style.draw_line(axes[0, column], run, "train_loss", colors[run.config.depth])
-            style.draw_line(axes[1, column], run, "val_accuracy", colors[run.config.depth])
+        for ax, quantity in zip(axes[:, column], ("train_loss", "val_accuracy"), strict=True):
+            style.draw_lines(ax, chosen, quantity, depth, colors)
         axes[0, column].set_title(f"{style.title_of(runs)}, {kind}")
     style.log_axis(axes[0, 0], "training loss")
     style.percent_axis(axes[1, 0], "validation accuracy")
-    style.legend(axes[0, 1], colors, words="depth {}", outside=True)
+    style.label_lines(fig, "depth")
     return fig
 
 
@@ -103,7 +105,7 @@ def learning_by_depth(runs: Sequence[Run]) -> Figure:
         found = np.array([share_of(sum(map(learned, chosen)), len(chosen)) for _, chosen in groups])
         depths = np.array([depth for depth, _ in groups]) + shift
         errors = np.abs(found[:, 1:] - found[:, :1]).T
-        line = "o-" if precision == "fp32" else "o"
+        line = "o:" if precision == "fp32" else "o"
         left.errorbar(depths, found[:, 0], errors, fmt=line, ms=4, color=color, lw=1, capsize=2)
         for depth, chosen in by_fields(select(runs, precision="fp32"), "depth"):
             configs = [replace(run.config, precision=precision) for run in chosen]
@@ -116,25 +118,23 @@ def learning_by_depth(runs: Sequence[Run]) -> Figure:
                 right.plot(ends, [mean * torch.finfo(torch.float32).eps / 2] * 2, ":", color="gray")
     left.set(xlabel="depth (weight layers)", ylim=(0, 1.03))
     style.percent_axis(left, "share that learns")
-    right.set(xlabel="depth (weight layers)", yscale="log", ylabel="deviation across images")
-    style.legend(right, colors, [("gray", ":", "rounding of fp32")], outside=True)
+    right.set_xlabel("depth (weight layers)")
+    style.powers_axis(right, "deviation across images")
+    style.legend_above(fig, style.handles(colors, [("gray", ":", "rounding of fp32")]))
     return fig
 
 
 @plt.rc_context(style.STYLE)
 def rescue_curves(runs: Sequence[Run]) -> Figure:
     """Training loss of stalled plain networks under several learning rates, a panel a set."""
-    sets = grouped(runs, lambda run: run.config.data)
-    colors = style.shades_of(run.config.learning_rate for run in runs)
+    sets, rate = grouped(runs, attrgetter("config.data")), attrgetter("config.learning_rate")
+    colors = style.shades_of(map(rate, runs))
     fig, axes = style.make_axes(1, len(sets), (9, 3.4), sharey=True)
-    for ax, of_set in zip(axes, sets.values(), strict=True):
-        chosen = sorted(of_set, key=lambda run: run.config.learning_rate)
-        for place, run in enumerate(chosen):  # lines of equal values stay visible side by side
-            line = "-" if learned(run) else (4 * place, (4, 4 * (len(chosen) - 1)))
-            style.draw_line(ax, run, "train_loss", colors[run.config.learning_rate], line)
+    for ax, chosen in zip(axes, sets.values(), strict=True):
+        style.draw_lines(ax, chosen, "train_loss", rate, colors)
         ax.set_title(f"{style.title_of(chosen)}, plain, depth {chosen[0].config.depth}")
     style.log_axis(axes[0], "training loss")
-    style.legend(axes[-1], colors, words="rate {:g}", outside=True)
+    style.label_lines(fig, "rate")
     return fig
 
 
@@ -154,9 +154,10 @@ def early_stopping(runs: Sequence[Run]) -> Figure:
         for (w, d, r), _ in groups
     ]
     axes[0].set(yticks=range(len(groups)), yticklabels=labels, xlabel="epochs until early stopping")
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(groups) - 0.5, -0.5)
     axes[1].set_xlabel("test accuracy")
     axes[1].xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes[1].xaxis.set_major_locator(MaxNLocator(4))
     return fig
 
 
@@ -172,12 +173,14 @@ def training_curves(
     colors = {name: kinds.get(name, color) for name, color in colors.items()}
 
     fig, axes = style.make_axes(1, 2, (9, 3.4))
-    for run in runs:
-        for ax, quantity in zip(axes, quantities, strict=True):
-            style.draw_line(ax, run, quantity, colors[label(run)])
+    for ax, quantity in zip(axes, quantities, strict=True):
+        style.draw_lines(ax, runs, quantity, label, colors)
     style.log_axis(axes[0], style.LABELS[quantities[0]])
     style.percent_axis(axes[1], style.LABELS[quantities[1]])
-    style.legend(axes[int(many)], colors, outside=many)
+    if many:
+        style.label_lines(fig)
+    else:
+        axes[0].legend(handles=style.handles(colors))
     return fig
 
 
@@ -189,21 +192,19 @@ def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
     """
     fig, axes = style.make_axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
     for column, depth in enumerate(depths):
-        for residual, kind, color in style.PLAIN_AND_RESIDUAL:
-            for number, run in enumerate(select(runs, depth=depth, residual=residual)):
-                gradient, weight = (
-                    style.no_zeros([epoch[0] for epoch in run.history["layers"][name]])
-                    for name in ("gradient_norm", "weight_norm")
-                )
-                label = kind if number == 0 else None
-                axes[0, column].plot(gradient, color=color, lw=1, label=label)
-                axes[1, column].plot(gradient / weight, color=color, lw=1)
+        for run in select(runs, depth=depth):
+            gradient, weight = (
+                style.no_zeros([epoch[0] for epoch in run.history["layers"][name]])
+                for name in ("gradient_norm", "weight_norm")
+            )
+            axes[0, column].plot(gradient, color=style.color_of(run), lw=1)
+            axes[1, column].plot(gradient / weight, color=style.color_of(run), lw=1)
         axes[0, column].set_title(f"{style.title_of(runs)}, depth {depth}")
         axes[1, column].set_xlabel("epoch")
         style.whole_numbers(axes[1, column])
-    axes[0, 0].set(ylabel="gradient norm", yscale="log")
-    axes[1, 0].set(ylabel="gradient norm / weight norm", yscale="log")
-    axes[0, 0].legend()
+    style.powers_axis(axes[0, 0], "gradient norm")
+    style.powers_axis(axes[1, 0], "gradient norm / weight norm")
+    axes[0, 0].legend(handles=style.handles(style.KIND_COLORS))
     return fig
 
 
@@ -225,17 +226,16 @@ def signal_by_layer(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
                 for name in ("activation_image_std", "activation_mean")
             )
             layers = range(1, len(mean) + 1)
-            label = kind_name(run.config) if run.config.seed == 0 else None
-            ax.plot(layers, deviation, color=style.color_of(run), lw=1, label=label)
+            ax.plot(layers, deviation, color=style.color_of(run), lw=1)
             arithmetic = run.arithmetic.removesuffix(" emulated")
             for numbers in dict.fromkeys(("fp32", arithmetic)) if number == 0 else ():
                 rounding = mean * torch.finfo(formats[numbers]).eps / 2
                 line = ":" if numbers == "fp32" else "--"
                 label = f"rounding in {numbers} (plain)"
                 ax.plot(layers, rounding, line, color="gray", lw=1, label=label)
-        ax.set(title=f"{style.title_of(runs)}, depth {depth}", xlabel="layer", yscale="log")
+        ax.set(title=f"{style.title_of(runs)}, depth {depth}", xlabel="layer")
         style.whole_numbers(ax, 6)
-    axes[0].set_ylabel("deviation across images")
-    handles, labels = axes[0].get_legend_handles_labels()
-    axes[-1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1))
+    style.powers_axis(axes[0], "deviation across images")
+    roundings, _ = axes[0].get_legend_handles_labels()
+    style.legend_above(fig, [*style.handles(style.KIND_COLORS), *roundings])
     return fig

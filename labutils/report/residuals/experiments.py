@@ -27,7 +27,7 @@ from torch import Tensor
 
 from labutils.config import RunConfig
 from labutils.config.profiles import profile
-from labutils.report.choices import at_best_rate, at_rates
+from labutils.report.choices import at_best_rate
 from labutils.report.convnets.experiments import CONVNET, resnet_depth
 from labutils.report.records import SEEDS, experiment, pairs
 from labutils.report.untrained import Kept
@@ -138,23 +138,11 @@ def deciding_kinds(base: RunConfig) -> list[RunConfig]:
 DECIDED = ("residual", "norm", "init", "activation", "width", "learning_rate")
 
 
-@experiment("deciding-mnist-rates", varies=DECIDED, planned=True)
-def deciding_mnist_rates() -> list[RunConfig]:
-    """Why residuals work: deep MLPs that keep signal and gradient, each at three rates."""
-    return [config for kind in deciding_kinds(MLP_40) for config in at_rates(kind, RATES)]
-
-
-@experiment("deciding-mnist", varies=(*DECIDED, "seed"), planned=True)
+@experiment("deciding-mnist", varies=(*DECIDED, "seed"))
 def deciding_mnist() -> list[RunConfig]:
     """Why residuals work: deep MLPs that keep signal and gradient, at the best rate of each."""
     best = [at_best_rate(kind, RATES) for kind in deciding_kinds(MLP_40)]
     return [replace(config, seed=seed) for seed in SEEDS for config in best]
-
-
-@experiment("deciding-cifar10-rates", varies=DECIDED, planned=True)
-def deciding_cifar10_rates() -> list[RunConfig]:
-    """Why residuals work: deep ConvNets that keep signal and gradient, each at three rates."""
-    return [config for kind in deciding_kinds(CONVNET_36) for config in at_rates(kind, RATES)]
 
 
 @experiment("deciding-cifar10", varies=(*DECIDED, "seed"), planned=True)

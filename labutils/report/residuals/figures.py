@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from labutils.analysis.lesions import lesions_of, swap_groups
@@ -30,19 +29,19 @@ def untrained_overview(panels: Mapping[str, Mapping[int, Mapping[str, Sequence[f
         panels: by title and depth, what `gradients.untrained_statistics` returns.
     """
     colors = style.shades_of(depth for panel in panels.values() for depth in panel)
-    fig, axes = style.make_axes(2, len(panels), (11, 4.4), sharey="row", sharex=True)
+    fig, axes = style.make_axes(2, len(panels), (9, 4.6), sharey="row", sharex=True)
     for column, (title, panel) in enumerate(panels.items()):
         for depth, found in panel.items():
             gradient = style.no_zeros(found["activation_gradient_norm"])
             spread = style.no_zeros(found["activation_image_std"])
             for ax, values in zip(axes[:, column], (gradient / gradient[-1], spread), strict=True):
                 ax.plot(range(1, depth + 1), values, color=colors[depth], lw=1.2)
-        axes[0, column].set_title(title)
+        axes[0, column].set_title(title.replace(", ", ",\n"))
         axes[1, column].set_xlabel("layer")
-        style.whole_numbers(axes[1, column], 4)
-    axes[0, 0].set(yscale="log", ylabel="gradient / at the logits")
-    axes[1, 0].set(yscale="log", ylabel="deviation across images")
-    style.legend(axes[0, -1], colors, words="depth {}", outside=True)
+        style.whole_numbers(axes[1, column], 2)
+    style.powers_axis(axes[0, 0], "gradient / at the logits")
+    style.powers_axis(axes[1, 0], "deviation across images")
+    style.legend_above(fig, style.handles(colors, words="depth {}"))
     return fig
 
 
@@ -66,44 +65,38 @@ def gradient_by_layer(runs: Sequence[Run]) -> Figure:
         axes[0, column].set_title(f"{style.title_of(runs)}, depth {depth}")
         axes[1, column].set_xlabel("layer")
         style.whole_numbers(axes[1, column])
-    axes[0, 0].set(yscale="log", ylabel="gradient norm")
-    axes[1, 0].set(yscale="log", ylabel="gradient norm / weight norm")
-    style.legend(axes[0, -1], style.KIND_COLORS, outside=True)
-    style.legend(axes[1, -1], {}, style.TIMES, outside=True)
+    style.powers_axis(axes[0, 0], "gradient norm")
+    style.powers_axis(axes[1, 0], "gradient norm / weight norm")
+    style.legend_above(fig, style.handles(style.KIND_COLORS, style.TIMES))
     return fig
 
 
 @plt.rc_context(style.STYLE | {"axes.grid": False})
 def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
-    """Absolute gradient of the first layer's first filter, on one logarithmic scale for all.
+    """Absolute gradient of the first layer's first filter, as a share of its largest value.
 
     A row plain and residual, a column a depth and epoch; in each, the filter's input channels
-    side by side. What is exactly zero is white.
+    side by side. One scale for all would leave most panels in one colour: the largest value,
+    which may be smaller by twenty orders of magnitude, stands below each.
     """
     depths = sorted({run.config.depth for run in runs})
-    panels = {
-        (residual, depth, epoch): style.no_zeros(
-            np.abs(run.history["first_gradient"][str(epoch)][0])  # channels x height x width
-        )
-        for residual, _, _ in style.PLAIN_AND_RESIDUAL
-        for depth in depths
-        for run in select(runs, depth=depth, residual=residual)
-        for epoch in epochs
-    }
-    values = np.concatenate([panel.ravel() for panel in panels.values()])
-    norm = LogNorm(np.nanmin(values), np.nanmax(values))
     columns = [(depth, epoch) for depth in depths for epoch in epochs]
-    fig, axes = style.make_axes(2, len(columns), (9, 1.9))
-    for row, (residual, kind, _) in enumerate(style.PLAIN_AND_RESIDUAL):
-        for column, (depth, epoch) in enumerate(columns):
-            ax, panel = axes[row, column], panels[residual, depth, epoch]
-            picture = ax.imshow(np.hstack(list(panel)), norm=norm, cmap="viridis")
-            for edge in range(1, len(panel)):
-                ax.axvline(edge * panel.shape[-1] - 0.5, color="white", lw=1)
-            ax.set(xticks=[], yticks=[], ylabel=kind if column == 0 else None)
-            if row == 0:
+    fig, axes = style.make_axes(2, len(columns), (9, 2.5))
+    for row, (residual, kind, _) in zip(axes, style.PLAIN_AND_RESIDUAL, strict=True):
+        row[0].set_ylabel(kind)
+        for ax, (depth, epoch) in zip(row, columns, strict=True):
+            (run,) = select(runs, depth=depth, residual=residual)
+            channels = np.abs(run.history["first_gradient"][str(epoch)][0])
+            largest = channels.max()
+            shares = np.hstack(list(channels)) / (largest or 1)
+            picture = ax.imshow(shares, vmin=0, vmax=1, cmap="viridis")
+            for edge in range(1, len(channels)):
+                ax.axvline(edge * channels.shape[-1] - 0.5, color="white", lw=2)
+            ax.set(xticks=[], yticks=[], xlabel=f"largest: {largest:.1g}")
+            ax.spines[:].set_visible(False)
+            if not residual:
                 ax.set_title(f"depth {depth}, epoch {epoch}")
-    fig.colorbar(picture, ax=axes, label="|gradient|", fraction=0.03)
+    fig.colorbar(picture, ax=axes, label="|gradient| / largest", fraction=0.03)
     return fig
 
 
@@ -126,31 +119,43 @@ def ablation(*grids: Sequence[Run]) -> Figure:
         style.plain_numbers(ax.xaxis)
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
+    style.legend_above(fig, style.handles({}, [("gray", ":", "the same answer for every image")]))
     return fig
+
+
+def _joined(labels: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """Labels at places (x, y), those that would hide one another as one, the lower y first."""
+    found: list[tuple[str, float, float]] = []
+    for text, x, y in sorted(labels, key=lambda label: label[2]):
+        if found and abs(x - found[-1][1]) < 0.06 and y < 1.4 * found[-1][2]:
+            others, far, _ = found.pop()
+            text, x = f"{others}; {text}", max(x, far)
+        found.append((text, x, y))
+    return found
 
 
 @plt.rc_context(style.STYLE)
 def shattered(*grids: Sequence[Run]) -> Figure:
     """Before training, how alike gradients of nearby images are, and the training loss in the end.
 
-    A column a grid. Above, correlation against the distance on a line between two images, a line
-    a kind (seed 0); below, training loss against the correlation at one step, a point a run.
+    A row a grid. Left, correlation against the distance on a line between two images, a line a
+    kind (seed 0); right, training loss against the correlation at one step, a point a run.
     """
-    fig, axes = style.make_axes(2, len(grids), (9, 6))
-    for (upper, lower), runs in zip(axes.T, grids, strict=True):
+    fig, axes = style.make_axes(len(grids), 2, (10, 3.2 * len(grids)))
+    for (left, right), runs in zip(np.reshape(axes, (-1, 2)), grids, strict=True):
         for run in runs:
             found, color = shattering(run.config), style.color_of(run)
             dashed = "--" if run.config.norm == "batch" else "-"
             if run.config.seed == 0:
                 distance = np.arange(1, len(found) + 1) / len(found)
-                upper.plot(distance, found, dashed, color=color, lw=1)
-            lower.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
+                left.plot(distance, found, dashed, color=color, lw=1)
+            right.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
         title = f"{family_and_data(runs[0].config)}, depth {runs[0].config.depth}"
-        upper.set(title=title, xlabel="distance, 1 being that of the two images")
-        lower.set(xlabel=f"correlation at a distance of 1/{len(found)}")
-        style.log_axis(lower, "training loss")
-    axes[0, 0].set_ylabel("correlation of gradients")
-    style.legend(axes[0, -1], style.KIND_COLORS, [("gray", "--", "batch norm")], outside=True)
+        left.set(title=title, xlabel="distance, 1 being that of the two images")
+        left.set_ylabel("correlation of gradients")
+        right.set(xlabel=f"correlation at a distance of 1/{len(found)}")
+        style.log_axis(right, "training loss")
+    style.legend_above(fig, style.handles(style.KIND_COLORS, [("gray", "--", "batch norm")]))
     return fig
 
 
@@ -163,6 +168,7 @@ def deciding(*grids: Sequence[Run]) -> Figure:
     fig, axes = style.make_axes(1, len(grids), (9, 3.8))
     for ax, runs in zip(axes, grids, strict=True):
         kinds, reference = grouped(runs, cell), ("residual", "no norm", "default")
+        labels: list[tuple[str, float, float]] = []
         for names, chosen in kinds.items():
             kept = Kept.of([run.config for run in chosen])
             losses = [run.history["train_loss"][-1] for run in chosen]
@@ -171,8 +177,9 @@ def deciding(*grids: Sequence[Run]) -> Figure:
             at = [kept.signal] * len(losses)
             ax.plot(at, losses, "o", mec=color, mfc=fill, alpha=0.7, ms=5)
             text = ", ".join(names[1:]) if names[1] != "no norm" else names[2]
-            place = (kept.signal, float(np.mean(losses)))
-            ax.annotate(text, place, (6, 0), textcoords="offset points", va="center", size=7)
+            labels.append((text, kept.signal, float(np.mean(losses))))
+        for text, x, y in _joined(labels):
+            ax.annotate(text, (x, y), (7, 0), textcoords="offset points", va="center", size=8)
         limit = QUICK * np.mean([run.history["train_loss"][-1] for run in kinds[reference]])
         ax.axhline(limit, color="gray", lw=1, ls=":")
         ax.axvline(SIGNAL_KEPT, color="gray", lw=1, ls=":")
@@ -180,7 +187,7 @@ def deciding(*grids: Sequence[Run]) -> Figure:
         title = f"{family_and_data(config)}, depth {config.depth}"
         ax.set(title=title, xlabel="share of variance across images, untrained", xlim=(-0.05, 1.3))
         style.log_axis(ax, "training loss")
-    style.legend(axes[-1], style.KIND_COLORS, outside=True)
+    style.legend_above(fig, style.handles(style.KIND_COLORS))
     return fig
 
 
@@ -197,7 +204,7 @@ def lesions(panels: Mapping[str, Sequence[Run]]) -> Figure:
     Args:
         panels: by title the networks, plain and residual.
     """
-    fig, axes = style.make_axes(len(panels), 3, (11, 2.9 * len(panels)), sharey=True)
+    fig, axes = style.make_axes(len(panels), 3, (9, 2.7 * len(panels)), sharey=True)
     for row, (title, runs) in zip(axes.reshape(-1, 3), panels.items(), strict=True):
         for residual, _, color in style.PLAIN_AND_RESIDUAL:
             found = [lesions_of(run) for run in select(runs, residual=residual)]
@@ -209,19 +216,14 @@ def lesions(panels: Mapping[str, Sequence[Run]]) -> Figure:
                 whole = np.mean([one["deletions"][0][0] for one in found])
                 ax.axhline(whole, color=color, lw=0.8, ls=":")
         style.percent_axis(row[0], f"{title}\naccuracy")
-        others = [("gray", "--", "batch norm with\nits own statistics")]
-        others += [("gray", ":", "the whole network")]
-        style.legend(row[2], style.KIND_COLORS, others, outside=True)
-        names = (
-            "deleted block, of those that can be",
-            "number of deleted blocks",
-            "distance of two swapped blocks",
-        )
+        names = ("deleted block", "number of deleted blocks", "distance of two swapped blocks")
         for ax, name in zip(row, names, strict=True):
             ax.set(xlabel=name, ylim=(0, 1))
             style.whole_numbers(ax, 6)
         right = row[2].get_xlim()[1]
-        row[2].set_xlim(right=max(1.4 * right, right + 1.5))  # room for the names of the lines
+        row[2].set_xlim(right=max(1.5 * right, right + 1.5))  # room for the names of the lines
+    others = [("gray", "--", "batch norm with its own statistics"), ("gray", ":", "whole network")]
+    style.legend_above(fig, style.handles(style.KIND_COLORS, others))
     return fig
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from labutils.models.costs import inference_cost, training_cost
 from labutils.report import style
-from labutils.report.names import family_name
+from labutils.report.names import family_name, kind_name, network_name
 from labutils.report.statistics import by_network, learned
 from labutils.runs.store import Run
 
@@ -18,34 +18,47 @@ from labutils.runs.store import Run
 def cost(runs: Sequence[Run]) -> Figure:
     """Test accuracy of every network against what one answer and what its training cost.
 
-    A point a network, the mean over its seeds; a colour a family, hollow without skips. Networks
-    of which no seed learned are not drawn.
+    A point a network, the mean over its seeds; a colour a family, hollow without skips. Named are
+    the best of each family and, of the best family, the one trained at least cost; the others are
+    faint. Networks of which no seed learned are not drawn.
     """
-    groups = [group for group in by_network(runs) if any(map(learned, group))]
-    colors = style.colors_of(family_name(group[0].config) for group in groups)
-    fig, axes = style.make_axes(1, 2, (9, 4), sharey=True)
-    for group in groups:
-        config = group[0].config
-        accuracy = np.mean([run.metrics["test_accuracy"] for run in group])
-        color = colors[family_name(config)]
+    accuracies = {
+        group[0].config: float(np.mean([run.metrics["test_accuracy"] for run in group]))
+        for group in by_network(runs)
+        if any(map(learned, group))
+    }
+    ranked = sorted(accuracies, key=accuracies.__getitem__, reverse=True)
+    families = {family_name(config): config for config in reversed(ranked)}  # the best stays
+    best, title = ranked[0], family_name(ranked[0])
+    brief = min((one for one in ranked if family_name(one) == title), key=training_cost)
+    colors = style.colors_of(map(family_name, ranked))
+    fig, axes = style.make_axes(1, 2, (9, 4.4), sharey=True)
+    for config, accuracy in accuracies.items():
+        color, named = colors[family_name(config)], config in (*families.values(), brief)
         fill = color if config.residual else "none"
+        text = network_name(config).replace(f", {kind_name(config)}", "")  # the fill says that
+        text += f", {config.epochs} epochs" if config in (best, brief) else ""
         for ax, operations in zip(axes, (inference_cost, training_cost), strict=True):
-            ax.plot(operations(config), accuracy, "o", ms=5, mec=color, mfc=fill, mew=1.2)
-    axes[0].set(xscale="log", xlabel="multiply-adds of one image")
-    axes[1].set(xscale="log", xlabel="multiply-adds of the training")
+            at, alpha = (operations(config), accuracy), 1 if named else 0.35
+            ax.plot(*at, "o", ms=5, mec=color, mfc=fill, mew=1.2, alpha=alpha)
+            ax.annotate(
+                text if named else "", at, (-6, 0), textcoords="offset points", ha="right",
+                va="center", size=8, color=0.7 * np.array(color),
+                bbox={"fc": "white", "alpha": 0.7, "ec": "none", "pad": 0.5},
+            )  # fmt: skip
+    for ax, what in zip(axes, ("one image", "the training"), strict=True):
+        ax.set(xscale="log", xlabel=f"multiply-adds of {what}")
+        style.powers(ax.xaxis)
     style.percent_axis(axes[0], "test accuracy")
-    style.legend(
-        axes[1], colors, [("black", "", "residual"), ("black", "", "no skip")], outside=True
-    )
-    for handle in axes[1].get_legend().legend_handles:
-        handle.set(marker="o", linestyle="")
-    axes[1].get_legend().legend_handles[-1].set_markerfacecolor("none")
+    for name, fill in (("residual", "black"), ("plain", "none")):
+        axes[0].plot([], [], "o", ms=5, mec="black", mfc=fill, mew=1.2, label=name)
+    axes[0].legend(loc="lower right")
     return fig
 
 
 @plt.rc_context(style.STYLE | {"axes.grid": False})
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """A confusion matrix, in counts: a row a true class, a column an answer."""
+    """A confusion matrix, in counts: a row a true class, a column a predicted one."""
     counts = np.asarray(counts)
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     fig, ax = plt.subplots(figsize=(6, 5.2), layout="constrained")
@@ -54,7 +67,7 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Fi
         wrong, annot=counts, fmt="d", cmap="Oranges", cbar=False, square=True, ax=ax,
         xticklabels=class_names, yticklabels=class_names, annot_kws={"size": 8},
     )  # fmt: skip
-    ax.set(xlabel="answer", ylabel="true class")
+    ax.set(xlabel="predicted class", ylabel="true class")
     ax.tick_params(length=0)
     return fig
 

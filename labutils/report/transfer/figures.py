@@ -11,8 +11,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from labutils.report.style import OTHERS, STYLE, make_axes, percent_axis
+from labutils.report.style import OTHERS, STYLE, draw_points, make_axes, percent_axis
 from labutils.report.transfer.tables import PROBE_NAMES
 from labutils.runs.store import Run
 
@@ -46,10 +47,7 @@ def benefit(
         at = lines.setdefault(f"frozen, {PROBE_NAMES[given['kind']]}", {})
         at.setdefault(given.get("per_class") or all_labels, []).append(result["test_accuracy"])
     for (name, at), color in zip(lines.items(), OTHERS, strict=False):
-        labels = sorted(at)
-        for count in labels:
-            ax.plot([count] * len(at[count]), at[count], "o", ms=4, color=color, alpha=0.6)
-        ax.plot(labels, [np.mean(at[count]) for count in labels], color=color, lw=1.3, label=name)
+        draw_points(ax, dict(sorted(at.items())), color, 0, name)
     ticks = sorted({count for at in lines.values() for count in at})
     ax.set(xscale="log", xlabel="labels a class")
     ax.set_xticks(ticks, [str(count) for count in ticks])
@@ -77,7 +75,8 @@ def reliability(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         for when, label, color in (("before", "as trained", SCRATCH), ("after", "scaled", TUNED)):
             _draw_bins(ax, [one[when] for one in found], color, label)
         title = textwrap.fill(name, 24)
-        ax.set(title=title, xlim=(0, 1), ylim=(0, 1))
+        ax.set(title=title, xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for ax in axes[-1]:
         ax.set_xlabel("confidence")
     for row in axes:
@@ -106,12 +105,13 @@ def superclass_confusion(found: Sequence[Mapping[str, Any]]) -> Figure:
     counts = np.mean([one["confusion"] for one in found], axis=0)
     shares = counts / counts.sum(1, keepdims=True)
     names = found[0]["superclass_names"]
-    wrong = np.where(np.eye(len(names), dtype=bool), np.nan, 100 * shares)
-    fig, ax = plt.subplots(figsize=(8.5, 7), layout="constrained")
+    wrong = np.where(np.eye(len(names), dtype=bool), 0, 100 * shares)
+    shown = np.where(np.round(wrong) > 0, np.char.mod("%.0f", wrong), "")  # zeros hide the others
+    fig, ax = plt.subplots(figsize=(8.5, 7.5), layout="constrained")
     sns.heatmap(
         wrong, cmap="Oranges", square=True, ax=ax, xticklabels=names, yticklabels=names,
-        annot=True, fmt=".0f", annot_kws={"size": 6}, cbar_kws={"label": "% of true images"},
+        annot=shown, fmt="", annot_kws={"size": 8}, cbar=False,
     )  # fmt: skip
-    ax.set(xlabel="predicted superclass", ylabel="true superclass")
+    ax.set(xlabel="predicted superclass, % of the images of the true one", ylabel="true superclass")
     ax.tick_params(length=0)
     return fig

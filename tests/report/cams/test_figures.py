@@ -118,7 +118,7 @@ def test_grey_images_become_pictures_of_three_channels():
 def test_right_predictions_stand_above_their_maps(network, images):
     axes = panels(figures.right(network, images, NAMES), 2, 3)
     assert titles(axes[0]) == ["red", "blue", "red"], "the labels"
-    assert titles(axes[1]) == ["red, 99%", "green, 99%", "blue, 99%"], "the predictions"
+    assert titles(axes[1]) == ["red\n99%", "green\n99%", "blue\n99%"], "the predictions"
     for number, (above, below) in enumerate(axes.T):
         plain, drawn = figures.rgb(images.images)[number], shown(below)
         assert (shown(above) == plain).all()
@@ -132,7 +132,7 @@ def test_wrong_predictions_have_both_maps_and_what_differs(network, images):
     split = Split(mixed, images.labels)
     axes = panels(figures.wrong(network, split, NAMES), 4, 3)
     assert titles(axes[0]) == ["red", "blue", "red"]
-    assert titles(axes[1])[1].startswith("green, ") and titles(axes[2])[1].startswith("blue, ")
+    assert titles(axes[1])[1].startswith("green\n") and titles(axes[2])[1].startswith("blue\n")
     assert titles(axes[3]) == ["", "", ""]
     names = [ax.texts[0].get_text().replace("\n", " ") for ax in axes[:, 0]]
     assert names == [
@@ -150,8 +150,8 @@ def test_wrong_predictions_have_both_maps_and_what_differs(network, images):
 def test_probabilities_of_both_classes_stand_above_their_maps(network, images):
     axes = panels(figures.wrong(network, images, NAMES), 4, 3)
     probability = network(images.images).softmax(1)
-    assert axes[1, 2].get_title() == f"blue, {probability[2, 2]:.1%}"
-    assert axes[2, 2].get_title() == f"red, {probability[2, 0]:.1%}"
+    assert axes[1, 2].get_title() == f"blue\n{probability[2, 2]:.1%}"
+    assert axes[2, 2].get_title() == f"red\n{probability[2, 0]:.1%}"
 
 
 def test_layers_stand_beside_the_image_each_with_its_cells(network, images):
@@ -224,7 +224,7 @@ def test_curves_are_means_over_networks_a_line_a_kind(tmp_path):
     np.testing.assert_allclose(drawn, [[0.8, 0.1 * number + 0.1, 0] for number in range(3)])
     assert list(lines(axes[0, 0])[0].get_xdata()) == [0, 0.5, 1]
     assert [lines(ax)[0].get_ydata()[-1] for ax in axes[1]] == pytest.approx([0.9, 0.5])
-    legend = [text.get_text() for text in axes[0, 1].get_legend().get_texts()]
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == ["Grad-CAM, last map", "LayerCAM, finer map", "random"]
 
 
@@ -246,5 +246,5 @@ def test_randomised_layers_have_a_line_a_network_that_begins_at_one():
     assert list(drawn[-1].get_ydata()) == [1, -1.5, 0.1, 0.1]
     assert len({to_rgb(line.get_color()) for line in drawn}) == 2
     assert [t.get_text() for t in ax.get_xticklabels()] == ["none", *layers]
-    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert legend == ["Grad-CAM, last map", GRADIENT]

@@ -14,11 +14,11 @@ def test_head_table_sets_the_heads_beside_one_another(tmp_path):
         runs += fake_runs(tmp_path, grid, test_accuracy=accuracy)
     frame = tables.head_table(runs)
     assert list(frame["network"]) == ["plain", "residual"]
-    assert list(frame["test accuracy, flatten"]) == ["50.00 %"] * 2
-    assert list(frame["test accuracy, average"]) == ["60.00 %"] * 2
-    assert list(frame["average - flatten"]) == ["10.00"] * 2
+    assert list(frame["test accuracy, flattening"]) == ["50.00 %"] * 2
+    assert list(frame["test accuracy, averaging"]) == ["60.00 %"] * 2
+    assert list(frame["averaging - flattening"]) == ["10.00"] * 2
     last = f"{runs[0].history['train_loss'][-1]:.3f}"
-    assert list(frame["train loss, flatten"]) == [last] * 2
+    assert list(frame["train loss, flattening"]) == [last] * 2
 
 
 def test_factor_table_has_a_row_a_way_of_training(tmp_path):

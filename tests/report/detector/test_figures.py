@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -85,7 +86,10 @@ def test_curves_have_a_line_a_run_and_a_colour_a_head(tmp_path):
     for ax in fig.axes:
         assert len({line.get_color() for line in ax.lines}) == 2
     assert {line.get_linestyle() for line in fig.axes[0].lines} == {"-", ":"}
-    legend = [text.get_text() for text in fig.axes[-1].get_legend().get_texts()]
+    fig.canvas.draw()
+    for ax in fig.axes[1:]:  # shares of pixels and overlaps in one unit
+        assert all(label.get_text().endswith("%") for label in ax.get_yticklabels())
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == ["sliding", "deconvolution", "validation", "training"]
 
 
@@ -98,13 +102,34 @@ def test_conditions_show_every_seed_and_the_mean():
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["one digit", "touching"]
 
 
+def test_labels_of_neighbours_do_not_lie_on_one_another():
+    """From left to right one above its box, the next below."""
+    found = Detections.of([[14, 10, 22, 22], [5, 10, 13, 22], [23, 10, 31, 22]], [3, 7, 1], [1] * 3)
+    _, ax = plt.subplots()
+    figures.draw_canvas(ax, np.zeros((40, 40), dtype=np.uint8), found, None)
+    labels = [(text.get_text(), text.get_va()) for text in ax.texts]
+    assert labels == [("7 1.00", "bottom"), ("3 1.00", "top"), ("1 1.00", "bottom")]
+
+
+def test_digits_can_be_told_from_black_and_read_on_their_colours():
+    linear = np.where(
+        figures.DIGIT_COLORS <= 0.04045,
+        figures.DIGIT_COLORS / 12.92,
+        ((figures.DIGIT_COLORS + 0.055) / 1.055) ** 2.4,
+    )
+    luminance = linear @ (0.2126, 0.7152, 0.0722)  # contrasts after WCAG 2.2
+    assert ((luminance + 0.05) / 0.05 > 4).all(), "on the canvas, and of the black label"
+
+
 def test_accuracy_by_distance_draws_each_curve():
     fig = figures.accuracy_by_distance(
         {
-            "a": {"distances": [0, 5], "shares": [1, 0.5]},
-            "b": {"distances": [0, 5], "shares": [0.9, 0.1]},
+            "skip": {"distances": [0, 5], "shares": [1, 0.5]},
+            "sliding": {"distances": [0, 5], "shares": [0.9, 0.1]},
         }
     )
+    names = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    assert names == ["finer maps", "sliding"], "as in the tables"
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [[1, 0.5], [0.9, 0.1]]
 
 

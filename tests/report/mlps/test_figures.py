@@ -24,6 +24,20 @@ def test_depth_curves_draw_every_run_in_its_column(grid):
     assert list(drawn.get_ydata()) == pytest.approx([1, 0.1, 0.01])
 
 
+def test_depth_curves_name_stalled_depths_and_the_depth_of_a_seed_that_learns(tmp_path):
+    runs = [
+        fake_runs(
+            tmp_path, [RunConfig(depth=depth, seed=seed)], train_accuracy=0.1 if stalled else 0.9
+        )[0]
+        for depth, seed, stalled in [(4, 0, 0), (22, 0, 0), (22, 1, 1), (26, 0, 1), (34, 0, 1)]
+    ]
+    for run in runs:
+        stalled = run.history["train_accuracy"][-1] < 0.2
+        run.history["train_loss"][:] = [2.3] * 3 if stalled else [1, 0.1, run.config.depth / 100]
+    loss = figures.depth_curves(runs).axes[0]
+    assert [text.get_text() for text in loss.texts] == ["depth 4", "depth 22", "depths 22 to 34"]
+
+
 def test_depth_accuracy_shows_every_point_of_each_kind(grid):
     ax = figures.depth_accuracy(grid).axes[0]
     points = [line for line in lines(ax) if line.get_marker() == "o"]
@@ -39,6 +53,7 @@ def test_depth_accuracy_has_no_mean_where_only_some_learn(tmp_path):
     points = sorted(y for line in lines(ax) if line.get_marker() == "o" for y in line.get_ydata())
     assert points == [0.1, 0.9, 0.9, 0.9], "every seed is drawn"
     means = [container.lines[0].get_ydata() for container in ax.containers]
+    assert ax.containers[0].lines[0].get_linestyle() == ":", "nothing was trained in between"
     assert list(means[0]) == pytest.approx([0.9, np.nan], nan_ok=True)
 
 
@@ -86,8 +101,8 @@ def test_rescue_curves_have_a_colour_a_rate_in_the_panel_of_their_set(tmp_path):
     axes = figures.rescue_curves(fake_runs(tmp_path, grid)).axes
     assert [ax.get_title() for ax in axes] == ["MNIST, plain, depth 4", "CIFAR-10, plain, depth 4"]
     assert all(len({line.get_color() for line in lines(ax)}) == 2 for ax in axes)
-    names = [text.get_text() for text in axes[1].get_legend().get_texts()]
-    assert names == ["rate 0.0001", "rate 0.001"]
+    names = [text.get_text() for text in axes[1].texts]
+    assert names == ["rates 0.0001, 0.001"], "they end at the same loss"
 
 
 def test_early_stopping_has_a_row_a_network_and_a_point_a_run(grid):
@@ -151,7 +166,7 @@ def test_training_curves_have_a_colour_a_label(grid):
     assert [loss.get_ylabel(), accuracy.get_ylabel()] == ["validation loss", "validation accuracy"]
     assert len(lines(loss)) == len(lines(accuracy)) == len(grid)
     assert len({line.get_color() for line in lines(loss)}) == 3
-    assert [t.get_text() for t in accuracy.get_legend().get_texts()] == ["2", "4", "10"]
+    assert [text.get_text() for text in accuracy.texts] == ["2, 4, 10"], "all end alike"
 
 
 def test_plain_and_residual_have_their_colours_in_training_curves_too(grid):

@@ -25,7 +25,7 @@ def test_gradient_by_layer_shows_norm_and_ratio_before_and_after(tmp_path):
     assert {line.get_linestyle() for line in lines(norm)} == {":", "-"}
 
 
-def test_gradient_maps_share_one_scale(tmp_path):
+def test_gradient_maps_show_the_pattern_of_each_and_its_largest_value(tmp_path):
     runs = fake_runs(
         tmp_path,
         [
@@ -40,14 +40,14 @@ def test_gradient_maps_share_one_scale(tmp_path):
     ]  # fmt: skip
     assert [panels[0].get_ylabel(), panels[4].get_ylabel()] == ["plain", "residual"]
     shown = panels[1].get_images()[0]
-    # the first filter's three channels side by side, absolute values
+    # the first filter's three channels side by side, absolute values as shares of the largest
     assert shown.get_array().shape == (3, 9)
-    assert shown.get_array()[0, 0] == pytest.approx(27e-8)
-    assert shown.get_array()[2, 8] == pytest.approx(1e-8)
-    scales = {(p.get_images()[0].norm.vmin, p.get_images()[0].norm.vmax) for p in panels}
-    assert len(scales) == 1
-    assert next(iter(scales)) == pytest.approx((1e-8, 27e-2))
-    assert bar.get_ylabel() == "|gradient|"
+    assert shown.get_array()[0, 0] == pytest.approx(1)
+    assert shown.get_array()[2, 8] == pytest.approx(1 / 27)
+    largest = [ax.get_xlabel() for ax in panels[:4]]
+    assert largest == ["largest: 0.3", "largest: 3e-07"] * 2
+    assert all(ax.get_images()[0].get_array().max() == 1 for ax in panels), "each map in full"
+    assert bar.get_ylabel() == "|gradient| / largest"
 
 
 def test_ablation_has_a_point_a_run_in_the_row_of_its_cell(tmp_path):
@@ -157,6 +157,13 @@ def test_deciding_draws_every_seed_and_fills_what_keeps_both(tmp_path, monkeypat
 def test_shattered_draws_a_line_a_kind_and_a_point_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "shattering", lambda config: [0.9, 0.5, 0.1])
     grid = [RunConfig(depth=6, residual=r, seed=s) for r in (False, True) for s in (0, 1)]
-    upper, lower = figures.shattered(fake_runs(tmp_path, grid)).axes
-    assert [list(line.get_ydata()) for line in lines(upper)] == [[0.9, 0.5, 0.1]] * 2
-    assert [line.get_xdata()[0] for line in lines(lower)] == [0.9] * 4
+    left, right = figures.shattered(fake_runs(tmp_path, grid)).axes
+    assert [list(line.get_ydata()) for line in lines(left)] == [[0.9, 0.5, 0.1]] * 2
+    assert [line.get_xdata()[0] for line in lines(right)] == [0.9] * 4
+
+
+def test_labels_that_would_hide_one_another_are_joined():
+    labels = [("He", 0.12, 0.14), ("orthogonal", 0.1, 0.12), ("far", 0.6, 0.13), ("low", 0.1, 0.02)]
+    found = figures._joined(labels)
+    assert [text for text, *_ in found] == ["low", "orthogonal", "far", "He"]
+    assert figures._joined(labels[:2]) == [("orthogonal; He", 0.12, 0.14)]

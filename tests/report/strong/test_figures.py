@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawings import lines
@@ -27,15 +29,29 @@ def test_cost_has_a_point_a_network_at_its_cost(tmp_path):
     assert list(mlp.get_xdata()) == [weights]
     assert list(lines(training)[-1].get_xdata()) == [3 * 45_000 * 20 * weights]
     assert mlp.get_markerfacecolor() == "none"  # it has no skip
-    names = [text.get_text() for text in training.get_legend().get_texts()]
-    assert names == ["ConvNet", "MLP", "residual", "no skip"]
+    names = [text.get_text() for text in inference.get_legend().get_texts()]
+    assert names == ["residual", "plain"]
+
+
+def test_cost_names_the_best_of_each_family_and_the_brief_training_of_the_best(tmp_path):
+    brief = RunConfig(data="cifar10", model="convnet", depth=10, width=4, residual=True, epochs=2)
+    networks = {
+        replace(brief, epochs=9): 0.8, brief: 0.7, replace(brief, residual=False): 0.6,
+        RunConfig(data="cifar10", width=8): 0.4, RunConfig(data="cifar10", width=9): 0.3,
+    }  # fmt: skip
+    runs = [fake_runs(tmp_path, [c], test_accuracy=share)[0] for c, share in networks.items()]
+    for ax in figures.cost(runs).axes:
+        named = {text.xy[1]: text.get_text() for text in ax.texts if text.get_text()}
+        assert named == {0.8: "ConvNet 10, 9 epochs", 0.7: "ConvNet 10, 2 epochs", 0.4: "MLP 4"}
+        faint = {line.get_ydata()[0] for line in lines(ax) if line.get_alpha() < 1}
+        assert faint == {0.6, 0.3}
 
 
 def test_confusion_shows_each_count():
     ax = figures.confusion([[5, 1], [2, 4]], ["cat", "dog"]).axes[0]
     assert [text.get_text() for text in ax.texts] == ["5", "1", "2", "4"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["cat", "dog"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("answer", "true class")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
 
 
 def test_mistakes_show_each_picture_under_its_title():
