@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -34,15 +34,21 @@ def compare(
             ratios.append(taken["slow"] / taken["fast"])
             for key, value in taken.items():
                 seconds[key].append(value)
+    medians = {key: statistics.median(values) for key, values in seconds.items()}
+    keep(name, question, ratios, median_seconds=medians)
+
+
+def keep(name: str, question: str, ratios: Sequence[float], **beside: object) -> None:
+    """Write benchmarks/results/NAME.json: the ratios of some pairs, and what is said beside."""
     result = {
         "question": question,
         "ratio": {
             "min": min(ratios),
             "median": statistics.median(ratios),
             "max": max(ratios),
-            "pairs": pairs,
+            "pairs": len(ratios),
         },
-        "median_seconds": {key: statistics.median(values) for key, values in seconds.items()},
+        **beside,
         **software_and_hardware(torch.device("cpu")),
     }
     RESULTS.mkdir(exist_ok=True)

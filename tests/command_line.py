@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -25,3 +27,20 @@ def start(*arguments: str, root: Path, patch: str = "", **options) -> subprocess
     )
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     return subprocess.Popen(command, cwd=REPOSITORY, text=True, **options)
+
+
+def outcome(*arguments: str) -> tuple[int, str, str]:
+    """The exit code of a command in this process, and what it prints, on streams as Python's."""
+    from labutils.cli.main import main
+
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = end.code
+    texts = []
+    for stream in streams:
+        stream.seek(0)
+        texts.append(stream.read())
+    return code, *texts

@@ -16,8 +16,8 @@ from labutils.cam.placement import Axis, Cells, locate_cells, upsample
 from labutils.config.classifier import RunConfig
 from labutils.config.data_sets import DATA_SETS
 from labutils.data.class_names import class_names
+from labutils.data.ink import light_on_black
 from labutils.data.picture_files import Seen
-from labutils.data.pictures import light_on_black
 from labutils.models.blocks import GlobalAveragePool
 from labutils.runs.store import Run
 
@@ -166,8 +166,8 @@ def size_to_look_at(network: nn.Module, size: Size, own: Size, side: Side | None
     if side not in (None, "own") and side < min(own):
         raise CamError(f"side is {side}: give {min(own)}, that of the training images, or more")
     shorter = min(size)
-    factor = (min(own) if side is None else shorter if side == "own" else side) / shorter
-    factor = min(factor, (MOST_PIXELS / (size[0] * size[1])) ** 0.5)
+    asked = {None: min(own), "own": shorter}.get(side, side)
+    factor = min(min(asked, MOST_PIXELS) / shorter, (MOST_PIXELS / (size[0] * size[1])) ** 0.5)
     height, width = (
         max(round(factor * each), least) for each, least in zip(size, own, strict=True)
     )

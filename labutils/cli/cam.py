@@ -61,7 +61,7 @@ def cam(
     """Show what in pictures speaks for a class, as a trained network sees it.
 
     Args:
-        images: Pictures in any format that Pillow knows, up to 4 million pixels and 10,000 a side.
+        images: Pictures in any format that Pillow knows; those of over 4 million pixels are shrunk.
         run: Name or id of a stored classifier; those of digits see pictures as light on black.
         layer: Layer whose map is shown; a wrong name gets the list.
         class_name: Class by name or number; a wrong one gets the list.

@@ -24,7 +24,7 @@ def detect(
     """Find the digits in pictures, light on dark or dark on light.
 
     Args:
-        images: Pictures in any format that Pillow knows, up to 4 million pixels and 10,000 a side.
+        images: Pictures in any format that Pillow knows; those of over 4 million pixels are shrunk.
         output: Folder for each picture with its boxes, and for these as JSON.
     """
     if not images:

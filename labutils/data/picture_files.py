@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
     Attributes:
         drawing: for the PNG; red, green, blue.
-        listed: for the JSON, beside the name of the picture.
+        listed: for the JSON, beside the name of the picture and its size as it was looked at.
         said: for the terminal, in a few words.
     """
 
@@ -62,8 +62,9 @@ def look_at_files(
             continue
         seen = look(picture[0])
         drawn, listed = _results(output, name, kind)
-        image, content = io.BytesIO(), {"picture": printable(path), **seen.listed}
-        PIL.Image.fromarray(seen.drawing).save(image, "PNG")
+        pixels = dict(zip(("height", "width"), picture[0].shape, strict=False))
+        content = {"picture": printable(path), "pixels": pixels, **seen.listed}
+        PIL.Image.fromarray(seen.drawing).save(image := io.BytesIO(), "PNG")
         write_file(drawn, image.getbuffer())
         write_file(listed, (json.dumps(content, indent=1) + "\n").encode())
         print(f"{printable(path)}: {seen.said} ({printable(drawn)}, {listed.name})", flush=True)

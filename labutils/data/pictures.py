@@ -13,9 +13,9 @@ from PIL.Image import Transpose
 
 MAX_PIXELS = 4_000_000
 MAX_SIDE = 10_000  # pixels
+MOST_READ = 64_000_000  # pixels of a file; what is larger than the other two allow is shrunk
 # Their frames are no pictures of their own: a PSD's are layers, an MPO's a camera's previews.
 ONE_PICTURE = ("MPO", "PSD")
-FLAT = 0.1  # of the range of grey values: with less between ink and ground a picture is empty
 ORIENTATION = 0x0112  # in EXIF: how the camera was held
 CAT = Path(__file__).parent / "photographs" / "cat.png"  # 451x300 pixels; beside it its credit
 UPRIGHT = {
@@ -42,23 +42,25 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 
     Grey pictures have three equal channels. With more than eight bits a pixel, 0 stays 0 (unless
     there are negative values) and the largest value becomes 255. Of LAB the lightness is shown.
-    Transparent pixels are shown on white or black, whichever leaves more contrast. Of several
-    frames or pages the first is read, with a `PictureWarning`.
+    Transparent pixels are shown on white or black, whichever leaves more contrast. A picture
+    larger than `MAX_PIXELS` or `MAX_SIDE` allow is shrunk, and of several frames or pages the first
+    is read; a `PictureWarning` says so.
 
     Raises:
-        PictureError: the file is missing, is no picture, or is larger than `MAX_PIXELS` or
-            `MAX_SIDE` allow.
+        PictureError: the file is missing, is no picture, or has more than `MOST_READ` pixels.
     """
     with _opened(path) as image:
         image.load()  # turns a TIFF itself, and then says so in its EXIF
         picture = _in_color(_turned(image))
-        several = _has_frames(image)
-    if several:
-        warnings.warn(
-            f"{printable(path)} has several frames or pages: the first is looked at",
-            PictureWarning,
-            stacklevel=2,
-        )
+        left_out = ["has several frames or pages: the first is looked at"] * _has_frames(image)
+        height, width = picture.shape[:2]
+        factor = min((MAX_PIXELS / (width * height)) ** 0.5, MAX_SIDE / max(width, height))
+        if factor < 1:
+            size = max(int(factor * width), 1), max(int(factor * height), 1)
+            picture = np.array(PIL.Image.fromarray(picture).resize(size))
+            left_out.append(f"has {width} x {height} pixels: shrunk to {size[0]} x {size[1]}")
+    for what in left_out:
+        warnings.warn(f"{printable(path)} {what}", PictureWarning, stacklevel=2)
     return picture
 
 
@@ -79,7 +81,12 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     try:
         # Pillow warns of what it can read all the same
         with warnings.catch_warnings(action="ignore"), PIL.Image.open(path) as image:
-            _check_size(name, image)
+            width, height = image.size
+            if width * height > MOST_READ:
+                raise PictureError(
+                    f"{name}: {width} x {height} pixels are too many: shrink it, or cut out the "
+                    f"part that counts, to {MOST_READ:,} pixels at most"
+                )
             yield image
     except FileNotFoundError:
         raise PictureError(f"{name}: there is no such file") from None
@@ -89,24 +96,8 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(
             f"{name} cannot be read as a picture ({reason}): give a PNG, JPEG or another format "
-            f"that Pillow knows, of {MAX_PIXELS:,} pixels at most"
+            f"that Pillow knows, of {MOST_READ:,} pixels at most"
         ) from None
-
-
-def light_on_black(
-    picture: UInt8[np.ndarray, "height width 3"],
-) -> UInt8[np.ndarray, "height width"]:
-    """The grey values of a picture as light digits on black.
-
-    The ground, which is most of a picture, becomes 0, and what is farthest from it 255: dark digits
-    on a light ground are inverted. A picture without contrast is all black.
-    """
-    grey = np.asarray(PIL.Image.fromarray(picture).convert("L"), dtype=np.float64)
-    if np.ptp(grey) <= FLAT * 255:
-        return np.zeros(grey.shape, np.uint8)
-    ground = np.median(grey)
-    ink = grey - ground if grey.max() - ground >= ground - grey.min() else ground - grey
-    return np.clip(255 * ink / ink.max(), 0, 255).round().astype(np.uint8)
 
 
 def printable(path: Path | str) -> str:
@@ -116,15 +107,6 @@ def printable(path: Path | str) -> str:
     """
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
-def _check_size(name: str, image: PIL.Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise PictureError(
-            f"{name}: {width} x {height} pixels are too many: shrink it, or cut out the part that "
-            f"counts, to {MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side at most"
-        )
 
 
 def _turned(image: PIL.Image.Image) -> PIL.Image.Image:

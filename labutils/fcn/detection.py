@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import cv2
@@ -45,6 +45,12 @@ class Detections:
             torch.tensor(labels, dtype=torch.int64),
             torch.tensor(scores, dtype=torch.float32),
         )
+
+    @classmethod
+    def together(cls, parts: Sequence[Detections]) -> Detections:
+        """All those of several, of which there is at least one."""
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(*map(torch.cat, columns))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,7 +105,7 @@ def find_digits(
         max_overlap: of two boxes whose intersection over union is larger the one with the lower
             score is dropped (torchvision's non-maximum suppression).
     """
-    classes = probability.argmax(0).numpy()
+    classes = probability.numpy().argmax(0)  # four times as fast as PyTorch's
     digits = probability[:BACKGROUND].numpy()
     rows: list[tuple[tuple[int, int, int, int], int, float]] = []
     for blob in _components(classes != BACKGROUND, min_area):

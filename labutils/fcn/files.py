@@ -1,13 +1,12 @@
 """Digits in files: what looks at each picture, draws its boxes, and lists them."""
 
-import cv2
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from labutils.data.picture_files import Look, Seen
-from labutils.data.pictures import light_on_black
 from labutils.fcn.networks import load_detector
-from labutils.fcn.pictures import annotate, as_json, read_digits
+from labutils.fcn.pictures import annotate, as_json, read_page
 from labutils.fcn.scores import validation_threshold
 from labutils.runs.store import Run
 
@@ -19,11 +18,11 @@ def digit_finder(run: Run) -> Look:
         RunError: the run keeps no weights.
     """
     network, threshold = load_detector(run), validation_threshold(run)
+    # in fp32: half precision loses more to kernels for each new size than it gains
+    network = network.to(memory_format=torch.channels_last)
 
     def look(picture: UInt8[np.ndarray, "height width 3"]) -> Seen:
-        grey = light_on_black(picture)
-        found = read_digits(network, grey, threshold=threshold, scales=run.config.scale)
-        drawing = cv2.cvtColor(annotate(grey, found), cv2.COLOR_BGR2RGB)
-        return Seen(drawing, {"digits": as_json(found)}, found.text or "no digit")
+        found = read_page(network, picture, threshold=threshold, scales=run.config.scale)
+        return Seen(annotate(picture, found), {"digits": as_json(found)}, found.text or "no digit")
 
     return look

@@ -8,6 +8,9 @@ import numpy as np
 import PIL.Image
 import pytest
 from fakes import fake_outcome
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odd_arguments import GOOD, anew, assert_a_result_or_a_line, texts, written
 
 from labutils.cam import METHODS
 from labutils.cli.cam import MethodName, with_weights
@@ -107,6 +110,21 @@ def test_what_cannot_be_asked_is_said_with_what_can(strong, keep, capsys):
         assert cam(CAT, *options) == 1
         error = capsys.readouterr().err
         assert re.search(said, error) and error.count("\n") == 1
+
+
+OPTIONS = ("--run", "--layer", "--class", "--versus", "--method", "--side")
+asked = {"--run": COLOUR.name, "--layer": "blocks", "--class": "frog", "--method": "layercam"}
+options = st.sampled_from(OPTIONS).flatmap(
+    lambda name: st.tuples(st.just(name), texts | st.just(asked.get(name, "own")))
+)
+
+
+@settings(anew, max_examples=150)
+@given(options=st.lists(options, max_size=3))
+def test_no_argument_ends_in_a_traceback(options, strong, root):
+    paths = written(root, {b"a.png": GOOD[0]})
+    arguments = [f"{name}={value}" for name, value in options]
+    assert_a_result_or_a_line("cam", *paths, *arguments, "--output", str(root / "maps"))
 
 
 def test_help_says_which_runs_have_weights(strong, keep, store, capsys):

@@ -56,7 +56,8 @@ def test_each_picture_gets_a_drawing_and_a_list(picture, tmp_path, capsys):
     assert look_at([picture], output) == 0
     assert read_picture(output / "picture-bars.png").shape == (5, 60, 3)
     listed = json.loads((output / "picture-bars.json").read_text())
-    assert listed == {"picture": str(picture), "height": 40}
+    pixels = {"width": 60, "height": 40}
+    assert listed == {"picture": str(picture), "pixels": pixels, "height": 40}
     assert capsys.readouterr().out == (
         f"{picture}: seen ({output / 'picture-bars.png'}, picture-bars.json)\n"
     )

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labutils.data import pictures
+from labutils.data.ink import light_on_black
 from labutils.data.pictures import (
     CAT,
     PictureError,
     PictureWarning,
     check_picture,
-    light_on_black,
     printable,
     read_picture,
 )
@@ -288,12 +288,24 @@ def test_a_camera_that_divides_by_zero_loses_no_picture(tmp_path):
 
 
 def test_a_picture_of_too_many_pixels_is_not_looked_at(tmp_path, monkeypatch):
-    strip = written(tmp_path, encoded("PNG", PIL.Image.new("L", (10_001, 1))))
-    with pytest.raises(PictureError, match="10001 x 1 pixels are too many.*10,000 a side"):
-        read_picture(strip)
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 2_000)
-    with pytest.raises(PictureError, match="60 x 40 pixels are too many: .* to 2,000 pixels"):
-        read_picture(written(tmp_path, encoded("PNG")))
+    monkeypatch.setattr(pictures, "MOST_READ", 2_000)
+    for look in (check_picture, read_picture):
+        with pytest.raises(PictureError, match="60 x 40 pixels are too many: .* to 2,000 pixels"):
+            look(written(tmp_path, encoded("PNG")))
+
+
+@pytest.mark.parametrize(
+    ("size", "shrunk"), [((4_000, 3_000), (2_309, 1_732)), ((10_001, 2), (10_000, 1))]
+)
+def test_a_large_photograph_is_shrunk_and_this_is_said(size, shrunk, tmp_path):
+    image = PIL.Image.new("RGB", size, "white")
+    image.paste("red", (0, 0, size[0] // 2, size[1]))
+    path = written(tmp_path, encoded("JPEG", image), "photo.jpg")
+    said = "photo.jpg has {} x {} pixels: shrunk to {} x {}".format(*size, *shrunk)
+    with pytest.warns(PictureWarning, match=said) as warned:
+        found = read_picture(path)
+    assert found.shape == (*shrunk[::-1], 3) and len(warned) == 1
+    assert found[:, 5, 2].max() < 10 and found[:, -5, 2].min() > 245, "red at the left alone"
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", encoded("PNG")[:20]], ids=len)

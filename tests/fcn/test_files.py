@@ -2,12 +2,12 @@
 
 import json
 
-import cv2
 import numpy as np
 import PIL.Image
 
 from labutils import data
 from labutils.data.picture_files import look_at_files
+from labutils.data.pictures import read_picture
 from labutils.fcn.files import digit_finder
 from labutils.fcn.pictures import COLOR
 
@@ -39,8 +39,9 @@ def test_files_give_pictures_and_lists_and_bad_ones_are_named(detector, tmp_path
     assert listed["picture"] == str(good)
     # dark on light or light on dark: the same digits
     assert listed["digits"] == json.loads((output / "page-2-digits.json").read_text())["digits"]
-    drawn = cv2.imread(str(output / "page-digits.png"))
-    assert (drawn == COLOR).all(2).any(), "boxes in their colour, blue first"
+    drawn = read_picture(output / "page-digits.png")
+    assert (drawn == COLOR).all(2).any() and drawn[0, 0].min() == 255, "boxes on the picture"
+    assert listed["pixels"] == {"width": 140, "height": 90}
     assert said.out.count("\n") == 2 and "page-digits.json" in said.out
     before = good.read_bytes()
     assert look_for_digits(detector, [good], good.parent) == 0

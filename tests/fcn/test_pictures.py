@@ -1,6 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
@@ -9,13 +13,13 @@ from labutils.fcn import pictures
 from labutils.fcn.detection import Detections
 from labutils.fcn.measures import matches
 from labutils.fcn.networks import build_detector, load_detector
-from labutils.fcn.pictures import annotate, as_json, read_digits
+from labutils.fcn.pictures import annotate, as_json, read_digits, read_page
 
 
 @pytest.fixture
 def drawing():
     """A light bar on black, 40 x 60."""
-    picture = np.zeros((40, 60), np.uint8)
+    picture = np.zeros((40, 60, 3), np.uint8)
     picture[10:30, 20:26] = 200
     return picture
 
@@ -67,7 +71,7 @@ def test_a_part_of_a_digit_is_not_a_digit_of_its_own(network, monkeypatch):
         return [Detections(boxes, torch.tensor([8, 0, 1]), torch.tensor([0.9, 0.8, 0.7]))]
 
     monkeypatch.setattr(pictures, "detect", fake)
-    monkeypatch.setattr(pictures, "_factors", lambda shape, scales: [1.0])
+    monkeypatch.setattr(pictures, "_factors", lambda *_: [1.0])
     found = read_digits(network, np.zeros((60, 60), np.uint8), threshold=0.5)
     assert found.text == "81"
 
@@ -83,14 +87,124 @@ def test_what_is_seen_at_a_size_that_was_not_trained_does_not_count(network, mon
     assert len(read_digits(network, picture, threshold=0.5)) == 0
 
 
+def boxes_of(*rows):
+    boxes, labels, scores = zip(*rows, strict=True)
+    return Detections.of(boxes, labels, scores)
+
+
+WHOLE = ((10, 5, 30, 29), 7, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("others", "text"),
+    [
+        ([((12, 6, 26, 22), 1, 0.99)], "7"),  # a part, of a higher score
+        ([((8, 4, 24, 22), 1, 0.99)], "7"),  # mostly inside
+        ([((28, 5, 40, 29), 1, 0.99)], "71"),  # beside it
+        ([((0, 0, 42, 36), 0, 0.99)], "7"),  # a ring around it
+        ([((4, 0, 31, 30), 0, 0.99)], "0"),  # not around it: the loop of a 0
+        ([((0, 0, 42, 36), 8, 0.99)], "8"),  # around it, and no ring
+        ([((0, 0, 100, 100), 0, 0.99)], "0"),  # not in the middle
+        ([((0, 0, 42, 36), 0, 0.99), ((12, 6, 26, 22), 1, 0.99)], "7"),
+        ([((10, 4, 31, 29), 1, 0.9)], "71"),  # rivals: their scores decide, later
+    ],
+)
+def test_of_boxes_one_inside_another_the_outer_one_counts_but_no_frame(others, text):
+    for rows in ([WHOLE, *others], [*others, WHOLE]):
+        assert sorted(pictures.whole_digits(boxes_of(*rows)).text) == sorted(text)
+    assert len(pictures.whole_digits(Detections.of([], [], []))) == 0
+
+
+def test_a_network_looks_at_ink_alone_and_boxes_lie_where_it_is(network, monkeypatch):
+    seen = []
+
+    def fake(network, images, execution=None):
+        seen.append(images[0, 0])
+        rows, columns = (images[0, 0] > 128).nonzero().T.float()
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        return [Detections.of([box], [1], [0.9])]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    monkeypatch.setattr(pictures, "_factors", lambda *_: [1.0])
+    page = np.full((600, 900, 3), 250, np.uint8)
+    spots = [(40, 30), (40, 500), (400, 880)]
+    for top, left in spots:
+        page[top : top + 20, left : left + 4] = 30
+    found = read_page(network, page, threshold=0.5)
+    expected = [
+        [left, top, left + 4, top + 20] for top, left in sorted(spots, key=lambda at: at[1])
+    ]
+    assert found.boxes.tolist() == expected
+    assert len(seen) == 3 and sum(part.numel() for part in seen) < page[..., 0].size / 20
+    seen.clear()
+    assert len(read_page(network, np.full_like(page, 250), threshold=0.5)) == 0 and not seen
+
+
+def test_boxes_that_no_digit_has_are_left_out(network, monkeypatch):
+    wide, thin, one = (0, 0, 40, 20), (50, 0, 52, 24), (60, 0, 64, 24)
+
+    def fake(network, images, execution=None):
+        return [boxes_of((wide, 2, 0.9), (thin, 1, 0.9), (one, 1, 0.8))]
+
+    monkeypatch.setattr(pictures, "detect", fake)
+    monkeypatch.setattr(pictures, "_factors", lambda *_: [1.0])
+    page = np.zeros((60, 90, 3), np.uint8)
+    page[20:40, 30:34] = 255
+    found = read_page(network, page, threshold=0.5)
+    assert (found.text, found.scores.tolist()) == ("1", [pytest.approx(0.8)])
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    picture=array_shapes(min_dims=2, max_dims=2, max_side=60).flatmap(
+        lambda shape: arrays(np.uint8, (*shape, 3), elements=st.integers(0, 255))
+    )
+)
+def test_in_any_picture_digits_lie_within_it(picture):
+    network = build_detector(FCNConfig(width=4)).eval()
+    found = read_page(network, picture, threshold=0.05)
+    height, width = picture.shape[:2]
+    for (left, top, right, bottom), label, score in found:
+        assert 0 <= left < right <= width + 0.01 and 0 <= top < bottom <= height + 0.01
+        assert 0 <= label <= 9 and 0.05 <= score <= 1
+    assert annotate(picture, found).ndim == 3 and len(as_json(found)) == len(found)
+
+
 def test_an_annotated_picture_is_in_colour_and_readable(drawing):
-    found = Detections(torch.tensor([[20.0, 10, 26, 30]]), torch.tensor([1]), torch.tensor([0.876]))
+    found = Detections.of([[20, 10, 26, 30]], [1], [0.876])
     drawn = annotate(drawing, found)
     assert drawn.shape == (40 * 7, 60 * 7, 3), "small pictures are enlarged"
     assert (drawn[10 * 7, 20 * 7 : 26 * 7] == pictures.COLOR).all()
-    large = annotate(np.zeros((500, 800), np.uint8), found)
+    large = annotate(np.zeros((500, 800, 3), np.uint8), found)
     assert large.shape == (500, 800, 3)
     assert as_json(found) == [{"digit": 1, "score": 0.876, "box": [20.0, 10.0, 26.0, 30.0]}]
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((500, 500), (490, 100, 500, 130)),
+        ((500, 500), (100, 490, 110, 500)),
+        ((500, 500), (0, 0, 500, 500)),
+        ((20, 500), (470, 0, 490, 20)),
+        ((500, 20), (0, 200, 20, 230)),
+    ],
+)
+def test_what_is_written_beside_a_box_lies_within_the_picture(size, box, monkeypatch):
+    found, shown = Detections.of([box], [8], [0.5]), []
+    written = cv2.putText
+
+    def spy(image, text, place, *font):
+        (width, height), below = cv2.getTextSize(text, *font[:2], 1)
+        left, bottom = place
+        shown.append(text)
+        assert left >= 0 and bottom - height >= 0, "above and at the left"
+        assert left + width <= size[1] and bottom <= size[0], "below and at the right"
+        return written(image, text, place, *font)
+
+    monkeypatch.setattr(cv2, "putText", spy)
+    annotate(np.zeros((*size, 3), np.uint8), found)
+    assert shown == ["8" if size[1] < 50 else "8 0.50"]
 
 
 def test_an_image_smaller_than_any_digit_is_looked_at_too(network, monkeypatch):
@@ -104,6 +218,29 @@ def test_an_image_smaller_than_any_digit_is_looked_at_too(network, monkeypatch):
         seen.clear()
         assert len(read_digits(network, np.zeros(shape, np.uint8), threshold=0.5)) == 0
         assert seen and all(min(images.shape[2:]) >= 1 for images in seen)
+
+
+def test_a_page_is_read_whatever_it_is_written_with(detector):
+    """The same digits: pencil, a black pixel beside it, chalk, a slip of paper on a table."""
+    test = data.load("digits").test
+    written = np.zeros((60, 40 + 8 * 40), np.uint8)
+    for place, image in enumerate(test.images[:8, 0].numpy()):
+        written[15:43, 20 + 40 * place :][:, :28] = image
+    alpha = written[..., None] / 255
+    chalk = (40 + 180 * alpha * np.ones(3)).astype(np.uint8)
+    pencil = (235 - 60 * alpha * np.ones(3)).astype(np.uint8)
+    spoilt = pencil.copy()
+    spoilt[2, 2] = 0
+    table = np.full((160, 560, 3), 50, np.uint8)
+    table[40:100, 90 : 90 + written.shape[1]] = pencil
+    network = load_detector(detector)
+    texts = [
+        read_page(network, page, threshold=0.5, scales=detector.config.scale).text
+        for page in (chalk, pencil, spoilt, table)
+    ]
+    truth = "".join(map(str, test.labels[:8].tolist()))
+    read = [sum(a == b for a, b in zip(text, truth, strict=False)) for text in texts]
+    assert min(read) >= 6, texts
 
 
 def test_a_detector_reads_a_digit_where_it_is(detector):
