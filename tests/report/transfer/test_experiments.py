@@ -104,8 +104,10 @@ def test_every_run_is_stored_and_none_needs_its_weights(record):
 
 def test_every_stored_run_of_transfer_or_distillation_is_in_an_experiment():
     runs, _ = Store.of(profile("full")).scan()
-    stored = {r.config.id for r in runs if isinstance(r.config, (TransferConfig, DistillConfig))}
-    assert stored == {config.id for record in RECORDS for config in record.grid()}
+    kinds = TransferConfig, DistillConfig
+    stored = {run.config.id for run in runs if isinstance(run.config, kinds)}
+    grids = [config for record in RECORDS for config in record.grid()]
+    assert stored == {config.id for config in grids if isinstance(config, kinds)}
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
