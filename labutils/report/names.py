@@ -47,11 +47,7 @@ def kind_name(config: RunConfig) -> str:
 
 def cell(run: Run) -> tuple[str, str, str]:
     """Skip, normalisation and initialisation of a run, in words; the last with the activation."""
-    return cell_of(run.config)
-
-
-def cell_of(config: RunConfig) -> tuple[str, str, str]:
-    """As `cell`, of a configuration."""
+    config = run.config
     inits = {"he": "He", "zero-residual": "He, last zero", "lsuv": "LSUV"}
     activations = {"relu": "", "leaky": ", leaky ReLU", "crelu": ", CReLU"}
     return (

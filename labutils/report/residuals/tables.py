@@ -10,8 +10,8 @@ from scipy.stats import spearmanr
 
 from labutils.analysis.lesions import lesions_of, swap_groups
 from labutils.config import RunConfig
-from labutils.report.names import cell, cell_of, count_of, family_and_data, kind_name, network_name
-from labutils.report.residuals.experiments import QUICK, followed, keeps_both, predicted_quick
+from labutils.report.names import cell, count_of, family_and_data, kind_name, network_name
+from labutils.report.residuals.experiments import QUICK, followed, predicted_quick
 from labutils.report.statistics import (
     accuracy,
     by_fields,
@@ -55,34 +55,6 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def prediction_table(configs: Sequence[RunConfig]) -> pd.DataFrame:
-    """Why residuals work: a row a kind, what it keeps before training and what follows from that.
-
-    The signal is the share of the last hidden layer's variance that is across images, the gradient
-    that at the first layer's output relative to that at the logits: geometric means over seeds.
-    The last columns are the predictions of the two explanations.
-    """
-    kinds: dict[tuple[str, str, str], list[RunConfig]] = {}
-    for config in configs:
-        kinds.setdefault(cell_of(config), []).append(config)
-    return pd.DataFrame(
-        {"skip, norm, initialisation": ", ".join(names), **_predictions(chosen)}
-        for names, chosen in kinds.items()
-    )
-
-
-def _predictions(seeds: Sequence[RunConfig]) -> dict[str, str]:
-    kept = Kept.of(seeds)
-    by_start, by_skip = predicted_quick(seeds[0], kept)
-    return {
-        "signal": percent(kept.signal),
-        "gradient, first / logits": f"{kept.gradient:.1e}",
-        "keeps both": "yes" if keeps_both(kept) else "no",
-        "by what is kept": _speed(by_start),
-        "by the skip": _speed(by_skip),
-    }
-
-
 def _speed(quick: bool) -> str:
     return "quick" if quick else "slow"
 
@@ -90,8 +62,11 @@ def _speed(quick: bool) -> str:
 def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: a row a kind, what was predicted of it and what it is.
 
-    Quick is a mean training loss of at most 1.75 times that of the residual kind with default
-    weights and no norm; all at the rate that validation chose for them.
+    Before training, geometric means over seeds: the share of the last hidden layer's variance that
+    is across images, and the gradient at the first layer's output relative to that at the logits.
+    Then the predictions of the two explanations. Quick is a mean training loss of at most 1.75
+    times that of the residual kind with default weights and no norm; all at the rate that
+    validation chose for them.
     """
     kinds = grouped(runs, cell)
     losses = {
@@ -101,12 +76,21 @@ def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
     limit = QUICK * losses["residual", "no norm", "default"]
     rows = []
     for names, chosen in kinds.items():
-        row = {"skip, norm, initialisation": ", ".join(names)}
-        row |= _predictions([run.config for run in chosen])
-        row["is"] = _speed(losses[names] <= limit)
-        row["rate"] = f"{chosen[0].config.learning_rate:g}"
-        row["trains"] = f"{sum(map(learned, chosen))} of {len(chosen)}"
-        rows.append(row | {"train loss": train_loss(chosen), "test accuracy": accuracy(chosen)})
+        kept = Kept.of([run.config for run in chosen])
+        by_what_is_kept, by_the_skip = predicted_quick(chosen[0].config, kept)
+        rows.append(
+            {
+                "network": ", ".join(name for name in names if name != "no norm"),
+                "signal": percent(kept.signal),
+                "gradient": f"{kept.gradient:.1e}",
+                "by what is kept": _speed(by_what_is_kept),
+                "by the skip": _speed(by_the_skip),
+                "is": _speed(losses[names] <= limit),
+                "rate": f"{chosen[0].config.learning_rate:g}",
+                "train loss": train_loss(chosen),
+                "test accuracy": accuracy(chosen),
+            }
+        )
     return pd.DataFrame(rows)
 
 
