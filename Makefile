@@ -33,7 +33,7 @@ jupyter: $(LAB)  ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab
 
 test: $(TEST)  ## set up, then run all tests but those in a browser
-	@$(RUN) pytest -m "not browser"
+	@OMP_NUM_THREADS=1 $(RUN) pytest -n auto --dist loadfile -m "not browser"
 
 setup: $(TEST)  ## only set up: .venv with all that tests and development need
 
