@@ -94,6 +94,7 @@ def nothing_is_trained(store, monkeypatch, add_experiment) -> None:
     monkeypatch.setattr("labutils.runs.load.load_or_train", refuse)
     monkeypatch.setattr("labutils.transfer.probes.probe", refuse)
     monkeypatch.setattr("labutils.runs.sweep.run_sweep", sweep)
+    monkeypatch.setattr("labutils.report.notebooks.run_notebook", lambda path, profile: path)
 
 
 def said(given: list[str]) -> tuple[int, str, str]:
