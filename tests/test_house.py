@@ -94,8 +94,7 @@ def test_a_chapter_knows_nothing_of_other_chapters_but_their_experiments():
         if path.parent.name in CHAPTERS:
             assert of_chapters(path) == set(), path.relative_to(ROOT)
     for path in PACKAGE.glob("report/*.py"):  # what chapters share is below them
-        if path.stem != "opening":  # the README's first figure, made of theirs
-            assert of_chapters(path) == set(), path.relative_to(ROOT)
+        assert of_chapters(path) == set(), path.relative_to(ROOT)
 
 
 def test_widgets_are_in_the_explorers_alone():

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from labutils.cam import overlay
 from labutils.report import style
-from labutils.report.detector.figures import draw_canvas
-from labutils.report.mlps.figures import draw_depth_accuracy
+from labutils.report.panels import draw_canvas, draw_depth_accuracy
 from labutils.runs.store import Run
 
 

@@ -5,20 +5,18 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from labutils.data.canvases import BACKGROUND, Canvases
 from labutils.fcn.detection import Detections
 from labutils.report import style
 from labutils.report.names import HEADS
+from labutils.report.panels import DIGIT_COLORS, draw_canvas
 from labutils.report.statistics import percent
 from labutils.runs.store import Run
 
-DIGIT_COLORS = np.array(sns.color_palette("colorblind", 10))  # on black, and below black text
 IMAGE_STYLE = style.STYLE | {"axes.grid": False}
 
 
@@ -226,36 +224,3 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
     ax.yaxis.set_major_locator(MultipleLocator(0.05))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return fig
-
-
-def draw_canvas(
-    ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
-) -> None:
-    """A canvas with what was found on it, and with dashed true boxes.
-
-    From left to right labels stand above and below their boxes in turn, where there is room.
-    """
-    ax.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    for box in () if true_boxes is None else np.asarray(true_boxes):
-        _draw_box(ax, box, "white", "--")
-    if found is None:
-        return
-    for number, (box, label, score) in enumerate(sorted(found, key=lambda one: one[0][0])):
-        _draw_box(ax, box, DIGIT_COLORS[label], "-")
-        height, width = image.shape
-        room = 0.1 * height  # for a label that would leave the canvas on the other side
-        above = (box[1] >= room and number % 2 == 0) or box[3] > height - room
-        place = {"y": box[1] - 1, "va": "bottom"} if above else {"y": box[3], "va": "top"}
-        inside = {"x": box[0]} if box[0] < 0.7 * width else {"x": box[2], "ha": "right"}
-        ground = {"facecolor": DIGIT_COLORS[label], "edgecolor": "none", "pad": 0.8}
-        said = f"{label} {score:.2f}"
-        ax.text(s=said, color="black", fontsize=8, bbox=ground, clip_on=True, **place, **inside)
-
-
-def _draw_box(ax: Axes, box: Sequence[float], color: object, line: str) -> None:
-    left, top, right, bottom = box
-    # edges lie between pixels, whose centres imshow puts at whole numbers
-    corner = (left - 0.5, top - 0.5)
-    ax.add_patch(
-        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=line, lw=1.2)
-    )

@@ -7,14 +7,14 @@ from operator import attrgetter
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from labutils.report import style
 from labutils.report.mlps.experiments import untrained_signals
 from labutils.report.names import family_and_data
-from labutils.report.statistics import by_fields, grouped, learned, select, share_of, some_learned
+from labutils.report.panels import draw_depth_accuracy
+from labutils.report.statistics import by_fields, grouped, learned, select, share_of
 from labutils.runs.store import Run
 
 
@@ -79,16 +79,6 @@ def depth_accuracy(*grids: Sequence[Run]) -> Figure:
     for ax in axes:  # once all is drawn: a limit that is set keeps a shared axis from growing
         ax.set_ylim(bottom=0)
     return fig
-
-
-def draw_depth_accuracy(ax: Axes, runs: Sequence[Run]) -> None:
-    """Test accuracy of plain and of residual networks against depth."""
-    for residual, kind, color in style.PLAIN_AND_RESIDUAL:
-        groups = dict(by_fields(select(runs, residual=residual), "depth"))
-        values = {d: [run.metrics["test_accuracy"] for run in groups[d]] for d in groups}
-        mixed = [depth for depth, chosen in groups.items() if some_learned(chosen)]
-        shift = 0.25 if residual else -0.25  # so that points do not hide one another
-        style.draw_points(ax, values, color, shift, kind, mixed)
 
 
 @plt.rc_context(style.STYLE)

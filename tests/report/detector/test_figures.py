@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,7 @@ from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.data.canvases import BACKGROUND, NO_DIGIT, draw_canvases
 from labutils.fcn.detection import Detections
+from labutils.report import panels
 from labutils.report.detector import figures
 from labutils.runs.store import Store
 from labutils.training.classifiers import Outcome
@@ -34,7 +34,7 @@ def test_a_decision_map_is_black_where_no_digit_is():
     classes = np.array([[0, BACKGROUND], [9, 3]])
     colors = figures.decision_map(classes)
     assert colors.shape == (2, 2, 3) and not colors[0, 1].any()
-    np.testing.assert_allclose(colors[1, 0], figures.DIGIT_COLORS[9])
+    np.testing.assert_allclose(colors[1, 0], panels.DIGIT_COLORS[9])
     assert len(np.unique(colors.reshape(-1, 3), axis=0)) == 4
 
 
@@ -100,25 +100,6 @@ def test_conditions_show_every_seed_and_the_mean():
     means = [line.get_xdata()[0] for line in fig.axes[0].lines if line.get_marker() == "|"]
     assert means == pytest.approx([0.92, 0.5])
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["one digit", "touching"]
-
-
-def test_labels_of_neighbours_do_not_lie_on_one_another():
-    """From left to right one above its box, the next below."""
-    found = Detections.of([[14, 10, 22, 22], [5, 10, 13, 22], [23, 10, 31, 22]], [3, 7, 1], [1] * 3)
-    _, ax = plt.subplots()
-    figures.draw_canvas(ax, np.zeros((40, 40), dtype=np.uint8), found, None)
-    labels = [(text.get_text(), text.get_va()) for text in ax.texts]
-    assert labels == [("7 1.00", "bottom"), ("3 1.00", "top"), ("1 1.00", "bottom")]
-
-
-def test_digits_can_be_told_from_black_and_read_on_their_colours():
-    linear = np.where(
-        figures.DIGIT_COLORS <= 0.04045,
-        figures.DIGIT_COLORS / 12.92,
-        ((figures.DIGIT_COLORS + 0.055) / 1.055) ** 2.4,
-    )
-    luminance = linear @ (0.2126, 0.7152, 0.0722)  # contrasts after WCAG 2.2
-    assert ((luminance + 0.05) / 0.05 > 4).all(), "on the canvas, and of the black label"
 
 
 def test_accuracy_by_distance_draws_each_curve():
