@@ -1,35 +1,37 @@
-"""Two small trainings: one after the other with two threads, and side by side with one each."""
+"""48 trainings of small networks: one after the other with all threads, and as a sweep."""
 
-import multiprocessing
-
-import torch
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from benchmarks.timing import compare
 from labutils.config.classifier import RunConfig
-from labutils.config.fit import FitConfig
-from labutils.models.networks import build_model
-from labutils.training.classifiers import fit
+from labutils.runs.load import load_or_train
+from labutils.runs.store import Store
+from labutils.runs.sweep import run_sweep
+from labutils.training.classifiers import train
 
-IMAGES = torch.randint(0, 256, (6000, 1, 28, 28), dtype=torch.uint8)
-LABELS = torch.arange(6000) % 10
-CONFIG = RunConfig(depth=10, epochs=3)
-
-
-def one(threads: int) -> None:
-    torch.set_num_threads(threads)
-    model = build_model(CONFIG, (1, 28, 28), 10)
-    held = (IMAGES[:100], LABELS[:100])
-    fit(model, (IMAGES, LABELS), held, FitConfig(epochs=3), progress=False)
+RUNS = 48
+CONFIG = RunConfig(data="digits", depth=10, epochs=5)
 
 
 def main() -> None:
-    def in_turn() -> None:
-        one(2)
-        one(2)
+    configs = [replace(CONFIG, seed=seed) for seed in range(RUNS)]
 
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        question = "Two MLPs of depth 10, in turn with two threads / side by side with one"
-        compare("sweep", question, in_turn, lambda: pool.map(one, [1, 1], chunksize=1))
+    def in_turn(store: Store) -> None:
+        for config in configs:
+            load_or_train(config, store=store, progress=False)
+
+    def side_by_side(store: Store) -> None:
+        run_sweep(configs, train, store=store, progress=False)
+
+    def anew(way: partial) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            way(Store(Path(folder) / "runs", Path(folder) / "unfinished"))
+
+    question = f"{RUNS} MLPs of depth {CONFIG.depth}, in turn with all threads / in a sweep"
+    compare("sweep", question, partial(anew, in_turn), partial(anew, side_by_side), pairs=3)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,12 +16,17 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def compare(
-    name: str, question: str, slow: Callable[[], object], fast: Callable[[], object], pairs: int = 7
+    name: str,
+    question: str,
+    slow: Callable[[], object],
+    fast: Callable[[], object],
+    pairs: int = 7,
+    beside: Mapping[str, object] | None = None,
 ) -> None:
     """Run `slow` and `fast` in turn, slow / fast a pair, and write benchmarks/results/NAME.json.
 
     A machine that is busy slows both halves of a pair: the ratio holds where seconds would not.
-    One pair first is not counted.
+    One pair first is not counted. What `beside` holds in the end is written as well.
     """
     ratios, seconds = [], {"slow": [], "fast": []}
     for number in range(pairs + 1):
@@ -35,7 +40,7 @@ def compare(
             for key, value in taken.items():
                 seconds[key].append(value)
     medians = {key: statistics.median(values) for key, values in seconds.items()}
-    keep(name, question, ratios, median_seconds=medians)
+    keep(name, question, ratios, median_seconds=medians, **(beside or {}))
 
 
 def keep(name: str, question: str, ratios: Sequence[float], **beside: object) -> None:
