@@ -1,4 +1,4 @@
-"""One configuration gives the same numbers alone and in a sweep, and with other threads about so."""
+"""One configuration: the same numbers alone and in sweeps, and with other threads about so."""
 
 import contextlib
 
@@ -32,13 +32,13 @@ def threads(count):
 
 
 def test_bit_equal_alone_and_in_sweeps_of_any_number_of_workers(tmp_path):
-    def store(name):
+    def store(name: str) -> Store:
         return Store(tmp_path / name, tmp_path / f"unfinished-{name}")
 
     with threads(1):
         alone = [load_or_train(config, store=store("alone"), progress=False) for config in CONFIGS]
-    for workers in (1, 2, 3):
-        swept = run_sweep(CONFIGS, train, store=store(workers), n_jobs=workers, progress=False)
+    for workers in (1, 2):
+        swept = run_sweep(CONFIGS, train, store=store(str(workers)), n_jobs=workers, progress=False)
         for one, other in zip(alone, swept, strict=True):
             histories = [{**run.history, "seconds": None} for run in (one, other)]
             assert histories[0] == histories[1]
