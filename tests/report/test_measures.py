@@ -13,7 +13,7 @@ from labutils.config.profiles import profile
 from labutils.fcn.conditions import CONDITIONS, condition
 from labutils.fcn.examples import example_digits
 from labutils.fcn.scores import failures, named_by_distance
-from labutils.report import cams, detector, readme, residuals, transfer
+from labutils.report import cams, detector, mlps, readme, residuals, transfer
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.experiments import load
 from labutils.report.transfer.measured import compared
@@ -23,9 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FULL = profile("full")
 FILES = {*FULL.runs.glob("*/measures/*.json"), *FULL.runs.glob("measures/*.json")}
 # Of untrained networks: tables of planned experiments ask for them, which nothing shows yet.
-PLANNED = ("before", "shattering", "signals")
+PLANNED = ("before", "shattering")
 # Tables that a notebook shows and the README does not.
 OF_NOTEBOOKS = (
+    "mlps.learning_table mnist-learning mnist-fp64",
     "strong.strong_table strong strong-plain",
     "residuals.deciding_table deciding-mnist",
     "detector.pointing_table detector",
@@ -96,6 +97,7 @@ def ask_for_what_notebooks_show():
         failures(reader, condition(name))
     for run in load("detector", FULL, seed=0):
         named_by_distance(run, CONDITIONS[0])
+    mlps.figures.learning_by_depth(load("mnist-learning", FULL) + load("mnist-fp64", FULL))
     digits = data.load("digits").train
     for networks in residuals.experiments.untrained_networks((10, 20, 40)).values():
         for config in networks:

@@ -54,11 +54,7 @@ def resnet_depth() -> list[RunConfig]:
     return pairs(RESNET, (20, 44))
 
 
-@experiment(
-    "mlp-factors",
-    varies=("depth", "flip", "crop_padding", "schedule", "epochs", "seed"),
-    planned=True,
-)
+@experiment("mlp-factors", varies=("depth", "flip", "crop_padding", "schedule", "epochs", "seed"))
 def mlp_factors() -> list[RunConfig]:
     """Section 1.3: from the MLPs of section 1.2 to those trained as ConvNets, factor by factor."""
     base = RunConfig(data="cifar10", residual=True)

@@ -63,7 +63,7 @@ def rescue() -> list[RunConfig]:
     ]
 
 
-@experiment("mnist-learning", varies=("depth", "seed"), planned=True)
+@experiment("mnist-learning", varies=("depth", "seed"))
 def learning() -> list[RunConfig]:
     """Section 1.2: how many of ten plain MLPs learn, depth by depth; some are in `mnist-depth`."""
     return [RunConfig(depth=depth, seed=seed) for depth in LEARNING_DEPTHS for seed in range(10)]
@@ -74,7 +74,6 @@ def learning() -> list[RunConfig]:
     varies=("depth", "seed"),
     compared_with=("mnist-learning",),
     differs_in=("precision",),
-    planned=True,
 )
 def learning_in_fp64() -> list[RunConfig]:
     """Section 1.2: do more plain MLPs learn where numbers are rounded a billion times finer?"""

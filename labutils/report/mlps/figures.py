@@ -106,9 +106,10 @@ def learning_by_depth(runs: Sequence[Run]) -> Figure:
                 mean = np.mean([signal["mean"] for signal in signals])
                 ends = (depth - 1, depth + 1)
                 right.plot(ends, [mean * torch.finfo(torch.float32).eps / 2] * 2, ":", color="gray")
-    left.set(xlabel="depth (weight layers)", ylim=(0, 1.03))
+    for ax in (left, right):
+        ax.set(xlabel="depth (weight layers)", xticks=sorted({run.config.depth for run in runs}))
+    left.set_ylim(0, 1.03)
     style.percent_axis(left, "share that learns")
-    right.set_xlabel("depth (weight layers)")
     style.powers_axis(right, "deviation across images")
     style.legend_above(fig, style.handles(colors, [("gray", ":", "rounding of fp32")]))
     return fig
