@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from itertools import combinations, permutations
 from typing import Any
 
@@ -35,10 +34,8 @@ def lesions_of(run: Run) -> dict[str, Any]:
         RunError: the run keeps no weights.
     """
     arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
-    kept, own = (
-        load_or_measure(run, name, arguments, partial(_scores, run, mode))
-        for name, mode in (("lesions", eval_mode), ("lesions-own", probing))
-    )
+    kept = load_or_measure(run, "lesions", arguments, lambda: _scores(run, eval_mode))
+    own = load_or_measure(run, "lesions-own", arguments, lambda: _scores(run, probing))
     return kept | {"own_statistics": own}
 
 
