@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from labutils import data
-from labutils.runs.load import load_or_measure, ready
+from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
 
@@ -68,21 +68,18 @@ def fit_temperature(logits: Float[Tensor, "n classes"], labels: Int64[Tensor, " 
     return math.exp(found.x)
 
 
+@measure("calibration", lambda run: {"bins": BINS})
 def calibration(run: Run) -> dict[str, Any]:
     """Calibration of a stored network on the test set, before and after temperature scaling.
 
     Returns:
         `temperature`: fitted on the validation split.
         `before`, `after`: each with `expected_error`, in [0, 1]; `loss`, the mean cross-entropy;
-        and `counts`, `confidence`, `accuracy`, those of `Reliability` (not finite is null).
+        and `counts`, `confidence`, `accuracy`, those of `Reliability`.
 
     Raises:
         RunError: the run keeps no weights.
     """
-    return load_or_measure(run, "calibration", {"bins": BINS}, lambda: _measure(run))
-
-
-def _measure(run: Run) -> dict[str, Any]:
     images, (model, execution) = data.load(run.config.data), ready(run)
     # logits but for a constant of each image, which no softmax sees
     val, test = (

@@ -12,7 +12,7 @@ from torch import nn
 from labutils import data
 from labutils.models.blocks import Block
 from labutils.models.modes import eval_mode, probing
-from labutils.runs.load import measure, ready
+from labutils.runs.load import load_or_measure, ready
 from labutils.runs.store import Run
 
 Score = Callable[[nn.Module], float]  # accuracy in [0, 1] of a network as it is
@@ -21,34 +21,22 @@ ORDERS, ORDERS_SEED = 8, 0  # random orders in which blocks are deleted
 
 
 def lesions_of(run: Run) -> dict[str, Any]:
-    """Accuracies, in [0, 1], of a stored network with blocks deleted or swapped.
+    """Accuracies of a stored network with blocks deleted or swapped.
 
-    They are those on the first `IMAGES` validation images.
+    They are those on the first `IMAGES` validation images, in [0, 1].
 
     Returns:
-        `deletions`: what `deletion_curves` returns for `ORDERS` orders. `single`: what
-        `single_deletions` returns. `swaps`: what `swaps` returns for all pairs.
+        What `deletion_curves` (`deletions`), `single_deletions` (`single`) and `swaps` return.
         `own_statistics`: the same three where batch norm uses the mean and deviation of these
         images in the network as it is cut, not what it kept from training the whole.
 
     Raises:
         RunError: the run keeps no weights.
     """
-    return _with_kept_statistics(run) | {"own_statistics": _with_own_statistics(run)}
-
-
-def _arguments(run: Run) -> dict[str, int]:
-    return {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
-
-
-@measure("lesions", _arguments)
-def _with_kept_statistics(run: Run) -> dict[str, Any]:
-    return _scores(run, eval_mode)
-
-
-@measure("lesions-own", _arguments)
-def _with_own_statistics(run: Run) -> dict[str, Any]:
-    return _scores(run, probing)
+    arguments = {"images": IMAGES, "orders": ORDERS, "seed": ORDERS_SEED}
+    kept = load_or_measure(run, "lesions", arguments, lambda: _scores(run, eval_mode))
+    own = load_or_measure(run, "lesions-own", arguments, lambda: _scores(run, probing))
+    return kept | {"own_statistics": own}
 
 
 def _scores(run: Run, mode: Callable[[nn.Module], AbstractContextManager]) -> dict[str, Any]:
@@ -70,10 +58,7 @@ def _scores(run: Run, mode: Callable[[nn.Module], AbstractContextManager]) -> di
 
 
 def removable_blocks(model: nn.Module) -> dict[str, Block]:
-    """The blocks whose output has the shape of their input, by name, first to last.
-
-    These can be deleted without touching any other layer.
-    """
+    """The blocks that can be deleted without touching any other layer, by name, first to last."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -109,29 +94,51 @@ def swapped(model: nn.Module, first: str, second: str) -> AbstractContextManager
     return _replaced(model, {first: blocks[second], second: blocks[first]})
 
 
+def _shapes(block: Block) -> list[torch.Size]:
+    return [parameter.shape for parameter in block.parameters()]
+
+
+def _checked(model: nn.Module, names: Sequence[str]) -> dict[str, Block]:
+    removable = removable_blocks(model)
+    if unknown := [name for name in names if name not in removable]:
+        raise ValueError(
+            f"{', '.join(unknown)} cannot be deleted or moved: take some of "
+            f"{', '.join(removable) or 'none, this network has no such block'}"
+        )
+    return {name: removable[name] for name in names}
+
+
+@contextmanager
+def _replaced(model: nn.Module, replacements: Mapping[str, nn.Module]) -> Iterator[None]:
+    originals = {name: model.get_submodule(name) for name in replacements}
+    try:
+        for name, module in replacements.items():
+            model.set_submodule(name, module)
+        yield
+    finally:
+        for name, module in originals.items():
+            model.set_submodule(name, module)
+
+
 def deletion_curves(
     model: nn.Module, score: Score, *, orders: int, seed: int = 0
 ) -> list[list[float]]:
-    """Accuracy after 0, 1, 2, ... deleted blocks, until none is left to delete.
+    """Accuracy after 0, 1, 2, ... deleted blocks, until none is left to delete; a list an order.
 
     Source: Veit, Wilber and Belongie 2016, "Residual Networks Behave Like Ensembles of
     Relatively Shallow Networks", section 4.2.
 
     Args:
-        score: gives the accuracy, in [0, 1], of the network as it is.
         orders: in how many random orders the blocks are deleted; where there are no more orders
             than that, in each of them once.
         seed: draws the orders; two networks with as many blocks get the same ones.
-
-    Returns:
-        One list an order, of one accuracy more than there are removable blocks.
     """
     names = list(removable_blocks(model))
-    generator = torch.Generator().manual_seed(seed)
     if math.factorial(len(names)) <= orders:
-        drawn = [list(order) for order in permutations(names)]
+        drawn = list(permutations(names))
     else:
-        shuffles = (torch.randperm(len(names), generator=generator) for _ in range(orders))
+        generator = torch.Generator().manual_seed(seed)
+        shuffles = [torch.randperm(len(names), generator=generator) for _ in range(orders)]
         drawn = [[names[i] for i in shuffle] for shuffle in shuffles]
     whole = score(model)
     return [
@@ -141,7 +148,7 @@ def deletion_curves(
 
 
 def single_deletions(model: nn.Module, score: Score) -> dict[str, float]:
-    """Accuracy, in [0, 1], with one block deleted, for each that can be."""
+    """Accuracy with one block deleted, for each that can be."""
     return {name: _without(model, [name], score) for name in removable_blocks(model)}
 
 
@@ -150,22 +157,16 @@ def _without(model: nn.Module, names: Sequence[str], score: Score) -> float:
         return score(model)
 
 
-def swaps(model: nn.Module, score: Score) -> list[dict[str, object]]:
-    """Accuracy with two blocks of one shape swapped, for each pair.
-
-    Returns:
-        A dictionary a pair: `first` and `second`, `distance` in blocks, and `accuracy` in [0, 1].
-    """
-    blocks = removable_blocks(model)
-    names = list(blocks)
-    found: list[dict[str, object]] = []
-    for first, second in combinations(names, 2):
-        if _shapes(blocks[first]) != _shapes(blocks[second]):
-            continue
-        with swapped(model, first, second):
-            accuracy = score(model)
-        distance = names.index(second) - names.index(first)
-        found.append({"first": first, "second": second, "distance": distance, "accuracy": accuracy})
+def swaps(model: nn.Module, score: Score) -> list[dict[str, Any]]:
+    """For each pair of blocks of one shape `first`, `second`, `distance` in blocks, `accuracy`."""
+    found = []
+    blocks = enumerate(removable_blocks(model).items())
+    for (place, (first, one)), (other_place, (second, other)) in combinations(blocks, 2):
+        if _shapes(one) == _shapes(other):
+            with swapped(model, first, second):
+                accuracy = score(model)
+            pair = {"first": first, "second": second, "distance": other_place - place}
+            found.append(pair | {"accuracy": accuracy})
     return found
 
 
@@ -190,30 +191,3 @@ def swap_groups(found: Mapping[str, Any]) -> dict[tuple[int, int], list[dict[str
         (numbers[first], max(numbers[pair["second"]] for pair in pairs)): pairs
         for first, pairs in groups.items()
     }
-
-
-def _shapes(block: Block) -> list[torch.Size]:
-    return [parameter.shape for parameter in block.parameters()]
-
-
-def _checked(model: nn.Module, names: Sequence[str]) -> dict[str, Block]:
-    removable = removable_blocks(model)
-    unknown = [name for name in names if name not in removable]
-    if unknown:
-        raise ValueError(
-            f"{', '.join(unknown)} cannot be deleted or moved: take some of "
-            f"{', '.join(removable) or 'none, this network has no such block'}"
-        )
-    return {name: removable[name] for name in names}
-
-
-@contextmanager
-def _replaced(model: nn.Module, replacements: dict[str, nn.Module]) -> Iterator[None]:
-    originals = {name: model.get_submodule(name) for name in replacements}
-    try:
-        for name, module in replacements.items():
-            model.set_submodule(name, module)
-        yield
-    finally:
-        for name, module in originals.items():
-            model.set_submodule(name, module)

@@ -25,9 +25,8 @@ def predictions_on_test(run: Run) -> dict[str, Any]:
         `accuracy`: share of correct answers, in [0, 1], of the weights as they are stored.
         `confusion`: a row a true class, a column an answer, in images.
         `mistakes`: the most probable of the wrong answers first, each with `index` (of the test
-            image), `label`, `answer` (class indices), `probability`, in [0, 1], and `pixels`,
-            which `mistaken_images` decodes.
-        `image_shape`: height, width, channels of these.
+            image), `label`, `answer`, `probability` in [0, 1], and `pixels`, which
+            `mistaken_images` decodes; `image_shape`: height, width, channels of these.
 
     Raises:
         RunError: the run keeps no weights.

@@ -41,12 +41,11 @@ def gradient_correlations(
     reference: Shaped[Tensor, "batch channels height width"],
     points: int,
 ) -> list[float]:
-    """How alike the gradients with respect to the image are along lines between two images.
+    """How alike the gradients of the first logit are along lines between two images.
 
-    On the line from each first image to its second there are `points` images at equal distance.
-    The gradient is that of one logit, the first; of the gradients at two points the correlation
-    over pixels is taken. With depth that of plain networks falls until gradients are like white
-    noise; with skips it falls less.
+    On each line there are `points` images at equal distance. Of the gradients with respect to two
+    of them the correlation over pixels is taken. With depth it falls until gradients are like
+    white noise; with skips it falls less.
 
     Args:
         first, second: images from 0 to 1.

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from labutils import data
-from labutils.runs.load import load_or_measure, ready
+from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
 
@@ -23,6 +23,7 @@ SUPERCLASSES = (
 )  # fmt: skip
 
 
+@measure("superclasses", lambda run: {})
 def superclass_predictions(run: Run) -> dict[str, Any]:
     """Test accuracy of a stored network by class, and its confusion matrix by superclass.
 
@@ -39,18 +40,6 @@ def superclass_predictions(run: Run) -> dict[str, Any]:
     Raises:
         RunError: the run keeps no weights.
     """
-    return load_or_measure(run, "superclasses", {}, lambda: _measure(run))
-
-
-def superclasses_of(split: data.Split, classes: int) -> Tensor:
-    """The number of each class's superclass, in a set without any its own number."""
-    own = torch.arange(classes)
-    if split.coarse_labels is not None:
-        own[split.labels] = split.coarse_labels
-    return own
-
-
-def _measure(run: Run) -> dict[str, Any]:
     images, (model, execution) = data.load(run.config.data), ready(run)
     test, classes = images.test, len(images.class_names)
     top = predict(model, test.images, execution).topk(5).indices
@@ -69,3 +58,11 @@ def _measure(run: Run) -> dict[str, Any]:
         "superclass_of": superclass_of.tolist(),
         "confusion": confusion_matrix(true, predicted, labels=range(len(names))).tolist(),
     }
+
+
+def superclasses_of(split: data.Split, classes: int) -> Tensor:
+    """The number of each class's superclass, in a set without any its own number."""
+    own = torch.arange(classes)
+    if split.coarse_labels is not None:
+        own[split.labels] = split.coarse_labels
+    return own

@@ -4,7 +4,7 @@ Each is stored beside the run. Maps are not rectified here, so that all their va
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -24,12 +24,20 @@ from labutils.models.networks import Classifier
 from labutils.runs.load import measure, ready
 from labutils.runs.store import Run
 from labutils.training.evaluation import predict
+from labutils.training.execution import Execution
 
 NEAR = 4  # pixels: a cell of the networks' last maps
 
 
 def _asked(run: Run, kinds: Sequence[Kind], count: int) -> dict[str, Any]:
     return {"images": count, "kinds": [list(kind) for kind in kinds]}
+
+
+def _predicted(run: Run, count: int) -> tuple[Classifier, Execution, Tensor, Tensor]:
+    """The network, how it is computed, the first test images, and their predicted classes."""
+    network, execution = ready(run)
+    batch = data.load(run.config.data).test.images[:count]
+    return network, execution, batch, predict(network, batch, execution).argmax(1)
 
 
 @measure("localisation", _asked)
@@ -45,19 +53,20 @@ def localised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any
     network, _ = ready(run)
     images = data.load(run.config.data)
     val, test = (part.take(slice(count)) for part in (images.val, images.test))
-    found = []
+    masks, found = test.masks.bool(), []
     for kind in kinds:
-        threshold = localisation.best_threshold(
-            maps_of(network, val.images, kind, val.labels), val.masks.bool()
-        )
-        maps, masks = maps_of(network, test.images, kind, test.labels), test.masks.bool()
+        tried = maps_of(network, val.images, kind, val.labels)
+        threshold = localisation.best_threshold(tried, val.masks.bool())
+        maps = maps_of(network, test.images, kind, test.labels)
+        down, right = localisation.displacement(maps, masks).unbind(1)
         scores = {
             "pointing": localisation.pointing(maps, masks),
             "box_pointing": localisation.pointing(maps, localisation.boxes_of(masks)),
             "energy": localisation.energy_inside(maps, masks),
             "iou": localisation.iou(maps, masks, threshold),
+            "down": down,
+            "right": right,
         }
-        scores["down"], scores["right"] = localisation.displacement(maps, masks).unbind(1)
         means = {name: values.nanmean().item() for name, values in scores.items()}
         found.append(kind._asdict() | means | {"threshold": threshold})
     return found
@@ -71,9 +80,7 @@ def faithful(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]
         For each kind and fill the kind's fields, `fill`, and `deletion` and `insertion`: the
         mean probability at each step.
     """
-    network, execution = ready(run)
-    batch = data.load(run.config.data).test.images[:count]
-    predicted = predict(network, batch, execution).argmax(1)
+    network, execution, batch, predicted = _predicted(run, count)
     found = []
     for kind in kinds:
         maps = maps_of(network, batch, kind, predicted)
@@ -84,10 +91,8 @@ def faithful(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]
                     faithfulness.deletion_insertion(network, image, each, fill(image), classes)
                     for image, each, classes in parts
                 ]
-            means = {
-                curve: torch.cat([getattr(part, curve) for part in curves]).mean(0).tolist()
-                for curve in faithfulness.Curves._fields
-            }
+            deletion, insertion = (torch.cat(each).mean(0) for each in zip(*curves, strict=True))
+            means = {"deletion": deletion.tolist(), "insertion": insertion.tolist()}
             found.append(kind._asdict() | {"fill": name} | means)
     return found
 
@@ -97,22 +102,20 @@ def steady(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, Any]]:
     """Rank correlation of maps before and after a small change, at their own resolution.
 
     Returns:
-        For each kind its fields, `noise`: with Gaussian noise of one percent, `shift`: one pixel
-        to the right and down; means over test images.
+        For each kind its fields, and means over test images: `noise`, with Gaussian noise of one
+        percent, and `shift`, one pixel to the right and down.
     """
-    network, execution = ready(run)
-    batch = data.load(run.config.data).test.images[:count]
-    predicted = predict(network, batch, execution).argmax(1)
-    changes = {"noise": faithfulness.with_noise, "shift": lambda at: faithfulness.shifted(at, 1, 1)}
-
+    network, execution, batch, predicted = _predicted(run, count)
+    changed = {"noise": faithfulness.with_noise(batch), "shift": faithfulness.shifted(batch, 1, 1)}
     found = []
     for kind in kinds:
         maps = partial(cell_maps, network, kind=kind, labels=predicted)
-        found.append(kind._asdict())
-        for name, change in changes.items():
-            with execution.autocast():
-                kept = faithfulness.stability(maps, batch, change)
-            found[-1][name] = torch.nanmean(kept).item()
+        with execution.autocast():
+            before = maps(batch)
+            after = {name: maps(images) for name, images in changed.items()}
+        kept = {name: faithfulness.rank_correlation(before, then) for name, then in after.items()}
+        means = {name: values.nanmean().item() for name, values in kept.items()}
+        found.append(kind._asdict() | means)
     return found
 
 
@@ -124,9 +127,7 @@ def randomised(run: Run, kinds: Sequence[Kind], count: int) -> list[dict[str, An
         For each kind its fields, `layers`: their names in that order, and `correlation` with each:
         a mean over test images, at the maps' own resolution.
     """
-    network, execution = ready(run)
-    batch = data.load(run.config.data).test.images[:count]
-    predicted = predict(network, batch, execution).argmax(1)
+    network, execution, batch, predicted = _predicted(run, count)
     found = [kind._asdict() | {"layers": [], "correlation": []} for kind in kinds]
 
     def values(changed: Classifier, kind: Kind) -> Tensor:
@@ -152,7 +153,7 @@ def warning(run: Run) -> dict[str, Any]:
         predictions, in [0, 1], chance 0.5, and of `all` signs together: each by a logistic
         regression that was fitted on validation images. Nan where there is nothing to tell apart.
     """
-    # Imported here: the grids name kinds of maps, and are imported wherever a run is asked for.
+    # here: the grids name kinds of maps, and are imported wherever a run is asked for
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.pipeline import make_pipeline
@@ -160,16 +161,15 @@ def warning(run: Run) -> dict[str, Any]:
 
     network, _ = ready(run)
     images = data.load(run.config.data)
-    (fit_on, fit_wrong), (signs, wrong) = (
-        _signs(network, part) for part in (images.val, images.test)
-    )
+    fit_on, fit_wrong = _signs(network, images.val)
+    signs, wrong = _signs(network, images.test)
 
     def auc(columns: Sequence[str]) -> float:
         if len({*fit_wrong}) < 2 or len({*wrong}) < 2:
             return math.nan
-        fitted = make_pipeline(StandardScaler(), LogisticRegression())
-        fitted.fit(_matrix(fit_on, columns), fit_wrong)
-        return roc_auc_score(wrong, fitted.decision_function(_matrix(signs, columns)))
+        fit_matrix, matrix = (np.stack([of[name] for name in columns], 1) for of in (fit_on, signs))
+        fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(fit_matrix, fit_wrong)
+        return roc_auc_score(wrong, fitted.decision_function(matrix))
 
     return {
         "wrong": float(wrong.mean()),
@@ -182,26 +182,21 @@ def warning(run: Run) -> dict[str, Any]:
 
 def _signs(network: Classifier, split: Split) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What a prediction shows of itself, and whether it is wrong."""
-    columns: dict[str, list[Tensor]] = {"log odds": [], "entropy": [], "energy at border": []}
-    wrong = []
+    rows, wrong = [], []
     for images, labels in zip(split.images.split(BATCH), split.labels.split(BATCH), strict=True):
         maps = class_activation_maps(network, images)
         drawn = at_pixels(network, images, maps)
         top = maps.logits.double().softmax(1).amax(1)
-        columns["log odds"].append(torch.logit(top, eps=1e-12))
-        columns["entropy"].append(localisation.entropy(drawn))
-        columns["energy at border"].append(localisation.energy_at_border(drawn))
+        odds = torch.logit(top, eps=1e-12)
+        rows.append((odds, localisation.entropy(drawn), localisation.energy_at_border(drawn)))
         wrong.append(maps.class_idx.cpu() != labels)
-    signs = {name: torch.cat(parts).cpu().numpy() for name, parts in columns.items()}
+    columns = (torch.cat(parts).cpu().numpy() for parts in zip(*rows, strict=True))
+    signs = dict(zip(("log odds", "entropy", "energy at border"), columns, strict=True))
     return signs, torch.cat(wrong).numpy()
 
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
-
-
-def _matrix(signs: Mapping[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:
-    return np.stack([signs[name] for name in columns], 1)
 
 
 @measure("mark", lambda run: {})
@@ -216,20 +211,21 @@ def mark_dependence(run: Run) -> dict[str, Any]:
     """
     network, execution = ready(run)
     shapes = data.load(DATA_SETS[run.config.data].made_from).test
+    everywhere = marked(shapes, torch.ones(len(shapes), dtype=torch.bool))
     whose = shapes.labels == MARKED_CLASS
     place = torch.zeros(shapes.images.shape[2:], dtype=torch.bool)
     place[tuple(slice(part.start - NEAR, part.stop + NEAR) for part in MARK)] = True
     found = {}
-    everywhere = marked(shapes, torch.ones(len(shapes), dtype=torch.bool))
     for name, split in (("none", shapes), ("all", everywhere)):
         answers = predict(network, split.images, execution).argmax(1)
         own = split.take(whose.nonzero().flatten())
         maps = maps_of(network, own.images, Kind("grad-cam"), own.labels)
-        inside = localisation.energy_inside(maps, place.expand(maps.shape))
-        found[name] = {
-            "accuracy": (answers == shapes.labels).double().mean().item(),
-            "class_accuracy": (answers[whose] == MARKED_CLASS).double().mean().item(),
-            "answers": (answers[~whose] == MARKED_CLASS).double().mean().item(),
-            "energy": inside.mean().item(),
+        shares = {
+            "accuracy": answers == shapes.labels,
+            "class_accuracy": answers[whose] == MARKED_CLASS,
+            "answers": answers[~whose] == MARKED_CLASS,
         }
+        found[name] = {key: right.double().mean().item() for key, right in shares.items()}
+        inside = localisation.energy_inside(maps, place.expand(maps.shape))
+        found[name]["energy"] = inside.mean().item()
     return found

@@ -9,29 +9,21 @@ from jaxtyping import Float, Shaped
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from labutils.cam.layers import Images, prepare, watching
+from labutils.cam.layers import CellMaps, Images, PixelMaps, prepare, watching
 from labutils.cam.maps import Classes, as_classes
 
-PixelMaps = Float[Tensor, "batch height width"]
-Values = Float[Tensor, "batch rows columns"]
 STEPS = 32
 
 
 class Curves(NamedTuple):
-    """Probability of the class as pixels go, or come, in the order of the map: `STEPS` + 1 points.
+    """Probability of the class as pixels go, or come, in the order of the map.
 
-    Attributes:
-        deletion: from the whole image to the fill; a faithful map lets it fall early.
-        insertion: from the fill to the whole image; a faithful map lets it rise early.
+    A faithful map lets `deletion`, from the whole image to the fill, fall early, and `insertion`,
+    from the fill to the whole image, rise early.
     """
 
     deletion: Float[Tensor, "batch points"]
     insertion: Float[Tensor, "batch points"]
-
-
-def area(curve: Float[Tensor, "batch points"]) -> Float[Tensor, " batch"]:
-    """Area under a curve over the share of pixels, in [0, 1]."""
-    return torch.trapezoid(curve, dx=1 / (curve.shape[1] - 1), dim=1)
 
 
 def deletion_insertion(
@@ -58,15 +50,15 @@ def deletion_insertion(
     _, empty = prepare(network, fill)
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     rank = order.argsort(dim=1).view(len(images), 1, *images.shape[2:]).to(whole.device)
-    found: dict[str, list[Tensor]] = {"deletion": [], "insertion": []}
+    deletion, insertion = [], []
     with watching(network, {}):
         chosen = as_classes(class_idx, network(whole), "class_idx")
         for step in range(steps + 1):
             reached = rank < round(step * rank[0].numel() / steps)
-            for name, inside, outside in (("deletion", empty, whole), ("insertion", whole, empty)):
+            for curve, inside, outside in ((deletion, empty, whole), (insertion, whole, empty)):
                 probability = network(torch.where(reached, inside, outside)).float().softmax(1)
-                found[name].append(probability.gather(1, chosen[:, None])[:, 0])
-    return Curves(*(torch.stack(points, 1) for points in found.values()))
+                curve.append(probability.gather(1, chosen[:, None])[:, 0])
+    return Curves(torch.stack(deletion, 1), torch.stack(insertion, 1))
 
 
 def mean_fill(images: Images) -> Images:
@@ -98,7 +90,7 @@ def _like(values: Tensor, images: Images) -> Images:
     return values.to(images.dtype)
 
 
-def rank_correlation(first: Values, second: Values) -> Float[Tensor, " batch"]:
+def rank_correlation(first: CellMaps, second: CellMaps) -> Float[Tensor, " batch"]:
     """Spearman's rank correlation of two maps of each image, at the maps' own resolution.
 
     Equal values share their mean rank; a map that is constant has no ranks, and gives nan.
@@ -132,7 +124,7 @@ def randomised_from_the_top(
     names = {
         module: name
         for name, module in changed.named_modules()
-        if any(True for _ in module.parameters(recurse=False))
+        if list(module.parameters(recurse=False))
     }
     order: dict[nn.Module, None] = {}
 
@@ -149,20 +141,12 @@ def randomised_from_the_top(
 
 
 def _reset(module: nn.Module) -> None:
-    reset = getattr(module, "reset_parameters", None)
-    if reset is not None:
-        reset()
+    if hasattr(module, "reset_parameters"):
+        module.reset_parameters()
         return
     for parameter in module.parameters(recurse=False):
         shuffled = torch.randperm(parameter.numel()).to(parameter.device)
         parameter.copy_(parameter.flatten()[shuffled].view_as(parameter))
-
-
-def stability(
-    maps_of: Callable[[Images], Values], images: Images, change: Callable[[Images], Images]
-) -> Float[Tensor, " batch"]:
-    """Rank correlation of the maps of the images and of the images after a small change."""
-    return rank_correlation(maps_of(images), maps_of(change(images)))
 
 
 def with_noise(images: Images, deviation: float = 0.01, seed: int = 0) -> Images:

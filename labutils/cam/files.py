@@ -1,7 +1,8 @@
 """Class activation maps of picture files: what looks at each, draws the map, and says where."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -33,97 +34,90 @@ class CamError(ValueError):
     """What is asked for does not fit the run; the message says what to do."""
 
 
-class Question(NamedTuple):
-    """What a map is asked for; what is left open the network decides.
+class MapFinder:
+    """Asks a stored classifier about pictures, for `data.picture_files.look_at_files`.
 
-    Attributes:
+    What is left open the network decides.
+
+    Args:
         method: a key of `METHODS`.
         class_name: name or number of a class; by default the predicted one.
         versus: name or number of the class that it is set against.
         side: as `size_to_look_at` takes it.
-    """
-
-    method: str = "grad-cam"
-    layer: str | None = None
-    class_name: str | None = None
-    versus: str | None = None
-    side: Side | None = None
-
-
-class MapFinder:
-    """Asks a stored classifier about pictures, for `data.picture_files.look_at_files`.
 
     Raises:
         CamError: the question does not fit the network.
         RunError: the run keeps no weights.
     """
 
-    def __init__(self, run: Run, question: Question) -> None:
-        self.name, self.question = run.folder.name, question
+    def __init__(
+        self,
+        run: Run,
+        *,
+        method: str = "grad-cam",
+        layer: str = "",
+        class_name: str = "",
+        versus: str = "",
+        side: Side | None = None,
+    ) -> None:
+        self.name, self.method = run.folder.name, method
         if not isinstance(run.config, RunConfig):
             raise CamError(f"{self.name} is a detector: give the run of a classifier")
-        self.channels, *own = DATA_SETS[run.config.data].image_shape
-        self.own: Size = tuple(own)
+        image_shape = DATA_SETS[run.config.data].image_shape
+        self.channels, own = image_shape[0], image_shape[1:]
         self.names = class_names(run.config.data)
-        self.class_idx, self.versus = (
-            None if name is None else class_number(name, self.names)
-            for name in (question.class_name, question.versus)
+        class_idx, against = (
+            class_number(name, self.names) if name else None for name in (class_name, versus)
         )
         self.network = run.model()
-        self._size(self.own)
+        self.size_for = partial(size_to_look_at, self.network, own=own, side=side)
+        self.size_for(own)
+        self.maps_of = partial(
+            class_activation_maps,
+            self.network,
+            method=method,
+            target_layer=layer or None,
+            class_idx=class_idx,
+            versus=against,
+        )
         try:  # once for all pictures
-            self._ask(torch.zeros(1, self.channels, *self.own, dtype=torch.uint8))
+            self.maps_of(torch.zeros(1, *image_shape, dtype=torch.uint8))
         except ValueError as error:
             raise CamError(f"{self.name}: {error}") from error
 
     def __call__(self, picture: Picture) -> Seen:
         if self.channels == 1:  # networks of grey images know digits, light on black
             picture = np.repeat(light_on_black(picture)[..., None], 3, axis=2)
-        images = as_images(picture, self._size(picture.shape[:2]))[:, : self.channels]
-        maps = self._ask(images)
+        height, width = self.size_for(picture.shape[:2])
+        images = as_images(picture, (height, width))[:, : self.channels]
+        maps = self.maps_of(images)
         shown = as_shown(picture)
         pixel_map = map_at(self.network, images, maps, shown.shape[:2])
-        listed = self._describe(maps, images) | {
+        listed = self._describe(maps) | {
+            "layer": maps.layer,
+            "method": self.method,
+            "looked_at": {"width": width, "height": height},
+            "cells": {"columns": maps.values.shape[2], "rows": maps.values.shape[1]},
             "peak": float(f"{pixel_map.max():.3g}"),  # small where many cells are averaged
             "box": _in_pixels_of(picture, shown, warmest_box(pixel_map)),
         }
-        said = _in_words(listed)
-        method, seen = (
-            METHODS[self.question.method].title,
-            "{width} x {height}".format(**listed["looked_at"]),
-        )
-        lines = (said, f"{method}, layer {maps.layer}, seen at {seen} pixels", self.name)
-        return Seen(captioned(triptych(shown, pixel_map), listed["peak"], lines), listed, said)
+        said, title = _in_words(listed), METHODS[self.method].title
+        how = f"{title}, layer {maps.layer}, seen at {width} x {height} pixels"
+        drawing = captioned(triptych(shown, pixel_map), listed["peak"], (said, how, self.name))
+        return Seen(drawing, listed, said)
 
-    def _size(self, size: Size) -> Size:
-        return size_to_look_at(self.network, size, self.own, self.question.side)
-
-    def _ask(self, images: Tensor) -> Maps:
-        return class_activation_maps(
-            self.network,
-            images,
-            method=self.question.method,
-            target_layer=self.question.layer,
-            class_idx=self.class_idx,
-            versus=self.versus,
-        )
-
-    def _describe(self, maps: Maps, images: Tensor) -> dict[str, Any]:
-        """What was asked, and what the network says."""
+    def _describe(self, maps: Maps) -> dict[str, Any]:
+        """Which class was asked for, and what the network says."""
         probabilities = maps.logits[0].softmax(0).tolist()
 
-        def about(number: int) -> dict[str, Any]:
+        def about(number: Tensor) -> dict[str, Any]:
             return {"class": self.names[number], "probability": round(probabilities[number], 4)}
 
         return {
             "run": self.name,
-            **about(int(maps.class_idx[0])),
-            "predicted": about(int(maps.logits[0].argmax())),
-            "versus": None if maps.versus is None else about(int(maps.versus[0])),
-            "layer": maps.layer,
-            "method": self.question.method,
-            "looked_at": {"width": images.shape[3], "height": images.shape[2]},
-            "cells": {"columns": maps.values.shape[2], "rows": maps.values.shape[1]},
+            **about(maps.class_idx[0]),
+            "predicted": about(maps.logits[0].argmax()),
+            "versus": None if maps.versus is None else about(maps.versus[0]),
         }
 
 
@@ -148,9 +142,8 @@ def size_to_look_at(network: nn.Module, size: Size, own: Size, side: Side | None
     """Height and width at which a network looks at a picture of `size`.
 
     A network that ends in global average pooling slides along the longer side. The shorter one is
-    that of its training images, `own`, unless another is asked for: a network recognises things of
-    the size that it was trained on, and not those of twice that size. Other networks take `own`
-    alone, and pictures are stretched.
+    that of its training images, `own`, unless another is asked for: it recognises things of the
+    size that it was trained on. Other networks take `own` alone, and pictures are stretched.
 
     Args:
         side: pixels of the shorter side, or "own" for the picture's; no side becomes shorter than
@@ -185,30 +178,23 @@ def as_shown(picture: Picture) -> Resized:
     longer = max(picture.shape[:2])
     factor = LARGEST / longer if longer > LARGEST else max(1, SMALLEST // longer)
     size = tuple(max(round(factor * side), 1) for side in picture.shape[:2])
-    if factor > 1:  # each pixel a square
-        return _resized(picture, size, PIL.Image.Resampling.NEAREST)
-    return _resized(picture, size)
+    return _resized(picture, size, "NEAREST" if factor > 1 else "BILINEAR")  # pixels as squares
 
 
-def _resized(
-    picture: Picture, size: Size, filter: PIL.Image.Resampling = PIL.Image.Resampling.BILINEAR
-) -> Resized:
-    return np.array(PIL.Image.fromarray(picture).resize(size[::-1], filter))
+def _resized(picture: Picture, size: Size, how: str = "BILINEAR") -> Resized:
+    return np.array(PIL.Image.fromarray(picture).resize(size[::-1], PIL.Image.Resampling[how]))
 
 
 def map_at(
     network: nn.Module, images: Tensor, maps: Maps, size: Size
 ) -> Float[np.ndarray, "height width"]:
     """The map at each pixel of a picture of `size`, of which `images` is a copy at another size."""
+    axes = []
     cells = locate_cells(network, images, maps.layer)
-    factors = [whole / side for whole, side in zip(size, images.shape[2:], strict=True)]
-    scaled = Cells(
-        *(
-            Axis(factor * axis.stride, factor * (axis.offset + 0.5) - 0.5)
-            for axis, factor in zip(cells, factors, strict=True)
-        )
-    )
-    return upsample(maps.values, scaled, size)[0].numpy()
+    for axis, pixels, side in zip(cells, size, images.shape[2:], strict=True):
+        factor = pixels / side
+        axes.append(Axis(factor * axis.stride, factor * (axis.offset + 0.5) - 0.5))
+    return upsample(maps.values, Cells(*axes), size)[0].numpy()
 
 
 def _in_pixels_of(
@@ -218,10 +204,8 @@ def _in_pixels_of(
     if box is None:
         return None
     rows, columns = (picture.shape[axis] / shown.shape[axis] for axis in (0, 1))
-    return [
-        round(factor * edge, 1)
-        for factor, edge in zip((columns, rows, columns, rows), box, strict=True)
-    ]
+    factors = (columns, rows, columns, rows)
+    return [round(factor * edge, 1) for factor, edge in zip(factors, box, strict=True)]
 
 
 def _in_words(listed: dict[str, Any]) -> str:

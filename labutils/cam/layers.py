@@ -1,11 +1,11 @@
 """Looking into a network as it runs: its layers' maps, with nothing left behind."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from labutils.models.modes import eval_mode
@@ -13,15 +13,16 @@ from labutils.training.evaluation import runnable
 from labutils.training.execution import device_of, execution_for
 
 Images = Shaped[Tensor, "batch channels height width"]
+PixelMaps = Float[Tensor, "batch height width"]
+CellMaps = Float[Tensor, "batch rows columns"]
 Hook = Callable[[nn.Module, tuple, Any], Any]
 
 
 @contextmanager
 def watching(network: nn.Module, hooks: Mapping[nn.Module, Hook]) -> Iterator[None]:
-    """Forward hooks inside the block, in eval mode and without gradients.
+    """Forward hooks inside the block, in eval mode, without gradients; a hook may switch them on.
 
-    A hook may switch gradients on for what follows it. Afterwards, also after an error, the hooks
-    are gone, and modes, buffers and gradient mode are as they were.
+    Afterwards, also after an error, all is as it was: hooks, modes, buffers and gradient mode.
     """
     buffers = [
         (module._buffers, name, buffer, buffer.clone())
@@ -29,16 +30,14 @@ def watching(network: nn.Module, hooks: Mapping[nn.Module, Hook]) -> Iterator[No
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    handles = []
     try:
-        for module, hook in hooks.items():
-            handles.append(module.register_forward_hook(hook))
         # within inference mode nothing can be differentiated
-        with eval_mode(network), torch.inference_mode(False), torch.no_grad():
-            yield
+        with ExitStack() as hooked, eval_mode(network), torch.inference_mode(False):
+            for module, hook in hooks.items():
+                hooked.enter_context(module.register_forward_hook(hook))
+            with torch.no_grad():
+                yield
     finally:
-        for handle in handles:
-            handle.remove()
         with torch.no_grad():
             for owner, name, buffer, value in buffers:
                 owner[name] = buffer.copy_(value)
@@ -80,19 +79,16 @@ def map_layers(network: nn.Module, images: Tensor) -> dict[str, tuple[int, int, 
     Maps of one cell and layers that run more than once in a pass do not count.
     """
     network, batch = prepare(network, images[:1])
-    found: dict[nn.Module, list[tuple[int, int, int]]] = {}
+    names = {module: name for name, module in network.named_modules() if name}
+    found: dict[str, list[tuple[int, int, int]]] = {}
 
     def record(module: nn.Module, args: tuple, output: Any) -> None:
-        found.setdefault(module, []).append(tuple(output.shape[1:]) if is_map(output) else ())
+        shape = tuple(output.shape[1:]) if is_map(output) else ()
+        found.setdefault(names[module], []).append(shape)
 
-    names = {module: name for name, module in network.named_modules() if name}
     with watching(network, dict.fromkeys(names, record)):
         network(batch)
-    return {
-        names[module]: shapes[0]
-        for module, shapes in found.items()
-        if len(shapes) == 1 and shapes[0]
-    }
+    return {name: shapes[0] for name, shapes in found.items() if len(shapes) == 1 and shapes[0]}
 
 
 def is_map(output: Any) -> bool:
@@ -106,20 +102,33 @@ def find_layer(network: nn.Module, images: Tensor, name: str | None) -> str:
     Raises:
         ValueError: there is no such layer, or no layer at all that gives a map.
     """
-    if name is None:
-        layers = map_layers(network, images)
-        if not layers:
-            raise ValueError(
-                "no layer of the network gives a map: expected one that returns a tensor (batch, "
-                "channels, rows, columns) of more than one cell; are the images too small?"
-            )
-        return list(layers)[-1]
-    if name not in dict(network.named_modules(remove_duplicate=False)) or not name:
-        raise no_map(network, images, f"the network has no layer {name!r}")
-    return name
+    if name is not None:
+        if name not in dict(network.named_modules(remove_duplicate=False)) or not name:
+            raise _no_map(network, images, f"the network has no layer {name!r}")
+        return name
+    layers = list(map_layers(network, images))
+    if not layers:
+        raise ValueError(
+            "no layer of the network gives a map: expected one that returns a tensor (batch, "
+            "channels, rows, columns) of more than one cell; are the images too small?"
+        )
+    return layers[-1]
 
 
-def no_map(network: nn.Module, images: Tensor, complaint: str) -> ValueError:
+def only_map(network: nn.Module, images: Tensor, layer: str, outputs: Sequence[Any]) -> Tensor:
+    """What a layer gave in a pass.
+
+    Raises:
+        ValueError: it gave no map, or several.
+    """
+    if len(outputs) != 1:
+        raise _no_map(network, images, f"layer {layer!r} runs {len(outputs)} times in a pass")
+    if not is_map(outputs[0]):
+        raise _no_map(network, images, f"layer {layer!r} gives no map")
+    return outputs[0]
+
+
+def _no_map(network: nn.Module, images: Tensor, complaint: str) -> ValueError:
     """An error that lists the layers that give maps."""
     names = ", ".join(map_layers(network, images)) or "none"
     return ValueError(f"{complaint}: expected a layer that gives a map once in a pass: {names}")

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-PixelMaps = Float[Tensor, "batch height width"]
+from labutils.cam.layers import PixelMaps
+
 Masks = Bool[Tensor, "batch height width"]
 Scores = Float[Tensor, " batch"]
 
@@ -31,8 +32,7 @@ def pointing(maps: PixelMaps, masks: Masks) -> Scores:
 
 def boxes_of(masks: Masks) -> Masks:
     """The smallest box that holds each mask, filled."""
-    rows, columns = masks.any(2), masks.any(1)
-    rows, columns = (_from_first_to_last(line) for line in (rows, columns))
+    rows, columns = (_from_first_to_last(masks.any(dim)) for dim in (2, 1))
     return rows[:, :, None] & columns[:, None]
 
 

@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from labutils.cam.layers import find_layer, is_map, no_map, prepare, watching
+from labutils.cam.layers import CellMaps, find_layer, is_map, only_map, prepare, watching
+from labutils.training.execution import full_precision
+from labutils.training.inputs import check_logits
 
 FeatureMap = Float[Tensor, "batch channels rows columns"]
+Weights = Float[Tensor, "batch channels 1 1"]
 Classes = int | Sequence[int] | np.ndarray | Tensor  # one for all images, or one an image
 
 
@@ -19,13 +22,11 @@ class Maps(NamedTuple):
 
     Attributes:
         values: what each cell says for the class; not normalised.
-        logits: of the network, as it ran.
         class_idx: class of each image that its map is of.
         versus: class of each image that it is set against, if any.
-        layer: name of the layer.
     """
 
-    values: Float[Tensor, "batch rows columns"]
+    values: CellMaps
     logits: Float[Tensor, "batch classes"]
     class_idx: Int[Tensor, " batch"]
     versus: Int[Tensor, " batch"] | None
@@ -37,33 +38,29 @@ class Method(NamedTuple):
 
     Attributes:
         equation: of the map M, or of the weights w_k in M = sum_k w_k A_k.
-        combine: feature map and gradient in, maps out.
     """
 
     title: str
     paper: str
     equation: str
-    combine: Callable[[FeatureMap, Tensor], Float[Tensor, "batch rows columns"]]
+    combine: Callable[[FeatureMap, Tensor], CellMaps]
 
 
-def _plus_plus(a: FeatureMap, g: FeatureMap) -> Float[Tensor, "batch channels 1 1"]:
+def _plus_plus(a: FeatureMap, g: FeatureMap) -> Weights:
     """Weights of Grad-CAM++: the sum of alpha relu(g), alpha = g^2 / (2 g^2 + sum(A) g^3).
 
-    That is the paper's equation 19, for the score exp(logit). Without its factor exp(logit), one
+    That is the paper's equation 19 for the score exp(logit), without its factor exp(logit): one
     number for a whole map, which overflows. Where g is positive, alpha = 1 / (2 + sum(A) g), which
-    needs no small number against division by zero as long as the maps are not negative.
-
-    pytorch-grad-cam follows the paper, but adds 1e-6 to the denominator, which is more than the
-    rest of it where gradients are small (1e-3 behind an average over 7x7 cells). torchcam deviates:
-    it sums A g^3 where the paper multiplies g^3 by the sum of A, and its division works on a copy,
-    so that its alpha is g^2.
+    is never divided by zero as long as the maps are not negative. pytorch-grad-cam adds 1e-6, which
+    is more than the rest where gradients are small (1e-3 behind an average over 7x7 cells).
+    torchcam deviates: its division works on a copy, so that its alpha is g^2.
     """
     positive = g.relu()
     denominator = 2 + a.sum((2, 3), keepdim=True) * positive
     return torch.where(denominator == 0, 0, positive / denominator).sum((2, 3), keepdim=True)
 
 
-def _relative(a: FeatureMap, g: FeatureMap) -> Float[Tensor, "batch channels 1 1"]:
+def _relative(a: FeatureMap, g: FeatureMap) -> Weights:
     """Weights of XGrad-CAM; a channel that is zero everywhere has none."""
     total = a.sum((2, 3), keepdim=True)
     return torch.where(total == 0, 0, (g * a).sum((2, 3), keepdim=True) / total)
@@ -147,18 +144,17 @@ def class_activation_maps(
     hooks = {} if record.differentiate else dict.fromkeys(heads, record.head)
     with watching(network, {**hooks, network.get_submodule(layer): record.layer}):
         logits = network(batch)
-        _check_pass(network, images, layer, record, logits)
+        feature_map = only_map(network, images, layer, record.outputs)
+        check_logits(logits, images)
         chosen = as_classes(class_idx, logits, "class_idx")
         against = None if versus is None else as_classes(versus, logits, "versus")
-        feature_map = record.feature_map
         if record.differentiate:
             weights = _gradient(logits, chosen, against, feature_map, layer)
         else:
             feature_map, head = _head(feature_map, logits, record.heads)
             weights = head[chosen] if against is None else head[chosen] - head[against]
             weights = weights[:, :, None, None]
-    feature_map, weights = (_at_least_fp32(x.detach()) for x in (feature_map, weights))
-    values = METHODS[method].combine(feature_map, weights)
+    values = METHODS[method].combine(*(full_precision(x.detach()) for x in (feature_map, weights)))
     return Maps(values.relu() if rectify else values, logits.detach(), chosen, against, layer)
 
 
@@ -166,41 +162,23 @@ class _Record:
     """Keeps the output of a layer, and cuts the graph there: what lies before needs no gradient."""
 
     def __init__(self, *, differentiate: bool) -> None:
-        self.differentiate, self.runs = differentiate, 0
-        self.feature_map: Tensor | None = None
+        self.differentiate = differentiate
+        self.outputs: list[Any] = []
         self.heads: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def layer(self, module: nn.Module, args: tuple, output: Any) -> Any:
-        self.runs += 1
-        if self.runs > 1 or not is_map(output):
-            self.feature_map = None
+        if not is_map(output):
+            self.outputs.append(output)
             return output
-        self.feature_map = output.detach().clone()
-        if self.differentiate:
-            self.feature_map.requires_grad_()
-            torch.set_grad_enabled(True)
-        return self.feature_map.clone()  # an activation that works in place may follow
+        self.outputs.append(output.detach().clone().requires_grad_(self.differentiate))
+        torch.set_grad_enabled(self.differentiate)
+        return self.outputs[-1].clone()  # an activation that works in place may follow
 
     def head(self, module: nn.Module, args: tuple, output: Tensor) -> None:
         """Weights, input and output of a linear layer, or of a convolution of a single cell."""
         if args and args[0].shape[2:].numel() == module.weight.shape[2:].numel() == 1:
             tensors = module.weight.detach(), args[0].clone(), output.clone()
             self.heads.append(tuple(tensor.flatten(1) for tensor in tensors))
-
-
-def _check_pass(
-    network: nn.Module, images: Tensor, layer: str, record: _Record, logits: Any
-) -> None:
-    if record.runs != 1:
-        raise no_map(network, images, f"layer {layer!r} runs {record.runs} times in a pass")
-    if record.feature_map is None:
-        raise no_map(network, images, f"layer {layer!r} gives no map")
-    if not (isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(images)):
-        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"the network returns {kind}: expected logits of shape ({len(images)}, classes); wrap "
-            "it in a module that returns them"
-        )
 
 
 def as_classes(given: Classes | None, logits: Tensor, name: str) -> Int[Tensor, " batch"]:
@@ -264,7 +242,3 @@ def _equal(found: Tensor, expected: Tensor) -> bool:
     tolerance = max(torch.finfo(found.dtype).eps, torch.finfo(expected.dtype).eps) ** 0.5
     difference = (found.float() - expected.float()).abs().max()
     return bool(difference <= tolerance * expected.float().abs().max())
-
-
-def _at_least_fp32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

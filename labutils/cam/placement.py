@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from labutils.cam.layers import Images, find_layer, is_map, no_map, prepare, watching
+from labutils.cam import layers
+from labutils.cam.layers import CellMaps, Images, PixelMaps
 from labutils.cam.maps import Maps
 from labutils.models.receptive_field import PIXELS, Geometry
 
-Values = Float[Tensor, "batch rows columns"]
 aten = torch.ops.aten
 
 
@@ -34,14 +34,14 @@ class Cells(NamedTuple):
 
 def at_pixels(
     network: nn.Module, images: Images, maps: Maps, placement: str = "receptive-field"
-) -> Float[Tensor, "batch height width"]:
+) -> PixelMaps:
     """The maps at each pixel of their images.
 
     Args:
         placement: "receptive-field" puts each cell where it looks; "resize" spreads the cells
             evenly over the image, as the common libraries do.
     """
-    size = images.shape[2], images.shape[3]
+    size = tuple(images.shape[2:])
     if placement == "resize":
         cells = spread_evenly(maps.values.shape[1:], size)
     elif placement == "receptive-field":
@@ -51,14 +51,8 @@ def at_pixels(
     return upsample(maps.values, cells, size)
 
 
-def upsample(
-    values: Values, cells: Cells, size: tuple[int, int]
-) -> Float[Tensor, "batch height width"]:
-    """Linear interpolation between the centres of cells; beyond the outer ones values stay.
-
-    Args:
-        size: height and width of the images in pixels.
-    """
+def upsample(values: CellMaps, cells: Cells, size: tuple[int, int]) -> PixelMaps:
+    """Linear interpolation between the centres of cells; beyond the outer ones values stay."""
     rows, columns = (
         _weights(axis, count, pixels).to(values)
         for axis, count, pixels in zip(cells, values.shape[1:], size, strict=True)
@@ -82,28 +76,28 @@ def spread_evenly(cells: Sequence[int], size: tuple[int, int]) -> Cells:
 def locate_cells(network: nn.Module, images: Images, layer: str) -> Cells:
     """Where the cells of a layer's map look, for images of this size.
 
-    The arithmetic of receptive fields, over the operations that one image runs through. Where it
-    does not know one of them the centres are measured, by the gradient of cells.
+    By the arithmetic of receptive fields, over the operations that one image runs through. Where
+    it does not know one of them the centres are measured, by `measure_cells`.
 
     Raises:
         ValueError: there is no such layer, or it gives no map.
     """
-    network, batch = prepare(network, images[:1])
-    find_layer(network, images, layer)
+    network, batch = layers.prepare(network, images[:1])
+    layers.find_layer(network, images, layer)
     tracer = _Tracer(batch)
-    found: list[tuple[Geometry, Geometry] | None] = []
+    outputs: list[Any] = []
+    places: list[tuple[Geometry, Geometry] | None] = []
 
     def record(module: nn.Module, args: tuple, output: Any) -> None:
-        if is_map(output):
-            found.append(tracer.known.get(output))
+        outputs.append(output)
+        places.append(tracer.known.get(output) if layers.is_map(output) else None)
 
-    with watching(network, {network.get_submodule(layer): record}), tracer:
+    with layers.watching(network, {network.get_submodule(layer): record}), tracer:
         network(batch)
-    if len(found) != 1:
-        raise no_map(network, images, f"layer {layer!r} gives {len(found)} maps in a pass")
-    if found[0] is None:
+    layers.only_map(network, images, layer, outputs)
+    if places[0] is None:
         return measure_cells(network, images, layer)
-    return Cells(*(Axis(geometry.stride, geometry.offset) for geometry in found[0]))
+    return Cells(*(Axis(geometry.stride, geometry.offset) for geometry in places[0]))
 
 
 class _Tracer(TorchDispatchMode):
@@ -187,28 +181,23 @@ def measure_cells(network: nn.Module, images: Images, layer: str) -> Cells:
     size, kept = images.shape[2:], []
     count = max(1, min(8, 2**20 // size.numel()))  # of a large image one is enough, and fits
     noise = torch.rand(count, *images.shape[1:], generator=torch.Generator().manual_seed(0))
-    network, batch = prepare(network, noise)
+    network, batch = layers.prepare(network, noise)
     hook = {network.get_submodule(layer): lambda module, args, output: kept.append(output.clone())}
-    with watching(network, hook), torch.enable_grad():
+    with layers.watching(network, hook), torch.enable_grad():
         network(batch.requires_grad_().clone())  # it may work on its input in place
-        evenly = spread_evenly(kept[0].shape[2:], size)
-        if not kept[0].requires_grad:
+        (feature_map,) = kept
+        sides = feature_map.shape[2:]
+        evenly = spread_evenly(sides, size)
+        if not feature_map.requires_grad:
             return evenly
-        count = max(2, min(kept[0].shape[2:]) // 2)
+        count = max(2, min(sides) // 2)
         at = [
-            torch.linspace(side // 4, -(-3 * side // 4) - 1, count).round().long()
-            for side in kept[0].shape[2:]
+            torch.linspace(side // 4, -(-3 * side // 4) - 1, count).round().long() for side in sides
         ]
         centres = torch.stack(
-            [_centre(kept[0], batch, row, column) for row, column in zip(*at, strict=True)]
+            [_centre(feature_map, batch, *cell) for cell in zip(*at, strict=True)]
         )
-    fitted = [_line(*each) for each in zip(at, centres.T, strict=True)]
-    return Cells(
-        *(
-            line if abs(line.stride / even.stride - 1) <= 0.5 else even
-            for line, even in zip(fitted, evenly, strict=True)
-        )
-    )
+    return Cells(*map(_line, at, centres.T, evenly))
 
 
 def _centre(feature_map: Tensor, batch: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -220,8 +209,10 @@ def _centre(feature_map: Tensor, batch: Tensor, row: Tensor, column: Tensor) -> 
     return torch.stack([side @ torch.arange(len(side)).double() / side.sum() for side in sides])
 
 
-def _line(at: Tensor, centres: Tensor) -> Axis:
-    """Least squares: nan where all cells are one, or have no centre."""
+def _line(at: Tensor, centres: Tensor, even: Axis) -> Axis:
+    """Least squares; `even` where its stride is far off, or nan as of a single cell."""
     away = at - at.double().mean()
-    stride = away @ centres / (away @ away)
-    return Axis(stride.item(), (centres.mean() - stride * at.double().mean()).item())
+    stride = (away @ centres / (away @ away)).item()
+    if abs(stride / even.stride - 1) <= 0.5:
+        return Axis(stride, (centres.mean() - stride * at.double().mean()).item())
+    return even

@@ -76,12 +76,12 @@ def cam(
     from labutils.data.picture_files import look_at_files
 
     def prepare() -> Look:
-        from labutils.cam.files import MapFinder, Question
+        from labutils.cam.files import MapFinder
         from labutils.report.experiments import load
         from labutils.runs.store import Store
 
         asked = Store.of(which).load_id(run.rpartition("-")[2]) if run else None
-        question = Question(method, layer or None, class_name or None, versus or None, side)
-        return MapFinder(asked or load("strong", which, seed=0)[0], question)
+        question = {"method": method, "class_name": class_name, "versus": versus, "side": side}
+        return MapFinder(asked or load("strong", which, seed=0)[0], layer=layer, **question)
 
     return look_at_files(images, output, "cam", prepare)

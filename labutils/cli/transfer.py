@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -10,13 +11,12 @@ import tyro
 from labutils.cli.app import APP, MOST_JOBS, Keep, default_hint, shown
 from labutils.cli.listing import result
 from labutils.cli.options import DistillOptions, FineTuneOptions
-from labutils.config import DataName, DistillConfig, TransferConfig
+from labutils.config import Config, DataName, DistillConfig, RunConfig, TransferConfig
 from labutils.config.base import Within
 from labutils.config.profiles import Profile, profile
 from labutils.config.transfer import NETWORK_FIELDS
 
 if TYPE_CHECKING:
-    from labutils.config import Config
     from labutils.runs.store import Run
 
 Source = Annotated[
@@ -97,9 +97,8 @@ class FineTune:
         source = _source(self.source, which)
         network = {name: getattr(source.config, name) for name in NETWORK_FIELDS}
         given = network | self.training | {"source": source.config.id}
-        return _train(
-            TransferConfig(data=self.onto or which.data("cifar100"), **given), which, self.keep
-        )
+        config = TransferConfig(data=self.onto or which.data("cifar100"), **given)
+        return _train(config, which, self.keep)
 
 
 @dataclass
@@ -121,13 +120,7 @@ class Distill:
 
 @APP.command
 def transfer(
-    task: tyro.conf.OmitSubcommandPrefixes[
-        tyro.conf.OmitArgPrefixes[
-            Annotated[Probe, tyro.conf.subcommand("probe")]
-            | Annotated[FineTune, tyro.conf.subcommand("fine-tune")]
-            | Annotated[Distill, tyro.conf.subcommand("distill")]
-        ]
-    ],
+    task: tyro.conf.OmitSubcommandPrefixes[tyro.conf.OmitArgPrefixes[Probe | FineTune | Distill]],
 ) -> int:
     """Use a stored network: frozen, trained further, or as a teacher.
 
@@ -139,7 +132,6 @@ def transfer(
 
 def _source(run_id: str | None, which: Profile) -> Run:
     """The stored classifier of this id, by default the report's strong network."""
-    from labutils.config import RunConfig
     from labutils.runs.store import RunError, Store
 
     if run_id is None:
@@ -158,8 +150,6 @@ def _source(run_id: str | None, which: Profile) -> Run:
 
 
 def _train(config: Config, which: Profile, keep: Keep) -> int:
-    from functools import partial
-
     from labutils.report.training import train_run
     from labutils.runs.load import load_or_train
     from labutils.runs.store import Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,23 +18,16 @@ from labutils.runs.store import Store
 from labutils.training.classifiers import Classification, labelled, train_and_test, untrained
 from labutils.training.history import Outcome
 from labutils.training.inputs import TrainingError
-from labutils.training.loop import OnEpoch
 
 
-def distill(
-    config: DistillConfig,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    progress: bool = True,
-    store: Store | None = None,
-) -> Outcome:
+def distill(config: DistillConfig, *, store: Store | None = None, **options: Any) -> Outcome:
     """The recipe of a student: load its teacher, train by both, and test once at the end.
 
     Without a teacher it is the training of a `RunConfig`.
 
     Args:
         store: where the teacher is looked up; by default that of the profile.
+        options: those of `run_epochs`.
 
     Raises:
         MissingRuns: the teacher is not stored.
@@ -42,15 +35,12 @@ def distill(
         TrainingError: it has learned other classes, or looks at images of another shape.
     """
     images = data.load(config.data)
-    student = untrained(config, images)
+    given = untrained(config, images), *labelled(images), config
     if config.teacher:
-        teacher = _teacher(config, store or default_store())
-        task = Distillation(student, *labelled(images), config, teacher)
+        task = Distillation(*given, _teacher(config, store or default_store()))
     else:
-        task = Classification(student, *labelled(images), config)
-    return train_and_test(
-        task, images.test, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress
-    )
+        task = Classification(*given)
+    return train_and_test(task, images.test, **options)
 
 
 class Distillation(Classification):
@@ -65,8 +55,8 @@ class Distillation(Classification):
         teacher: Classifier,
     ) -> None:
         super().__init__(student, train, val, config)
-        place = self.execution.device
-        self.teacher = teacher.to(place, memory_format=self.execution.memory_format).eval()
+        device, layout = self.execution.device, self.execution.memory_format
+        self.teacher = teacher.to(device, memory_format=layout).eval()
 
     def loss(self, indices: Tensor) -> Tensor:
         """The mean `distillation_loss` of a batch."""

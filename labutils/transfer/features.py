@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +48,15 @@ class Features:
     def matrix(
         self, layers: Sequence[str] | None = None, side: int | None = None
     ) -> Float[np.ndarray, "n features"]:
-        """The maps of some layers side by side, one row an image, in single precision.
+        """The maps of some layers, or all, side by side, one row an image, in single precision.
 
         Args:
-            layers: by default all.
             side: pooled further to side x side; by default as they are.
         """
-        parts = []
-        for name in layers or self.maps:
-            maps = self.maps[name].float()
-            parts.append((F.adaptive_avg_pool2d(maps, side) if side else maps).flatten(1))
-        return torch.cat(parts, 1).numpy()
+        parts = [self.maps[name].float() for name in layers or self.maps]
+        if side:
+            parts = [F.adaptive_avg_pool2d(maps, side) for maps in parts]
+        return torch.cat([maps.flatten(1) for maps in parts], 1).numpy()
 
     def take(self, per_class: int, draw: int = 0) -> Features:
         """Those of so many images of each class; of one draw, fewer are among more."""
@@ -79,7 +79,7 @@ def extract(
 
     Args:
         images: as the model takes them; a network of this package takes bytes.
-        layers: names of modules whose output is a map, as `model.named_modules()` gives them.
+        layers: names in `model.named_modules()`.
 
     Raises:
         FeatureError: the model has no such layer, or its output is not a map.
@@ -94,7 +94,7 @@ def extract(
     pooled: dict[str, Tensor] = {}
     start = 0
 
-    def keep(name: str, output: Tensor) -> None:
+    def keep(name: str, module: nn.Module, args: tuple, output: Tensor) -> None:
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise FeatureError(f"the output of layer {name!r} is no map: choose another")
         if name not in pooled:
@@ -103,18 +103,12 @@ def extract(
         maps = F.adaptive_avg_pool2d(output.float(), side)
         pooled[name][start : start + len(maps)] = maps
 
-    handles = [
-        modules[name].register_forward_hook(lambda module, _, output, name=name: keep(name, output))
-        for name in layers
-    ]
-    try:
-        with eval_mode(model), execution.autocast():
-            for batch in tqdm(images.split(BATCH), "features", disable=not progress, unit="batch"):
-                model(execution.place(batch))
-                start += len(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooked, eval_mode(model), execution.autocast():
+        for name in layers:
+            hooked.enter_context(modules[name].register_forward_hook(partial(keep, name)))
+        for batch in tqdm(images.split(BATCH), "features", disable=not progress, unit="batch"):
+            model(execution.place(batch))
+            start += len(batch)
     return {name: pooled[name] for name in layers}
 
 
@@ -126,15 +120,11 @@ def cached_features(
     file: Path,
     *,
     precision: str = "fp32",
-    progress: bool = True,
 ) -> dict[str, Features]:
-    """Features of all three splits, from a file where they are those of this model and data.
+    """Features of `train`, `val` and `test`, from a file where they are of this model and data.
 
     The file says which weights, images, layers and precision it is of, and its own digest. A file
     of others, or one that is damaged, is written anew.
-
-    Returns:
-        Those of `train`, `val` and `test`.
     """
     execution = execution_for(model, precision)
     model.to(execution.device)
@@ -151,7 +141,7 @@ def cached_features(
             f"{part}/{name}": maps
             for part, split in splits.items()
             for name, maps in extract(
-                model, split.images, layers, side, execution=execution, progress=progress
+                model, split.images, layers, side, execution=execution
             ).items()
         }
         write_file(file, save(tensors, {**key, "content": weights_digest(tensors)}))

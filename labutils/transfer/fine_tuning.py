@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -15,25 +15,18 @@ from labutils.runs.store import Run, Store
 from labutils.training.classifiers import Classification, labelled, train_and_test, untrained
 from labutils.training.history import Outcome
 from labutils.training.inputs import TrainingError
-from labutils.training.loop import OnEpoch
 
 TRAINED_BLOCKS: dict[Trained, int] = {"head": 0, "last-block": 1, "last-two": 2}
 
 
-def fine_tune(
-    config: TransferConfig,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    progress: bool = True,
-    store: Store | None = None,
-) -> Outcome:
+def fine_tune(config: TransferConfig, *, store: Store | None = None, **options: Any) -> Outcome:
     """The recipe of a transfer: new head on a stored network, train, and test once at the end.
 
     Without a source it trains the same network from scratch, as a `RunConfig` does.
 
     Args:
         store: where the source is looked up; by default that of the profile.
+        options: those of `run_epochs`.
 
     Raises:
         MissingRuns: the source is not stored.
@@ -45,10 +38,7 @@ def fine_tune(
         images = images.with_labels(config.labels_per_class, config.draw)
     model = transferred(config, images, store or default_store())
     kind = Classification if config.trained == "everything" else PartialTraining
-    task = kind(model, *labelled(images), config)
-    return train_and_test(
-        task, images.test, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress
-    )
+    return train_and_test(kind(model, *labelled(images), config), images.test, **options)
 
 
 class PartialTraining(Classification):
@@ -70,17 +60,11 @@ def transferred(config: TransferConfig, images: data.DataSet, store: Store) -> C
     if config.source:
         source = _matching(config, store.load_id(config.source)).model()
         model.normalize, model.stem, model.blocks = source.normalize, source.stem, source.blocks
-        freeze_before(model, config.trained)
+        if config.trained != "everything":
+            fixed = len(model.blocks) - TRAINED_BLOCKS[config.trained]
+            for part in (model.normalize, model.stem, *model.blocks[:fixed]):
+                freeze(part)
     return model
-
-
-def freeze_before(model: Classifier, trained: Trained) -> None:
-    """Freeze all layers before those that `trained` names."""
-    if trained == "everything":
-        return
-    blocks = list(model.blocks)
-    for part in (model.normalize, model.stem, *blocks[: len(blocks) - TRAINED_BLOCKS[trained]]):
-        freeze(part)
 
 
 def freeze(module: nn.Module) -> None:
@@ -89,9 +73,8 @@ def freeze(module: nn.Module) -> None:
     A batch norm that only had its weights fixed would still follow the new images with its
     running mean and variance, and the layers before the trained ones would not be the stored ones.
     """
+    module.requires_grad_(False)
     for part in module.modules():
-        for parameter in part.parameters(recurse=False):
-            parameter.requires_grad_(False)
         if type(part) in FROZEN_NORMS:
             part.__class__ = FROZEN_NORMS[type(part)]
             part.eval()

@@ -97,26 +97,26 @@ def fit_probe(
 
 def first_of_each_class(labels: Labels, count: int | None) -> Int[np.ndarray, " k"]:
     """Indices of the first so many images of each class, in order; of all for None."""
-    if count is None:
-        return np.arange(len(labels))
-    return np.sort(
-        np.concatenate([np.flatnonzero(labels == label)[:count] for label in np.unique(labels)])
-    )
+    chosen = [np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]
+    return np.sort(np.concatenate(chosen))
 
 
-def described(
-    fitted: Pipeline,
-    tried: Mapping[float, float],
-    parts: Mapping[str, tuple[Matrix, Labels]],
-    classes: int,
+def probed(
+    kind: str, parts: Mapping[str, tuple[Matrix, Labels]], *, n_jobs: int = 1
 ) -> dict[str, Any]:
-    """What of a probe is stored.
+    """Choose, fit and test one probe.
+
+    Args:
+        kind: a key of `PROBES`.
+        parts: features and labels of `train`, `val` and `test`.
 
     Returns:
         `tried`: pairs of a value and its validation accuracy while choosing. `val_accuracy`,
         `test_accuracy`, `class_accuracy` (of each class, on the test images): shares in [0, 1] of
         the probe fitted on all `images`. `features`: how many an image has.
     """
+    fitted, tried = fit_probe(kind, parts["train"], parts["val"], n_jobs=n_jobs)
+    classes = 1 + max(int(labels.max()) for _, labels in parts.values())
     matrix, labels = parts["test"]
     right = fitted.predict(matrix) == labels
     by_class = np.bincount(labels, right, classes) / np.bincount(labels, minlength=classes)
@@ -128,15 +128,6 @@ def described(
         "images": len(parts["train"][1]),
         "features": matrix.shape[1],
     }
-
-
-def probed(
-    kind: str, parts: Mapping[str, tuple[Matrix, Labels]], *, n_jobs: int = 1
-) -> dict[str, Any]:
-    """Choose, fit and test one probe; returns what `described` does."""
-    fitted, tried = fit_probe(kind, parts["train"], parts["val"], n_jobs=n_jobs)
-    classes = 1 + max(int(labels.max()) for _, labels in parts.values())
-    return described(fitted, tried, parts, classes)
 
 
 def probe(
@@ -163,7 +154,7 @@ def probe(
         n_jobs: processes that fit the classes of an SVM.
 
     Returns:
-        What `described` does.
+        What `probed` does.
 
     Raises:
         RunError: the run keeps no weights.
@@ -187,10 +178,9 @@ def probe(
         images = data.load(onto)
         found = _features(run, of, images, layers)
         if per_class is not None:
-            share = per_class * len(images.class_names) / len(images.train)
-            val_per_class = max(1, round(share * len(images.val) / len(images.class_names)))
+            few = images.with_labels(per_class, draw)
             found["train"] = found["train"].take(per_class, draw)
-            found["val"] = found["val"].take(val_per_class, draw)
+            found["val"] = found["val"].take(len(few.val) // len(images.class_names), draw)
         parts = {
             name: (part.matrix(layers, None if of == "pixels" else side), part.labels.numpy())
             for name, part in found.items()
@@ -210,11 +200,9 @@ def _features(
 ) -> dict[str, Features]:
     """Of all layers, so that one pass over the images serves every choice among them."""
     if of == "pixels":
-        splits = {name: getattr(images, name) for name in SPLITS}
-        return {
-            name: Features({"pixels": split.images.half()}, split.labels)
-            for name, split in splits.items()
-        }
+        splits = [getattr(images, name) for name in SPLITS]
+        found = [Features({"pixels": split.images.half()}, split.labels) for split in splits]
+        return dict(zip(SPLITS, found, strict=True))
     model = run.model() if of == "trained" else untrained(run.config, images)
     layers, precision = feature_layers(model), run.config.precision
     if not set(wanted) <= set(layers):

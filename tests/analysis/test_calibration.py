@@ -79,7 +79,7 @@ def test_calibration_is_of_the_test_set_with_a_temperature_of_the_validation_set
 
 def test_calibration_is_measured_once_and_needs_weights(run, tmp_path, monkeypatch):
     first = calibration(run)
-    monkeypatch.setattr(module, "_measure", lambda run: pytest.fail("measured again"))
+    monkeypatch.setattr(module, "ready", lambda run: pytest.fail("measured again"))
     assert calibration(run) == first
     monkeypatch.undo()
     other = Store(tmp_path / "others", tmp_path / "scratch").save(CONFIG, fake_outcome(CONFIG))

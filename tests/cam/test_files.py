@@ -15,7 +15,6 @@ from labutils.cam.files import (
     MOST_PIXELS,
     CamError,
     MapFinder,
-    Question,
     as_images,
     as_shown,
     class_number,
@@ -46,7 +45,7 @@ def stored(config):
 
 
 def finder(config=POOLING, **question):
-    return MapFinder(stored(config), Question(**question))
+    return MapFinder(stored(config), **question)
 
 
 # Classes

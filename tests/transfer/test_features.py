@@ -90,8 +90,8 @@ def test_a_layer_without_a_map_is_refused_and_no_hook_stays(model, sets):
 
 def test_features_are_extracted_once(model, sets, tmp_path, extractions):
     file = tmp_path / "new" / "features.safetensors"
-    first = cached_features(model, sets["shapes20"], LAYERS, 2, file, progress=False)
-    again = cached_features(model, sets["shapes20"], LAYERS, 2, file, progress=False)
+    first = cached_features(model, sets["shapes20"], LAYERS, 2, file)
+    again = cached_features(model, sets["shapes20"], LAYERS, 2, file)
     assert len(extractions) == 3 and list(again) == ["train", "val", "test"]
     for part in first:
         assert torch.equal(first[part].labels, getattr(sets["shapes20"], part).labels)
@@ -124,9 +124,9 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_stale_features_are_rebuilt(model, sets, tmp_path, extractions, change):
     file = tmp_path / "features.safetensors"
-    cached_features(model, sets["shapes20"], LAYERS, 2, file, progress=False)
+    cached_features(model, sets["shapes20"], LAYERS, 2, file)
     given = change(model, sets["shapes20"])
-    found = cached_features(*given, file, progress=False)
+    found = cached_features(*given, file)
     assert len(extractions) == 6
     expected = extract(given[0], given[1].val.images, given[2], given[3], progress=False)
     assert all(torch.equal(found["val"].maps[name], expected[name]) for name in expected)
@@ -143,10 +143,10 @@ def flipped(content):
 @pytest.mark.parametrize("damage", [truncated, flipped, lambda content: b"", lambda content: b"{}"])
 def test_damaged_features_are_rebuilt(model, sets, tmp_path, extractions, damage):
     file = tmp_path / "features.safetensors"
-    first = cached_features(model, sets["shapes20"], LAYERS, 2, file, progress=False)
+    first = cached_features(model, sets["shapes20"], LAYERS, 2, file)
     file.write_bytes(damage(file.read_bytes()))
     for _ in range(2):  # rebuilt, then read
-        found = cached_features(model, sets["shapes20"], LAYERS, 2, file, progress=False)
+        found = cached_features(model, sets["shapes20"], LAYERS, 2, file)
         assert len(extractions) == 6
         assert torch.equal(first["test"].maps["stem"], found["test"].maps["stem"])
 
@@ -169,5 +169,5 @@ def test_a_network_with_the_same_weights_but_another_file_shares_nothing(sets, s
     files = [tmp_path / f"{seed}.safetensors" for seed in range(2)]
     for seed, file in enumerate(files):
         model = build_model(replace(source, seed=seed), (3, 32, 32), 10)
-        cached_features(model, sets["shapes20"], LAYERS, 1, file, progress=False)
+        cached_features(model, sets["shapes20"], LAYERS, 1, file)
     assert files[0].read_bytes() != files[1].read_bytes()

@@ -13,7 +13,7 @@ FULL = profile("full")
 def unmeasured(monkeypatch):
     """Nothing can be measured; only what is stored can be read."""
     for module in (calibration, superclasses):
-        monkeypatch.setattr(module, "_measure", lambda run: pytest.fail(f"{run} is measured"))
+        monkeypatch.setattr(module, "ready", lambda run: pytest.fail(f"{run} is measured"))
 
 
 def ten_epochs():
