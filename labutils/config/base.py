@@ -55,9 +55,8 @@ class Config:
             for field in fields(self)
             if getattr(self, field.name) != field.default
         }
-        text = json.dumps(
-            {"kind": self.kind, "recipe": self.recipe, "fields": changed}, sort_keys=True
-        )
+        decisive = {"kind": self.kind, "recipe": self.recipe, "fields": changed}
+        text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property

@@ -1,5 +1,6 @@
 """Initial weights by name."""
 
+import contextlib
 import math
 
 import torch
@@ -96,10 +97,7 @@ def unit_variance(model: nn.Module, images: Tensor) -> None:
             output = output / deviation
         return output
 
-    handles = [layer.register_forward_hook(scale) for layer in weight_layers(model).values()]
-    try:
-        with eval_mode(model):
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with eval_mode(model), contextlib.ExitStack() as hooks:
+        for layer in weight_layers(model).values():
+            hooks.enter_context(layer.register_forward_hook(scale))
+        model(images)
