@@ -19,16 +19,13 @@ SGD_MOMENTUM = 0.85  # of what Muon leaves to it
 def orthogonalized(
     matrix: Float[Tensor, "rows columns"], dtype: torch.dtype
 ) -> Float[Tensor, "rows columns"]:
-    """The matrix with its singular values moved towards 1, all by one polynomial.
+    """The matrix with its singular values moved towards 1, in products of `dtype`.
 
     A step of the Newton-Schulz iteration is X <- a X + (b A + c A^2) X with A = X X^T. It begins
     with the matrix over its norm, so that no singular value is above 1. A few steps leave them
     between about 0.7 and 1.2, small ones lower, which is enough for an optimiser.
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
-
-    Args:
-        dtype: of the products and of the result.
     """
     a, b, c = NEWTON_SCHULZ
     tall = len(matrix) > matrix.shape[1]
@@ -89,11 +86,9 @@ class MuonAndSGD:
         hidden = [layer for layer in hidden if layer.weight.requires_grad]
         self.filters = [layer.weight for layer in hidden if isinstance(layer, nn.Conv2d)]
         if not self.filters or len(self.filters) < len(hidden):
-            raise ValueError(
-                "muon trains convolutions: its network has linear layers before the head"
-                if hidden
-                else "muon trains convolutions: all layers before the head are frozen, take sgd"
-            )
+            frozen = "all layers before the head are frozen, take sgd"
+            linear = "its network has linear layers before the head"
+            raise ValueError(f"muon trains convolutions: {linear if hidden else frozen}")
         self.matrices = [nn.Parameter(_matrix(weight.detach())) for weight in self.filters]
         self.muon = Muon(self.matrices, config.learning_rate, config.momentum, config.weight_decay)
         taken = {id(weight) for weight in [*self.filters, *head.parameters()]}
@@ -123,7 +118,8 @@ class MuonAndSGD:
         """One step of both."""
         for weight, matrix in zip(self.filters, self.matrices, strict=True):
             matrix.mul_(math.sqrt(len(matrix)) / matrix.norm())
-            matrix.grad = _matrix(weight.grad.to(memory_format=_format(weight)))
+            form = torch.contiguous_format if weight.is_contiguous() else torch.channels_last
+            matrix.grad = _matrix(weight.grad.to(memory_format=form))
         self.muon.step()
         self.sgd.step()
 
@@ -135,10 +131,6 @@ class MuonAndSGD:
         """Take what `state_dict` returned."""
         self.muon.load_state_dict(state["muon"])
         self.sgd.load_state_dict(state["sgd"])
-
-
-def _format(weight: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if weight.is_contiguous() else torch.channels_last
 
 
 def _matrix(weight: Tensor) -> Tensor:
