@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from labutils.report.records import Experiment
     from labutils.runs.store import Run, Store
 
+PARTS = {"val": "validation", "test": "test"}
+
 
 def print_plan(configs: Iterable[Config], missing: Mapping[str, Config], store: Store) -> None:
     """Every run, stored or missing, with the time that it will take."""
@@ -56,18 +58,13 @@ def print_experiments(records: Iterable[Experiment]) -> None:
 def print_runs(found: Iterable[Run]) -> None:
     """A line a run: how it ended, accuracies, time and size of the weights."""
     head = ("run", "status", "epochs", "val %", "test %", "time", "weights")
-    rows = [
-        (
-            run.folder.name,
-            run.metrics["status"],
-            str(run.metrics["epochs"]),
-            _percent(run.metrics["val_accuracy"]).removesuffix(" %"),
-            _percent(run.metrics["test_accuracy"]).removesuffix(" %"),
-            _duration(run.metrics["seconds"]),
-            _weights_size(run),
-        )
-        for run in found
-    ]
+    rows = []
+    for run in found:
+        metrics, weights = run.metrics, run.folder / "weights.safetensors"
+        rates = (_percent(metrics[f"{part}_accuracy"]).removesuffix(" %") for part in PARTS)
+        size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.exists() else "-"
+        ended, time = (metrics["status"], str(metrics["epochs"])), _duration(metrics["seconds"])
+        rows.append((run.folder.name, *ended, *rates, time, size))
     print(table(head, rows, left=2))
 
 
@@ -83,14 +80,9 @@ def result(run: Run) -> str:
     }[metrics["status"]]
     parts = [
         f"{name} loss {metrics[f'{key}_loss']:.4f}, accuracy {_percent(metrics[f'{key}_accuracy'])}"
-        for name, key in (("validation", "val"), ("test", "test"))
+        for key, name in PARTS.items()
     ]
     return "; ".join((status, *parts))
-
-
-def _weights_size(run: Run) -> str:
-    path = run.folder / "weights.safetensors"
-    return f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "-"
 
 
 def _percent(share: float) -> str:
@@ -103,11 +95,6 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def dimensions(shape: Iterable[int]) -> str:
-    """For example `3 x 32 x 32`."""
-    return " x ".join(map(str, shape))
 
 
 def shortened(names: Sequence[str]) -> str:
