@@ -79,9 +79,8 @@ class FCNConfig(FitConfig):
                 f"head skip adds maps that double up to the canvas's size, {self.model} has maps "
                 "that shrink: take model cnn, or another head"
             )
-        if not self.background and (
-            self.number != (1, 1) or self.clutter or self.background_weight != 1
-        ):
+        single = self.number == (1, 1) and not self.clutter and self.background_weight == 1
+        if not self.background and not single:
             raise ConfigError(
                 "without background a canvas has the label of its one digit: leave number (1, 1), "
                 "clutter 0 and background_weight 1"

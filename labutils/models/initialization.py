@@ -91,11 +91,11 @@ def unit_variance(model: nn.Module, images: Tensor) -> None:
     """
 
     def scale(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        if output.max() == output.min():  # rounding may leave a deviation that is not zero
+            return output
         deviation = output.std()
-        if deviation > 0:
-            layer.weight.div_(deviation)
-            output = output / deviation
-        return output
+        layer.weight.div_(deviation)
+        return output / deviation
 
     with eval_mode(model), contextlib.ExitStack() as hooks:
         for layer in weight_layers(model).values():

@@ -123,7 +123,7 @@ class _Loop:
                     continue  # batch norm has no statistics of a single image
                 rate = learning_rate_at(config, epoch * self.steps + step, total)
                 set_learning_rate(self.optimizer, rate)
-                self.optimizer.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad()
                 loss = task.loss(indices)
                 loss.backward()
                 self.optimizer.step()
