@@ -1,7 +1,7 @@
 """FCNConfig: a digit detector's whole run, the canvases that it is trained on included."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from labutils.config.base import ConfigError, NotNegative, Positive, Share, Within
@@ -87,9 +87,8 @@ class FCNConfig(FitConfig):
             )
         if self.optimizer == "muon":
             raise ConfigError("muon trains classifiers alone: take adam, adamw or sgd")
-        defaults = {field.name: field.default for field in fields(FitConfig)}
         for name in REFUSED:
-            if getattr(self, name) != defaults[name]:
+            if getattr(self, name) != getattr(FitConfig, name):
                 raise ConfigError(
                     f"a detector has no option {name} (given {getattr(self, name)!r}): leave it out"
                 )

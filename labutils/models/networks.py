@@ -83,7 +83,7 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     channels, height, width_px = image_shape
     width, stride = config.width, config.stem_stride
     activation, between = _activation(config)
-    conv, norm, _ = _conv_norm_relu(channels, width, config.norm, stride)
+    conv, norm, _ = _conv_norm_relu(channels, width, config.norm, stride=stride)
     stem = nn.Sequential(conv, norm, activation())
     blocks = [_conv_block(width, width, 1, config) for _ in range((config.depth - 2) // 2)]
     if config.head == "fully-convolutional":
@@ -96,8 +96,8 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
 
 def _resnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
-    layers = _conv_norm_relu(image_shape[0], config.width, config.norm, config.stem_stride)
     blocks, width = [], config.width
+    layers = _conv_norm_relu(image_shape[0], width, config.norm, stride=config.stem_stride)
     for stage in range(config.stages):
         for block in range((config.depth - 2) // (2 * config.stages)):
             grow = stage > 0 and block == 0
@@ -154,10 +154,8 @@ def _small_cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Part
     channels, height, width_px = image_shape
     width, padding = config.width, 0 if config.unpadded else 1
     stem, blocks = (
-        nn.Sequential(
-            *_conv_norm_relu(inputs, outputs, config.norm, padding=padding), nn.MaxPool2d(2)
-        )
-        for inputs, outputs in ((channels, width), (width, 2 * width))
+        nn.Sequential(*_conv_norm_relu(*sizes, config.norm, padding=padding), nn.MaxPool2d(2))
+        for sizes in ((channels, width), (width, 2 * width))
     )
     for _ in range(2):
         height, width_px = ((side - 2 + 2 * padding) // 2 for side in (height, width_px))
@@ -193,11 +191,9 @@ def _conv3x3(inputs: int, outputs: int, norm: str, stride: int = 1, padding: int
     return nn.Conv2d(inputs, outputs, 3, stride, padding, bias=norm == "none")
 
 
-def _conv_norm_relu(
-    inputs: int, outputs: int, norm: str, stride: int = 1, padding: int = 1
-) -> list[nn.Module]:
+def _conv_norm_relu(inputs: int, outputs: int, norm: str, **options: int) -> list[nn.Module]:
     norm_maker = _norm_maker(norm, nn.BatchNorm2d)
-    return [_conv3x3(inputs, outputs, norm, stride, padding), norm_maker(outputs), nn.ReLU()]
+    return [_conv3x3(inputs, outputs, norm, **options), norm_maker(outputs), nn.ReLU()]
 
 
 def _conv_block(inputs: int, outputs: int, stride: int, config: RunConfig) -> Block:
