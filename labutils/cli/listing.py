@@ -61,10 +61,10 @@ def print_runs(found: Iterable[Run]) -> None:
     rows = []
     for run in found:
         metrics, weights = run.metrics, run.folder / "weights.safetensors"
-        rates = (_percent(metrics[f"{part}_accuracy"]).removesuffix(" %") for part in PARTS)
+        accuracies = (_percent(metrics[f"{part}_accuracy"]).removesuffix(" %") for part in PARTS)
+        epochs, time = str(metrics["epochs"]), _duration(metrics["seconds"])
         size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.exists() else "-"
-        ended, time = (metrics["status"], str(metrics["epochs"])), _duration(metrics["seconds"])
-        rows.append((run.folder.name, *ended, *rates, time, size))
+        rows.append((run.folder.name, metrics["status"], epochs, *accuracies, time, size))
     print(table(head, rows, left=2))
 
 
@@ -72,11 +72,11 @@ def result(run: Run) -> str:
     """Status, epochs, losses and accuracies of a run in one line."""
     metrics = run.metrics
     epochs = f"{metrics['epochs']} epoch{'s' if metrics['epochs'] > 1 else ''}"
+    best = metrics["best_epoch"]
     status = {
         "finished": f"finished after {epochs}",
-        "stopped_early": f"stopped early after {epochs}, the best is {metrics['best_epoch']}",
-        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch "
-        f"{metrics['best_epoch']}",
+        "stopped_early": f"stopped early after {epochs}, the best is {best}",
+        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch {best}",
     }[metrics["status"]]
     parts = [
         f"{name} loss {metrics[f'{key}_loss']:.4f}, accuracy {_percent(metrics[f'{key}_accuracy'])}"

@@ -104,7 +104,7 @@ def open_loggers(
     Args:
         names: any of `LOGGERS`; with none, nothing is imported and nothing is written.
         run_name: the same name and folder go on with the curves of a run that was killed.
-        config: the run's configuration, kept beside the curves.
+        config: kept beside the curves.
         folder: where everything is written: `tensorboard/RUN_NAME` and `wandb`.
         first_epoch: the first that will be logged: 0 for a new run, more for a resumed one.
 

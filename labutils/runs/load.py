@@ -79,11 +79,7 @@ def _sole_writer(config: Config, store: Store) -> Iterator[None]:
 
 
 def ready(run: Run) -> tuple[nn.Module, Execution]:
-    """The network of a stored classifier where it is computed, and how: as it was trained.
-
-    Raises:
-        RunError: the run keeps no weights.
-    """
+    """The network of a stored classifier where it is computed, and how; errors of `Run.model`."""
     model = run.model()
     execution = execution_for(model, run.config.precision)
     return model.to(execution.device, memory_format=execution.memory_format), execution

@@ -71,16 +71,15 @@ class RanLayer:
 def recorded_layers(model: nn.Module) -> Iterator[list[RanLayer]]:
     """Collect the weight layers in the order in which they run, each with its activation.
 
-    A layer that runs several times stands where it ran last. No hook is left behind, even after
-    an error.
+    A layer that runs several times stands where it ran last.
     """
     ran: list[RanLayer] = []
 
     def enter(name: str, module: nn.Module, inputs: tuple) -> None:
-        before = [layer for layer in ran if layer.module is module]
-        for layer in before:
-            ran.remove(layer)
-        ran.append(RanLayer(name, module, module.weight, 1 + sum(layer.runs for layer in before)))
+        before = next((layer for layer in ran if layer.module is module), None)
+        if before:
+            ran.remove(before)
+        ran.append(RanLayer(name, module, module.weight, before.runs + 1 if before else 1))
 
     def leave(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
         if ran:
@@ -161,9 +160,9 @@ def untrained_statistics(
     """Layer statistics of the network that `config` describes, as it is before training.
 
     Args:
-        images: those of one batch, whose mean and deviation the network normalises by.
+        images: of one batch, whose mean and deviation the network normalises by.
         labels: class indices; the network has as many classes as the largest says.
-        count: measure on the first so many images alone; by default on all.
+        count: measure on the first so many images alone.
     """
     classes = int(labels.max()) + 1
     model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
