@@ -105,10 +105,8 @@ def shortened(names: Sequence[str]) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """Aligned columns, the first `left` of them to the left."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *rows)
-    )
+    sides, lines = "<" * left + ">" * (len(head) - left), []
+    for row in (head, *rows):
+        cells = zip(row, sides, widths, strict=True)
+        lines.append("  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip())
+    return "\n".join(lines)
