@@ -3,7 +3,7 @@
 import tyro
 
 from labutils.cli.app import APP
-from labutils.cli.listing import dimensions, table
+from labutils.cli.listing import table
 from labutils.cli.options import Options
 from labutils.config import DATA_SETS, RunConfig
 
@@ -21,10 +21,9 @@ def describe(network: tyro.conf.OmitArgPrefixes[Options]) -> int:
 
     spec = DATA_SETS[config.data]
     rows = describe(build_model(config, spec.image_shape, spec.classes), spec.image_shape)
-    lines = [
-        (r.name, r.kind, dimensions(r.output_shape), f"{r.parameters:,}", f"{r.multiply_adds:,}")
-        for r in rows
-    ]
+    lines = []
+    for name, kind, shape, *costs in rows:
+        lines.append((name, kind, " x ".join(map(str, shape)), *(f"{cost:,}" for cost in costs)))
     totals = (sum(r.parameters for r in rows), sum(r.multiply_adds for r in rows))
     lines.append(("total", "", "", *(f"{total:,}" for total in totals)))
     print(table(("layer", "kind", "output", "parameters", "multiply-adds"), lines, left=2))

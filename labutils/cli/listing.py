@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from labutils.report.records import Experiment
     from labutils.runs.store import Run, Store
 
+PARTS = {"val": "validation", "test": "test"}
+
 
 def print_plan(configs: Iterable[Config], missing: Mapping[str, Config], store: Store) -> None:
     """Every run, stored or missing, with the time that it will take."""
@@ -56,18 +58,13 @@ def print_experiments(records: Iterable[Experiment]) -> None:
 def print_runs(found: Iterable[Run]) -> None:
     """A line a run: how it ended, accuracies, time and size of the weights."""
     head = ("run", "status", "epochs", "val %", "test %", "time", "weights")
-    rows = [
-        (
-            run.folder.name,
-            run.metrics["status"],
-            str(run.metrics["epochs"]),
-            _percent(run.metrics["val_accuracy"]).removesuffix(" %"),
-            _percent(run.metrics["test_accuracy"]).removesuffix(" %"),
-            _duration(run.metrics["seconds"]),
-            _weights_size(run),
-        )
-        for run in found
-    ]
+    rows = []
+    for run in found:
+        metrics, weights = run.metrics, run.folder / "weights.safetensors"
+        accuracies = (_percent(metrics[f"{part}_accuracy"]).removesuffix(" %") for part in PARTS)
+        epochs, time = str(metrics["epochs"]), _duration(metrics["seconds"])
+        size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.exists() else "-"
+        rows.append((run.folder.name, metrics["status"], epochs, *accuracies, time, size))
     print(table(head, rows, left=2))
 
 
@@ -75,22 +72,17 @@ def result(run: Run) -> str:
     """Status, epochs, losses and accuracies of a run in one line."""
     metrics = run.metrics
     epochs = f"{metrics['epochs']} epoch{'s' if metrics['epochs'] > 1 else ''}"
+    best = metrics["best_epoch"]
     status = {
         "finished": f"finished after {epochs}",
-        "stopped_early": f"stopped early after {epochs}, the best is {metrics['best_epoch']}",
-        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch "
-        f"{metrics['best_epoch']}",
+        "stopped_early": f"stopped early after {epochs}, the best is {best}",
+        "diverged": f"diverged in epoch {metrics['epochs']}, weights of epoch {best}",
     }[metrics["status"]]
     parts = [
         f"{name} loss {metrics[f'{key}_loss']:.4f}, accuracy {_percent(metrics[f'{key}_accuracy'])}"
-        for name, key in (("validation", "val"), ("test", "test"))
+        for key, name in PARTS.items()
     ]
     return "; ".join((status, *parts))
-
-
-def _weights_size(run: Run) -> str:
-    path = run.folder / "weights.safetensors"
-    return f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "-"
 
 
 def _percent(share: float) -> str:
@@ -105,11 +97,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def dimensions(shape: Iterable[int]) -> str:
-    """For example `3 x 32 x 32`."""
-    return " x ".join(map(str, shape))
-
-
 def shortened(names: Sequence[str]) -> str:
     """The first ten names, and dots where there are more."""
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
@@ -118,10 +105,8 @@ def shortened(names: Sequence[str]) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """Aligned columns, the first `left` of them to the left."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *rows)
-    )
+    sides, lines = "<" * left + ">" * (len(head) - left), []
+    for row in (head, *rows):
+        cells = zip(row, sides, widths, strict=True)
+        lines.append("  ".join(f"{cell:{side}{width}}" for cell, side, width in cells).rstrip())
+    return "\n".join(lines)

@@ -8,9 +8,10 @@ import json
 import os
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 LOGGERS: tuple[str, ...] = ("tensorboard", "wandb", "wandb-offline")
 WANDB_SECONDS = 20.0  # to start and to finish; W&B's own limits are 90 and none
@@ -76,26 +77,20 @@ class WandB:
             self.run.log(values, step=epoch, commit=True)  # else it waits for the next epoch
 
 
-class Loggers:
-    """Any number of loggers as one that never fails."""
-
-    def __init__(self) -> None:
-        self.opened: dict[str, TensorBoard | WandB] = {}
+class Loggers(dict[str, TensorBoard | WandB]):
+    """Any number of loggers, by name, as one that never fails."""
 
     def log(self, epoch: int, scalars: Scalars) -> None:
         """Write the scalars of one epoch; they may be infinite or not a number."""
-        self._each(lambda logger: logger.log(epoch, scalars))
+        self.each("log", epoch, scalars)
 
-    def close(self) -> None:
-        """Close all that are still open."""
-        self._each(lambda logger: logger.close())
-
-    def _each(self, act: Callable[[TensorBoard | WandB], None]) -> None:
-        for name, logger in list(self.opened.items()):
+    def each(self, method: str, *arguments: Any) -> None:
+        """Call a method of all; one that fails is dropped with a warning."""
+        for name, logger in list(self.items()):
             try:
-                act(logger)
+                getattr(logger, method)(*arguments)
             except Exception as error:
-                del self.opened[name]
+                del self[name]
                 message = f"{name} failed and is dropped; the training goes on: {error!r}"
                 warnings.warn(message, RuntimeWarning, stacklevel=3)
 
@@ -109,7 +104,7 @@ def open_loggers(
     Args:
         names: any of `LOGGERS`; with none, nothing is imported and nothing is written.
         run_name: the same name and folder go on with the curves of a run that was killed.
-        config: the run's configuration, kept beside the curves.
+        config: kept beside the curves.
         folder: where everything is written: `tensorboard/RUN_NAME` and `wandb`.
         first_epoch: the first that will be logged: 0 for a new run, more for a resumed one.
 
@@ -119,10 +114,10 @@ def open_loggers(
     loggers = Loggers()
     try:
         for name in dict.fromkeys(names):
-            loggers.opened[name] = _open(name, run_name, config, folder.absolute(), first_epoch)
+            loggers[name] = _open(name, run_name, config, folder.absolute(), first_epoch)
         yield loggers
     finally:
-        loggers.close()
+        loggers.each("close")
 
 
 def _open(

@@ -36,15 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():  # no other may set it
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    look = {"prog": PROG, "description": DESCRIPTION, "config": SETTINGS, "registry": REGISTRY}
     try:
         try:
-            return APP.cli(
-                prog=PROG,
-                description=DESCRIPTION,
-                args=arguments,
-                config=SETTINGS,
-                registry=REGISTRY,
-            )
+            return APP.cli(args=arguments, **look)
         finally:
             sys.stdout.flush()  # here, where a closed pipe is caught
     except BrokenPipeError:  # the reader, for example head, has seen enough

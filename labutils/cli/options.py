@@ -3,19 +3,13 @@
 import dataclasses
 from typing import Annotated, Any, ClassVar
 
-from tyro.constructors import (
-    MISSING_NONPROP,
-    ConstructorRegistry,
-    StructConstructorSpec,
-    StructFieldSpec,
-    StructTypeInfo,
-)
+from tyro import constructors
 
 from labutils.cli.app import default_hint
 from labutils.config import DistillConfig, RunConfig, TransferConfig
 from labutils.config.transfer import NETWORK_FIELDS
 
-REGISTRY = ConstructorRegistry()
+REGISTRY = constructors.ConstructorRegistry()
 
 
 class Options(dict[str, Any]):
@@ -48,20 +42,20 @@ class DistillOptions(Options):
 
 
 @REGISTRY.struct_rule
-def _options(info: StructTypeInfo) -> StructConstructorSpec | None:
+def _options(info: constructors.StructTypeInfo) -> constructors.StructConstructorSpec | None:
     kind = info.type
     if not (isinstance(kind, type) and issubclass(kind, Options)):
         return None
-    config = StructTypeInfo.make(kind.config, MISSING_NONPROP, False)
+    config = constructors.StructTypeInfo.make(kind.config, constructors.MISSING_NONPROP, False)
     fields = [
         dataclasses.replace(field, default=kind.defaults.get(field.name, field.default))
-        for field in ConstructorRegistry.get_struct_spec(config).fields
+        for field in constructors.ConstructorRegistry.get_struct_spec(config).fields
         if field.name not in kind.decided
     ]
-    return StructConstructorSpec(kind, tuple(map(_in_words, fields)))
+    return constructors.StructConstructorSpec(kind, tuple(map(_in_words, fields)))
 
 
-def _in_words(field: StructFieldSpec) -> StructFieldSpec:
+def _in_words(field: constructors.StructFieldSpec) -> constructors.StructFieldSpec:
     """The field with words for a default that is none; its docstring says what None means."""
     text, _, meant = field.helptext().partition(" Default: ")
     words = {None: meant.removesuffix("."), False: "off", (): "none"}

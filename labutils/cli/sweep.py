@@ -53,15 +53,8 @@ def sweep(
     print_estimate(len(every), list(missing.values()), jobs, cluster)
     if dry_run:
         return 0
+    options = {"store": store, "n_jobs": jobs, "cluster": cluster, "seconds": estimate_seconds}
     for form, group in todo:
-        run_sweep(
-            group,
-            partial(train_run, store=store),
-            store=store,
-            keep=form,
-            n_jobs=jobs,
-            cluster=cluster,
-            seconds=estimate_seconds,
-        )
+        run_sweep(group, partial(train_run, store=store), keep=form, **options)
     print_runs([store.load(config) for config in every.values()])
     return 0

@@ -43,13 +43,9 @@ def train(
         origin = f"resumed after epoch {done}" if done else "trained from the beginning"
         if done:
             print(f"{config.name} goes on after epoch {done} of {config.epochs}", file=sys.stderr)
-        with open_loggers(
-            log,
-            run_name=config.name,
-            config=config.to_dict(),
-            folder=which.scratch.parent / "logs",
-            first_epoch=done + 1 if done else 0,
-        ) as loggers:
+        run = {"run_name": config.name, "config": config.to_dict()}
+        folder, first = which.scratch.parent / "logs", done + 1 if done else 0
+        with open_loggers(log, **run, folder=folder, first_epoch=first) as loggers:
             return train(config, **arguments | {"on_epoch": loggers.log})
 
     run = load_or_train(config, train_and_log, store=Store.of(which), keep=keep)

@@ -8,16 +8,6 @@ from labutils.config.fit import FitConfig
 from labutils.config.transfer import DistillConfig, TransferConfig
 
 __all__ = [
-    "FAMILIES",
-    "Config",
-    "ConfigError",
-    "DATA_SETS",
-    "DataName",
-    "DataSpec",
-    "DistillConfig",
-    "FCNConfig",
-    "FitConfig",
-    "ModelName",
-    "RunConfig",
-    "TransferConfig",
-]
+    "FAMILIES", "Config", "ConfigError", "DATA_SETS", "DataName", "DataSpec", "DistillConfig",
+    "FCNConfig", "FitConfig", "ModelName", "RunConfig", "TransferConfig",
+]  # fmt: skip

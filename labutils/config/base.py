@@ -4,19 +4,10 @@ import functools
 import hashlib
 import json
 import math
+import typing
 from dataclasses import asdict, dataclass, fields
 from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    Self,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 
 class ConfigError(ValueError):
@@ -55,9 +46,8 @@ class Config:
             for field in fields(self)
             if getattr(self, field.name) != field.default
         }
-        text = json.dumps(
-            {"kind": self.kind, "recipe": self.recipe, "fields": changed}, sort_keys=True
-        )
+        decisive = {"kind": self.kind, "recipe": self.recipe, "fields": changed}
+        text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -97,13 +87,13 @@ class Config:
 
 @functools.cache
 def _types_of(config: type[Config]) -> dict[str, Any]:
-    hints = get_type_hints(config, include_extras=True)
+    hints = typing.get_type_hints(config, include_extras=True)
     return {field.name: hints[field.name] for field in fields(config)}
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """The value as a field of this type keeps it; 1 and 1.0 are equal, and would make two ids."""
-    origin, (first, *rest) = get_origin(hint), get_args(hint) or (None,)
+    origin, (first, *rest) = typing.get_origin(hint), typing.get_args(hint) or (None,)
     if origin is Annotated:
         value = _checked(name, value, first)
         for check in rest:

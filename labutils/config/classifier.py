@@ -11,8 +11,6 @@ Initial = Literal[
     "default", "he", "zero-residual", "partial-identity", "orthogonal", "lsuv", "looks-linear"
 ]
 ModelName = Literal["mlp", "convnet", "small-cnn", "cnn", "resnet", "strong"]
-
-
 MADE_FOR_PLAIN = ("orthogonal", "lsuv", "looks-linear")
 LEAKY_SLOPE = 0.8
 MOST_WEIGHTS = 200_000_000  # with gradients and Adam's averages 3.2 GB
@@ -100,13 +98,13 @@ class RunConfig(FitConfig):
     def _check_options(self, family: Family) -> None:
         """Refuse an option that the family would silently ignore."""
         for field in fields(RunConfig):
-            name = field.name
+            name, value = field.name, getattr(self, field.name)
             having = sorted(m for m, f in FAMILIES.items() if name in f.options)
             neutral = getattr(family, name, field.default)
-            if having and self.model not in having and getattr(self, name) != neutral:
+            if having and self.model not in having and value != neutral:
                 raise ConfigError(
-                    f"{self.model} has no option {name} (given {getattr(self, name)!r}): "
-                    f"leave it out, or take one of {', '.join(having)}"
+                    f"{self.model} has no option {name} (given {value!r}): leave it out, or take "
+                    f"one of {', '.join(having)}"
                 )
         if self.init == "zero-residual" and not self.residual:
             raise ConfigError("init zero-residual needs residual: a plain network would output 0")
@@ -130,10 +128,9 @@ class RunConfig(FitConfig):
             return
         step = 2 * self.stages if self.model == "resnet" else 2
         if (depth - 2) % step:
-            near = [2 + step * blocks for blocks in range(1, 4)]
             raise ConfigError(
                 f"depth {depth} is not 2 + {step} x blocks for {self.model}: "
-                f"take for example {near[0]}, {near[1]} or {near[2]}"
+                f"take for example {2 + step}, {2 + 2 * step} or {2 + 3 * step}"
             )
         if depth == 2 and (self.residual or self.model == "resnet"):
             raise ConfigError("depth 2 has no block to put a skip around: give a larger depth")

@@ -1,7 +1,7 @@
 """FCNConfig: a digit detector's whole run, the canvases that it is trained on included."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from labutils.config.base import ConfigError, NotNegative, Positive, Share, Within
@@ -79,18 +79,16 @@ class FCNConfig(FitConfig):
                 f"head skip adds maps that double up to the canvas's size, {self.model} has maps "
                 "that shrink: take model cnn, or another head"
             )
-        if not self.background and (
-            self.number != (1, 1) or self.clutter or self.background_weight != 1
-        ):
+        single = self.number == (1, 1) and not self.clutter and self.background_weight == 1
+        if not self.background and not single:
             raise ConfigError(
                 "without background a canvas has the label of its one digit: leave number (1, 1), "
                 "clutter 0 and background_weight 1"
             )
         if self.optimizer == "muon":
             raise ConfigError("muon trains classifiers alone: take adam, adamw or sgd")
-        defaults = {field.name: field.default for field in fields(FitConfig)}
         for name in REFUSED:
-            if getattr(self, name) != defaults[name]:
+            if getattr(self, name) != getattr(FitConfig, name):
                 raise ConfigError(
                     f"a detector has no option {name} (given {getattr(self, name)!r}): leave it out"
                 )

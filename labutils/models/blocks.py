@@ -73,11 +73,7 @@ class Whitening(nn.Module):
         self.weight.copy_(self._filters(scaled.float(), channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        return F.gelu(self.whitened(x))
-
-    def whitened(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        """Before GELU: uncorrelated over the images that `adapt` saw, but for the two signs."""
-        return F.conv2d(x, self.weight)
+        return F.gelu(F.conv2d(x, self.weight))
 
 
 class CReLU(nn.Module):

@@ -1,11 +1,13 @@
 """What networks cost: parameters of their layers, multiply-adds of an image and of a training."""
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd  # of every dimension
 
 from labutils.config import DATA_SETS, RunConfig
 from labutils.models.blocks import Whitening
@@ -23,11 +25,6 @@ class LayerSummary(NamedTuple):
     multiply_adds: int
 
 
-# Each weight is used once a position of the output, or where that is larger of the input.
-BY_OUTPUT = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Whitening)
-BY_INPUT = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-
-
 def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerSummary]:
     """Layers with parameters, in the order of the forward pass, for one image.
 
@@ -36,8 +33,7 @@ def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerS
 
     Returns:
         A row a layer that is used: name, class, output shape without the batch, parameters that
-        no row before has, and multiply-adds of all its calls (those of convolutions, linear and
-        recurrent layers; norms count none).
+        no row before has, and multiply-adds of all its calls (norms count none).
     """
     rows: dict[nn.Module, LayerSummary] = {}
     names = {module: name for name, module in model.named_modules()}
@@ -56,19 +52,13 @@ def describe(model: nn.Module, image_shape: tuple[int, int, int]) -> list[LayerS
         shape = () if first is None else tuple(first.shape[1:])
         rows[module] = LayerSummary(names[module], type(module).__name__, shape, own, cost)
 
-    handles = [
-        module.register_forward_hook(record, with_kwargs=True)
-        for module in names
-        if isinstance(module, Whitening) or any(True for _ in module.parameters(recurse=False))
-    ]
     floats = (parameter for parameter in model.parameters() if parameter.is_floating_point())
     like = next(floats, torch.zeros(0))
-    try:
-        with torch.no_grad(), eval_mode(model):
-            model(torch.zeros(1, *image_shape, dtype=like.dtype, device=like.device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), eval_mode(model), contextlib.ExitStack() as hooks:
+        for module in names:
+            if isinstance(module, Whitening) or list(module.parameters(recurse=False)):
+                hooks.enter_context(module.register_forward_hook(record, with_kwargs=True))
+        model(torch.zeros(1, *image_shape, dtype=like.dtype, device=like.device))
     return list(rows.values())
 
 
@@ -83,10 +73,10 @@ def _first_tensor(output: Any) -> Tensor | None:
 
 def _layer_cost(module: nn.Module, given: Any, output: Tensor | None) -> int:
     """Multiply-adds of one call, for one image."""
-    if isinstance(module, BY_INPUT):
-        return module.weight.numel() * (given[0].numel() // module.weight.shape[0])
-    if isinstance(module, BY_OUTPUT):
-        return module.weight.numel() * (output[0].numel() // module.weight.shape[0])
+    if isinstance(module, (nn.Linear, _ConvNd, Whitening)):
+        # each weight is used once a position of the output, or where that is larger of the input
+        larger = given if isinstance(module, _ConvTransposeNd) else output
+        return module.weight.numel() * (larger[0].numel() // module.weight.shape[0])
     if isinstance(module, nn.RNNBase):
         weights = sum(p.numel() for p in module.parameters() if p.ndim > 1)
         return weights * (output.numel() // output.shape[-1])

@@ -1,5 +1,6 @@
 """Initial weights by name."""
 
+import contextlib
 import math
 
 import torch
@@ -90,16 +91,13 @@ def unit_variance(model: nn.Module, images: Tensor) -> None:
     """
 
     def scale(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+        if output.max() == output.min():  # rounding may leave a deviation that is not zero
+            return output
         deviation = output.std()
-        if deviation > 0:
-            layer.weight.div_(deviation)
-            output = output / deviation
-        return output
+        layer.weight.div_(deviation)
+        return output / deviation
 
-    handles = [layer.register_forward_hook(scale) for layer in weight_layers(model).values()]
-    try:
-        with eval_mode(model):
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with eval_mode(model), contextlib.ExitStack() as hooks:
+        for layer in weight_layers(model).values():
+            hooks.enter_context(layer.register_forward_hook(scale))
+        model(images)

@@ -1,26 +1,19 @@
 """The networks of the report: depth, width, residual, norm and init as arguments."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from labutils.config import RunConfig
 from labutils.config.classifier import LEAKY_SLOPE
-from labutils.models.blocks import (
-    Block,
-    CReLU,
-    GlobalAveragePool,
-    Images,
-    Normalize,
-    Shortcut,
-    Whitening,
-)
+from labutils.models.blocks import Block, CReLU, GlobalAveragePool, Normalize, Shortcut, Whitening
 from labutils.models.initialization import UNIT_VARIANCE_IMAGES, initialize, unit_variance
 
-Logits = Float[Tensor, "batch classes"]
+Images = Shaped[Tensor, "batch channels height width"]
 ImageShape = tuple[int, int, int]  # channels, height, width
 Parts = tuple[nn.Module, nn.Module, nn.Module]  # stem, blocks, head
 
@@ -39,7 +32,7 @@ class Classifier(nn.Sequential):
         self.normalize = Normalize(*statistics)
         self.stem, self.blocks, self.head = stem, blocks, head
 
-    def forward(self, images: Images) -> Logits:
+    def forward(self, images: Images) -> Float[Tensor, "batch classes"]:
         return super().forward(images)
 
 
@@ -59,14 +52,10 @@ def build_model(
     """
     channels = image_shape[0]
     statistics = statistics or (torch.zeros(channels), torch.ones(channels))
-    builders: dict[str, Callable] = {
-        "mlp": _mlp,
-        "convnet": _convnet,
-        "small-cnn": _small_cnn,
-        "cnn": _cnn,
-        "resnet": _resnet,
+    builders = {
+        "mlp": _mlp, "convnet": _convnet, "small-cnn": _small_cnn, "cnn": _cnn, "resnet": _resnet,
         "strong": _strong,
-    }
+    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Classifier(statistics, *builders[config.model](config, image_shape, classes))
@@ -76,20 +65,15 @@ def build_model(
 
 
 def _mlp(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
-    width, inputs = config.width, image_shape[0] * image_shape[1] * image_shape[2]
-    norm = _norm_maker(config.norm, nn.BatchNorm1d)
-    bias = config.norm == "none"
+    width, norm = config.width, _norm_maker(config.norm, nn.BatchNorm1d)
+    linear = partial(nn.Linear, out_features=width, bias=config.norm == "none")
     activation, between = _activation(config)
-    stem = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width, bias), norm(width), activation())
-    blocks = [
-        Block(
-            (nn.Linear(between, width, bias), nn.Linear(between, width, bias)),
-            (norm(width), norm(width)),
-            residual=config.residual,
-            activation=activation,
-        )
-        for _ in range((config.depth - 2) // 2)
-    ]
+    first = linear(math.prod(image_shape))
+    stem = nn.Sequential(nn.Flatten(), first, norm(width), activation())
+    blocks = []
+    for _ in range((config.depth - 2) // 2):
+        layers, norms = (linear(between), linear(between)), (norm(width), norm(width))
+        blocks.append(Block(layers, norms, residual=config.residual, activation=activation))
     head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(between, classes))
     return stem, nn.Sequential(*blocks), head
 
@@ -99,7 +83,7 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     channels, height, width_px = image_shape
     width, stride = config.width, config.stem_stride
     activation, between = _activation(config)
-    conv, norm, _ = _conv_norm_relu(channels, width, config.norm, stride)
+    conv, norm, _ = _conv_norm_relu(channels, width, config.norm, stride=stride)
     stem = nn.Sequential(conv, norm, activation())
     blocks = [_conv_block(width, width, 1, config) for _ in range((config.depth - 2) // 2)]
     if config.head == "fully-convolutional":
@@ -112,8 +96,8 @@ def _convnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
 
 def _resnet(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
     """He's CIFAR networks: stages of doubled width and halved resolution, average pooling."""
-    layers = _conv_norm_relu(image_shape[0], config.width, config.norm, config.stem_stride)
     blocks, width = [], config.width
+    layers = _conv_norm_relu(image_shape[0], width, config.norm, stride=config.stem_stride)
     for stage in range(config.stages):
         for block in range((config.depth - 2) // (2 * config.stages)):
             grow = stage > 0 and block == 0
@@ -170,10 +154,8 @@ def _small_cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Part
     channels, height, width_px = image_shape
     width, padding = config.width, 0 if config.unpadded else 1
     stem, blocks = (
-        nn.Sequential(
-            *_conv_norm_relu(inputs, outputs, config.norm, padding=padding), nn.MaxPool2d(2)
-        )
-        for inputs, outputs in ((channels, width), (width, 2 * width))
+        nn.Sequential(*_conv_norm_relu(*sizes, config.norm, padding=padding), nn.MaxPool2d(2))
+        for sizes in ((channels, width), (width, 2 * width))
     )
     for _ in range(2):
         height, width_px = ((side - 2 + 2 * padding) // 2 for side in (height, width_px))
@@ -197,13 +179,8 @@ def _cnn(config: RunConfig, image_shape: ImageShape, classes: int) -> Parts:
 
 def _hidden_head(inputs: int, classes: int, dropout: float) -> nn.Module:
     # 128 units: as a convolution (Exercise 2) this layer is paid for at every position
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(inputs, 128),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(128, classes),
-    )
+    hidden, last = nn.Linear(inputs, 128), nn.Linear(128, classes)
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Dropout(dropout), last)
 
 
 def _norm_maker(norm: str, batch_norm: type[nn.Module]) -> Callable[[int], nn.Module]:
@@ -214,11 +191,9 @@ def _conv3x3(inputs: int, outputs: int, norm: str, stride: int = 1, padding: int
     return nn.Conv2d(inputs, outputs, 3, stride, padding, bias=norm == "none")
 
 
-def _conv_norm_relu(
-    inputs: int, outputs: int, norm: str, stride: int = 1, padding: int = 1
-) -> list[nn.Module]:
+def _conv_norm_relu(inputs: int, outputs: int, norm: str, **options: int) -> list[nn.Module]:
     norm_maker = _norm_maker(norm, nn.BatchNorm2d)
-    return [_conv3x3(inputs, outputs, norm, stride, padding), norm_maker(outputs), nn.ReLU()]
+    return [_conv3x3(inputs, outputs, norm, **options), norm_maker(outputs), nn.ReLU()]
 
 
 def _conv_block(inputs: int, outputs: int, stride: int, config: RunConfig) -> Block:
@@ -229,14 +204,9 @@ def _conv_block(inputs: int, outputs: int, stride: int, config: RunConfig) -> Bl
         _conv3x3(doubled * outputs, outputs, config.norm),
     )
     norm = _norm_maker(config.norm, nn.BatchNorm2d)
+    norms = norm(outputs), norm(outputs)
     shortcut = Shortcut(stride, outputs - inputs) if (stride, inputs) != (1, outputs) else None
-    return Block(
-        layers,
-        (norm(outputs), norm(outputs)),
-        residual=config.residual,
-        shortcut=shortcut,
-        activation=activation,
-    )
+    return Block(layers, norms, residual=config.residual, shortcut=shortcut, activation=activation)
 
 
 def _activation(config: RunConfig) -> tuple[Callable[[], nn.Module], int]:

@@ -61,16 +61,12 @@ def receptive_field(network: nn.Module) -> Geometry:
 
 def sliding_layers(network: nn.Module) -> Iterator[nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d]:
     """Convolutions and poolings in the order of the forward pass, without shortcuts."""
-    shortcuts = {
-        id(inner)
-        for module in network.modules()
-        if isinstance(module, Block)
-        for inner in module.shortcut.modules()
-    }
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    shortcuts = {inner for block in blocks for inner in block.shortcut.modules()}
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-            if id(module) not in shortcuts:
-                yield module
+        sliding = isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))
+        if sliding and module not in shortcuts:
+            yield module
 
 
 def as_pair(value: int | Pair) -> Pair:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,9 +81,7 @@ def checksum(name: str, content: bytes) -> bytes:
 
 
 def read_checked(path: Path) -> bytes:
-    """The content of a file of a run, as it was stored.
-
-    Of runs of older versions, which have no checksums, only weights are refused.
+    """The content of a file of a run; of an older run without checksums only weights are refused.
 
     Raises:
         RunError: it cannot be read, or is not what was stored.
@@ -107,6 +107,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise damaged(path, "it holds no JSON object")
     return value
+
+
+def copy_measures(old: Path, new: Path) -> None:
+    """A run that was trained again keeps the measures of the same weights."""
+    digest, lost = read_json(new / "metrics.json")["weights_sha256"].encode(), 0
+    for path in old.glob("measures/*.json"):
+        if digest in path.read_bytes():
+            (new / "measures").mkdir(exist_ok=True)
+            shutil.copy(path, new / "measures")
+        else:
+            lost += 1
+    if lost:
+        warnings.warn(
+            f"{old.name} was trained again and has other weights: the {lost} measures of the old "
+            "ones are removed, and are made again when they are asked for",
+            stacklevel=2,
+        )
 
 
 def damaged(path: Path, error: Exception | str) -> RunError:

@@ -44,8 +44,7 @@ def load_or_train(
 
     Args:
         train: from configuration (and `checkpoint`, `on_epoch`, `progress`) to `Outcome`.
-        keep: also store the weights, in full or half precision. A stored run without weights is
-            then trained again.
+        keep: store the weights too; a run that is stored without is trained again.
 
     Raises:
         RunError: the stored run is damaged.
@@ -80,11 +79,7 @@ def _sole_writer(config: Config, store: Store) -> Iterator[None]:
 
 
 def ready(run: Run) -> tuple[nn.Module, Execution]:
-    """The network of a stored classifier where it is computed, and how: as it was trained.
-
-    Raises:
-        RunError: the run keeps no weights.
-    """
+    """The network of a stored classifier where it is computed, and how; errors of `Run.model`."""
     model = run.model()
     execution = execution_for(model, run.config.precision)
     return model.to(execution.device, memory_format=execution.memory_format), execution
@@ -96,9 +91,9 @@ def load_or_measure(
     """A stored measure of a run, or else `function()`, stored beside the run.
 
     Args:
-        name: what is measured, a word for the file name: letters, digits, - and _.
-        arguments: all that decides the result but the weights, JSON values; they and the digest
-            of the run's weights are the measure's key.
+        name: what is measured, for the file name: letters, digits, - and _.
+        arguments: all that decides the result but the weights, JSON values; with the digest of
+            the weights they are the measure's key.
         function: returns a JSON value.
 
     Raises:
@@ -110,9 +105,7 @@ def load_or_measure(
 
 
 def measure(name: str, arguments: Callable[..., Mapping[str, Any]]) -> Callable:
-    """Make a function of a run one whose result is stored beside the run, by `load_or_measure`.
-
-    What was not finite is nan in the result.
+    """Make a function of a run one whose result goes through `load_or_measure`; None becomes nan.
 
     Args:
         arguments: from those of the function to all that decides its result but the weights.
@@ -134,14 +127,11 @@ def load_or_compute(
     store: Store, name: str, arguments: Mapping[str, Any], function: Callable[[], Any]
 ) -> Any:
     """As `load_or_measure`, of what belongs to no run: stored in the store's own `measures/`."""
-    return _load_or_compute(
-        store.folder / "measures", name, {"arguments": dict(arguments)}, function
-    )
+    key = {"arguments": dict(arguments)}
+    return _load_or_compute(store.folder / "measures", name, key, function)
 
 
-def _load_or_compute(
-    folder: Path, name: str, key: Mapping[str, Any], function: Callable[[], Any]
-) -> Any:
+def _load_or_compute(folder: Path, name: str, key: dict, function: Callable[[], Any]) -> Any:
     if not re.fullmatch(r"[\w-]+", name):
         raise RunError(f"no measure is called {name!r}: give letters, digits, - and _")
     path = folder / f"{name}-{digest_of(key)[:8]}.json"

@@ -5,39 +5,35 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from labutils.config.base import Config, ConfigError
-from labutils.config.classifier import RunConfig
-from labutils.config.data_sets import DATA_SETS
-from labutils.config.fcn import FCNConfig
+from labutils.config import DATA_SETS, Config, ConfigError, FCNConfig, RunConfig
 from labutils.config.profiles import Profile
 from labutils.config.transfer import DistillConfig, TransferConfig
 from labutils.data.files import content_digest
 from labutils.data.whole_files import write_file, writing
 from labutils.models.networks import build_model
 from labutils.runs import files
-from labutils.runs.files import CHECKSUMS, WEIGHTS, RunError, damaged, with_nan
-from labutils.training.classifiers import Outcome
+from labutils.runs.files import CHECKSUMS, WEIGHTS, RunError, damaged, read_json, with_nan
+from labutils.training.history import Outcome
 
 Train = Callable[..., Outcome]  # what `load_or_train` is given
 Keep = Literal["none", "fp32", "fp16"]
-AnyConfig = TypeVar("AnyConfig", bound=Config)
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
 # a run; hidden, one that is written whole but was not moved to its place
 FOLDER = re.compile(r"(\.)?[^.].*-([0-9a-f]{8})(?(1)\.part)")
-CONFIGS: dict[str, type[Config]] = {
-    kind.kind: kind for kind in (RunConfig, FCNConfig, TransferConfig, DistillConfig)
-}
+CONFIGS = {kind.kind: kind for kind in (RunConfig, FCNConfig, TransferConfig, DistillConfig)}
+OLDER_METRICS = {  # what those of a run without checksums are checked for
+    "seconds": float, "val_accuracy": float, "test_accuracy": float,
+    "status": str, "epochs": int, "weights_sha256": str,
+}  # fmt: skip
 
 
 class MissingRuns(RunError):
@@ -87,12 +83,8 @@ class Run:
         spec = DATA_SETS[self.config.data]
         return self.load_into(build_model(self.config, spec.image_shape, spec.classes))
 
-    def load_into(self, model: AnyModule) -> AnyModule:
-        """Give `model`, built as the run's was, the stored weights; it is returned in eval mode.
-
-        Raises:
-            RunError: as `model` does.
-        """
+    def load_into(self, model: nn.Module) -> nn.Module:
+        """`model`, built as the run's was, with the stored weights; errors as of `Run.model`."""
         path = self.folder / WEIGHTS
         if not path.exists():
             raise RunError(f"{self.folder} keeps no weights: train it again with --keep fp32")
@@ -144,35 +136,25 @@ class Store:
             MissingRuns: it is not stored.
             RunError: a file of it is damaged or missing.
         """
-        folder = self.find(config)
-        if folder is None:
-            raise MissingRuns(f"{config.name} is not stored in {self.folder}")
-        return _read_run(folder)
+        return _read_run(self.find(config), f"{config.name} is not stored in {self.folder}")
 
     def load_id(self, run_id: str) -> Run:
-        """Read the finished run with this id, of any kind.
+        """Read the finished run with this id, of any kind; errors as of `load`."""
+        return _read_run(
+            self._folders().get(run_id),
+            f"run {run_id} is not stored in {self.folder}: train it first "
+            "(`python -m labutils runs` lists those that are)",
+        )
 
-        Raises:
-            MissingRuns: it is not stored.
-            RunError: a file of it is damaged or missing.
-        """
-        folder = self._folders().get(run_id)
-        if folder is None:
-            raise MissingRuns(
-                f"run {run_id} is not stored in {self.folder}: train it first "
-                "(`python -m labutils runs` lists those that are)"
-            )
-        return _read_run(folder)
-
-    def missing(self, configs: Iterable[AnyConfig], keep: Keep = "none") -> list[AnyConfig]:
+    def missing(self, configs: Iterable[Config], keep: Keep = "none") -> list[Config]:
         """Those that are not stored yet, or without the weights that `keep` asks for; each once."""
-        wanted = {config.id: config for config in configs}
-        return [config for config in wanted.values() if not self._has(config, keep)]
-
-    def _has(self, config: Config, keep: Keep) -> bool:
-        folder = self.find(config)
-        in_place = folder is not None and not folder.name.startswith(".")
-        return in_place and (keep == "none" or (folder / WEIGHTS).exists())
+        found = {}
+        for config in configs:
+            folder = self.find(config)
+            in_place = folder is not None and not folder.name.startswith(".")
+            if not in_place or (keep != "none" and not (folder / WEIGHTS).exists()):
+                found[config.id] = config
+        return list(found.values())
 
     def scan(self) -> tuple[list[Run], list[RunError]]:
         """All finished runs by name, and what is wrong with each folder that cannot be read."""
@@ -194,7 +176,7 @@ class Store:
         return self.folder / f".{config.name}.part"
 
     def write(self, config: Config, outcome: Outcome, keep: Keep) -> None:
-        """Write all files of a run, in a hidden folder; one that is whole has checksums.
+        """Write a run into a hidden folder; one that is whole has checksums.
 
         Raises:
             Unwritable: nothing of it is left.
@@ -206,11 +188,10 @@ class Store:
             "history.json": files.history_json(outcome.history).encode(),
             "metrics.json": files.as_json(files.finite(metrics)),
         }
+        if keep == "fp16":
+            weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
         if keep != "none":
-            half = keep == "fp16"
-            contents[WEIGHTS] = save(
-                {k: v.half() if half and v.is_floating_point() else v for k, v in weights.items()}
-            )
+            contents[WEIGHTS] = save(weights)
         contents[CHECKSUMS] = b"".join(files.checksum(*file) for file in contents.items())
         part = self._part(config)
         shutil.rmtree(part, ignore_errors=True)  # what a process left that was killed here
@@ -232,27 +213,10 @@ class Store:
         with writing(self.folder):
             old = self.find(config)
             if old != part:  # trained again, for its weights
-                _copy_measures(old, part)
+                files.copy_measures(old, part)
                 os.rename(old, retired)
             shutil.rmtree(retired, ignore_errors=True)  # until the last line `part` is read
             os.rename(part, self.folder / config.name)
-
-
-def _copy_measures(old: Path, new: Path) -> None:
-    """A run that was trained again keeps the measures of the same weights."""
-    digest, lost = files.read_json(new / "metrics.json")["weights_sha256"].encode(), 0
-    for path in old.glob("measures/*.json"):
-        if digest in path.read_bytes():
-            (new / "measures").mkdir(exist_ok=True)
-            shutil.copy(path, new / "measures")
-        else:
-            lost += 1
-    if lost:
-        warnings.warn(
-            f"{old.name} was trained again and has other weights: the {lost} measures of the old "
-            "ones are removed, and are made again when they are asked for",
-            stacklevel=2,
-        )
 
 
 def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
@@ -260,20 +224,20 @@ def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
     return content_digest({name: value.detach().cpu().numpy() for name, value in weights.items()})
 
 
-def _read_run(folder: Path) -> Run:
+def _read_run(folder: Path | None, absent: str = "") -> Run:
+    if folder is None:
+        raise MissingRuns(absent)
     path = folder / "config.json"
-    values = files.read_json(path)
+    values = read_json(path)
     try:
         config = CONFIGS[values["kind"]].from_dict(values)
     except (ConfigError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
     if not values.get("id") == config.id == FOLDER.fullmatch(folder.name)[2]:
         raise damaged(path, f"it is that of run {config.id}")
-    history, metrics = (files.read_json(folder / f"{name}.json") for name in ("history", "metrics"))
-    metrics = with_nan(metrics)
-    if not (folder / CHECKSUMS).exists():  # of an older version, it may hold anything
-        floats = dict.fromkeys(("seconds", "val_accuracy", "test_accuracy"), float)
-        for name, kind in (floats | {"status": str, "epochs": int, "weights_sha256": str}).items():
-            if not isinstance(metrics.get(name), kind):
-                raise damaged(folder / "metrics.json", f"{name} is no {kind.__name__}")
-    return Run(config, folder, with_nan(history), metrics)
+    history, metrics = (with_nan(read_json(folder / f"{n}.json")) for n in ("history", "metrics"))
+    needed = {} if (folder / CHECKSUMS).exists() else OLDER_METRICS
+    for name, kind in needed.items():
+        if not isinstance(metrics.get(name), kind):
+            raise damaged(folder / "metrics.json", f"{name} is no {kind.__name__}")
+    return Run(config, folder, history, metrics)

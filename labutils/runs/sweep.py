@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from labutils.config import Config
 from labutils.runs.cluster import ClusterError, connected, train_there
-from labutils.runs.load import default_store, load_or_train
+from labutils.runs.load import load_or_train
 from labutils.runs.store import Keep, Run, Store, Train
 from labutils.training.history import Outcome
 
@@ -31,15 +31,15 @@ class SweepError(RuntimeError):
     """Runs of a sweep failed; all that finished are stored."""
 
 
-Attempted = tuple[str, str, str]  # id and name of a run, and what went wrong, if anything did
+Attempted = tuple[Config, str]  # a run, and what went wrong, if anything did
 
 
 def run_sweep(
     configs: Sequence[Config],
     train: Train,
     *,
+    store: Store,
     seconds: Callable[[Sequence[Config]], float] = lambda configs: 0.0,
-    store: Store | None = None,
     keep: Keep = "none",
     n_jobs: int | None = None,
     cluster: str | None = None,
@@ -47,8 +47,8 @@ def run_sweep(
 ) -> list[Run]:
     """The runs of all configurations, in their order; what is stored is not trained again.
 
-    Small networks are fastest side by side, one thread each. A worker that dies loses its attempt
-    alone: the rest go on, and what it had begun resumes from its last epoch.
+    Each is trained in one thread. A worker that dies loses its attempt alone: the rest go on, and
+    what it had begun resumes from its last epoch.
 
     Args:
         train: trains any of the configurations, as `load_or_train` asks for it.
@@ -61,34 +61,29 @@ def run_sweep(
         ClusterError: the cluster cannot be used, or is gone.
         SweepError: some runs failed, or workers died again and again; the message says which.
     """
-    store = store or default_store()
     todo = sorted(store.missing(configs, keep), key=lambda c: seconds([c]), reverse=True)
-    missing = {config.id: config for config in todo}
-    if missing:
+    if todo:
         with _workers(train, store, n_jobs, cluster) as train_one:
             attempt = partial(_attempt, train=train_one, store=store, keep=keep)
-            _train_all(missing, partial(_side_by_side, attempt), len(configs), progress)
+            _train_all(todo, attempt, len(configs), progress)
     return [store.load(config) for config in configs]
 
 
 def _train_all(
-    missing: dict[str, Config],
-    attempts: Callable[[list[Config]], Iterator[Attempted]],
-    total: int,
-    progress: bool,
+    todo: list[Config], attempt: Callable[[Config], Attempted], total: int, progress: bool
 ) -> None:
-    missing, failed, deaths = dict(missing), {}, 0
+    missing, failed, deaths = {config.id: config for config in todo}, {}, 0
     bar = tqdm(total=total, initial=total - len(missing), unit="run", disable=not progress)
     with bar:
         while missing:
             try:
-                for run_id, name, error in attempts(list(missing.values())):
-                    del missing[run_id]
+                for config, error in _side_by_side(attempt, list(missing.values())):
+                    del missing[config.id]
                     deaths = 0
-                    bar.set_postfix_str(name)
+                    bar.set_postfix_str(config.name)
                     bar.update()
                     if error:
-                        failed[name] = error
+                        failed[config.name] = error
             except TerminatedWorkerError:
                 deaths += 1
                 tqdm.write(f"a worker died; {len(missing)} runs go on from their last epoch")
@@ -110,8 +105,8 @@ def _attempt(config: Config, train: Train, store: Store, keep: Keep) -> Attempte
     except ClusterError:  # the others would meet it as well
         raise
     except Exception as error:
-        return config.id, config.name, f"{type(error).__name__}: {error}"
-    return config.id, config.name, ""
+        return config, f"{type(error).__name__}: {error}"
+    return config, ""
 
 
 def _alone(train: Train, owner: int | None, config: Config, **arguments: Any) -> Outcome:
@@ -165,16 +160,10 @@ def _side_by_side(
         # loky replaces a worker that has grown, between two runs: nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)  # Ctrl-C has cancelled them
-        with _without_ctrl_c():  # which is for this process; it ends the workers
+        with contextlib.ExitStack() as afterwards:
+            # workers that are started meanwhile ignore Ctrl-C for good: this process ends them
+            if threading.current_thread() is threading.main_thread():  # no other sets a handler
+                before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+                afterwards.callback(signal.signal, signal.SIGINT, before)
             found = Parallel(return_as="generator_unordered")(map(delayed(attempt), configs))
         yield from found
-
-
-@contextlib.contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Processes that are started within ignore Ctrl-C for good: it is for this one alone."""
-    with contextlib.ExitStack() as afterwards:
-        if threading.current_thread() is threading.main_thread():  # no other can set a handler
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            afterwards.callback(signal.signal, signal.SIGINT, before)
-        yield

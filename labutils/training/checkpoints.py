@@ -36,11 +36,7 @@ class Checkpoint:
         make_folder(self.path.parent)
 
     def save(self, **state: Any) -> None:
-        """Write a state; a process killed meanwhile leaves the file before as it was.
-
-        Raises:
-            Unwritable: what was saved there last is as it was.
-        """
+        """Write a state; if that is killed or fails (`Unwritable`), the one before stays."""
         content = io.BytesIO()  # of a full disk Python's files tell more than PyTorch's
         torch.save({"owner": self.owner, **state}, content)
         write_file(self.path, content.getbuffer())

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,10 +63,9 @@ def fit(
 
 
 class Classification(Task):
-    """Training of a classifier on tensors in memory, by cross-entropy.
+    """Training of a classifier by cross-entropy; arguments and errors are those of `fit`.
 
-    A subclass with another `loss` trains otherwise, and is measured in the same way. Arguments
-    and errors are those of `fit`.
+    A subclass with another `loss` trains otherwise, and is measured in the same way.
     """
 
     def __init__(
@@ -157,19 +157,15 @@ class Classification(Task):
             history.first_gradient[str(history.epochs)] = gradient.tolist()
 
 
-def train(
-    config: RunConfig,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    progress: bool = True,
-) -> Outcome:
-    """The recipe of a classifier: load its data, build, fit, and test once at the end."""
+def train(config: RunConfig, **options: Any) -> Outcome:
+    """The recipe of a classifier: load its data, build, fit, and test once at the end.
+
+    Args:
+        options: those of `run_epochs`.
+    """
     images = data.load(config.data)
     task = Classification(untrained(config, images), *labelled(images), config)
-    return train_and_test(
-        task, images.test, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress
-    )
+    return train_and_test(task, images.test, **options)
 
 
 def untrained(config: RunConfig, images: data.DataSet) -> Classifier:
@@ -182,20 +178,12 @@ def untrained(config: RunConfig, images: data.DataSet) -> Classifier:
 
 def labelled(images: data.DataSet) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Images and labels of the training and of the validation split."""
-    train, val = ((part.images, part.labels) for part in (images.train, images.val))
-    return train, val
+    return tuple((part.images, part.labels) for part in (images.train, images.val))
 
 
-def train_and_test(
-    task: Classification,
-    test: data.Split,
-    *,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    progress: bool = True,
-) -> Outcome:
-    """Run all epochs of a task, and test its model once at the end."""
-    history = run_epochs(task, checkpoint=checkpoint, on_epoch=on_epoch, progress=progress)
+def train_and_test(task: Classification, test: data.Split, **options: Any) -> Outcome:
+    """Run all epochs of a task, and test its model once at the end; as `train` otherwise."""
+    history = run_epochs(task, **options)
     val = evaluate(task.model, *task.val, execution=task.execution)
     started = time.perf_counter()
     tested = evaluate(task.model, test.images, test.labels, execution=task.execution)
@@ -204,10 +192,8 @@ def train_and_test(
         "status": history.status,
         "epochs": history.epochs,
         "best_epoch": history.best_epoch,
-        "val_loss": val.loss,
-        "val_accuracy": val.accuracy,
-        "test_loss": tested.loss,
-        "test_accuracy": tested.accuracy,
+        **val.named("val"),
+        **tested.named("test"),
         "seconds": sum(history.seconds),
         "test_seconds": test_seconds,
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),

@@ -34,9 +34,9 @@ def fitting(count: int, images: Tensor) -> int:
 
 @torch.no_grad()
 def runnable(model: nn.Module, execution: Execution, images: Tensor) -> Execution:
-    """The execution, but with PyTorch's default memory format where the network needs that.
+    """The execution, in PyTorch's default memory format where the network needs that.
 
-    Some cannot take channels-last images, for example those that flatten by `view`.
+    A network that flattens by `view`, for example, cannot take channels-last images.
     """
     if execution.takes_bytes or execution.memory_format is torch.contiguous_format:
         return execution  # the networks of `models` take them
@@ -91,10 +91,7 @@ def predict(
     execution: Execution | None = None,
     batch_size: int = EVALUATION_BATCH,
 ) -> Float[Tensor, "n classes *map"]:
-    """Probability of each class for each image, or each cell of its map, on the CPU.
-
-    In eval mode; modes are restored.
-    """
+    """Probability of each class for each image or cell of its map, on the CPU, in eval mode."""
     execution = execution or runnable(model, execution_for(model, device=device_of(model)), images)
     parts = []
     with eval_mode(model), execution.autocast():

@@ -40,9 +40,7 @@ class History:
     status: str = "running"
     best_epoch: int = 0
 
-    def add_layers(
-        self, names: list[str], values: dict[str, list[float]], not_measured: list[str]
-    ) -> None:
+    def add_layers(self, names: list[str], values: dict, not_measured: list[str]) -> None:
         """Append layer statistics of one epoch; what is not there for a layer becomes nan."""
         self.layer_names = self.layer_names or names
         for quantity in values if self.layer_names else ():

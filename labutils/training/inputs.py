@@ -13,14 +13,10 @@ class TrainingError(ValueError):
 
 
 def as_split(name: str, given: Any) -> tuple[Tensor, Tensor]:
-    """Images and labels as tensors that fit one another.
-
-    Args:
-        given: a pair of images (n x channels x height x width, uint8 or floats) and class indices,
-            as tensors, arrays or lists; or a data set of such pairs.
+    """Images and labels as tensors that fit one another; `given` is what `fit` takes.
 
     Raises:
-        TrainingError: they are not that.
+        TrainingError: it is not that.
     """
     if isinstance(given, TensorDataset):
         given = given.tensors

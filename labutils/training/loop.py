@@ -39,26 +39,17 @@ class Task(Protocol):
     data: Sequence[Tensor]
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
-        """The order of an epoch's examples, as indices; called with the model in train mode.
+        """The order of an epoch's examples, as indices; `epoch` is from 0.
 
-        What is drawn from `generator` until the epoch ends is the same in a resumed run, and so
-        is what PyTorch's own draws (dropout).
-
-        Args:
-            epoch: from 0.
+        What is drawn from `generator` and from PyTorch's own (dropout) until the epoch ends is the
+        same in a resumed run. The model is in train mode.
         """
-        ...
 
     def loss(self, indices: Tensor) -> Tensor:
         """The loss of a batch of examples, to be differentiated."""
-        ...
 
     def measure(self) -> dict[str, float]:
-        """Values for lists of the history: `train_loss`, `val_loss` and more.
-
-        The last one is shown beside the progress bar.
-        """
-        ...
+        """`train_loss`, `val_loss` and more for the history; the progress bar shows the last."""
 
     def measure_layers(self) -> None:
         """Append to the history what layers do: called before training and after each epoch."""
@@ -71,14 +62,11 @@ def run_epochs(
     on_epoch: OnEpoch | None = None,
     progress: bool = True,
 ) -> History:
-    """Train the model of a task in place; it ends in eval mode. `fit` says how it may end.
-
-    Args:
-        checkpoint: file written after each epoch and read at the start where it is there.
-        on_epoch: called after each epoch with its number, from 1, and what was measured.
+    """Train the model of a task in place, as `fit` says, whose arguments these are.
 
     Raises:
-        TrainingError: the checkpoint is that of another run, or cannot be written.
+        TrainingError: the checkpoint is that of another run.
+        Unwritable: it cannot be written.
     """
     return _Loop(task, checkpoint).run(on_epoch, progress)
 
@@ -98,20 +86,16 @@ class _Loop:
         if not self._restore():
             self.task.measure_layers()
         task, config, history = self.task, self.config, self.task.history
-        with tqdm(
-            total=config.epochs * self.steps,
-            initial=history.epochs * self.steps,
-            desc=config.label,
-            unit="batch",
-            disable=not progress,
-            dynamic_ncols=True,
-        ) as bar:
+        total, done = config.epochs * self.steps, history.epochs * self.steps
+        style = {"desc": config.label, "unit": "batch", "dynamic_ncols": True}
+        with tqdm(total=total, initial=done, disable=not progress, **style) as bar:
             while history.status == "running":
                 started = time.perf_counter()
                 finite = self._train_epoch(bar)
                 measured = self._measure_epoch(started, bar)
                 self._judge_epoch(finite)
-                self._save()
+                if self.checkpoint:
+                    self._save()
                 if on_epoch:
                     on_epoch(history.epochs, measured)
         if history.best_epoch != history.epochs:
@@ -139,7 +123,7 @@ class _Loop:
                     continue  # batch norm has no statistics of a single image
                 rate = learning_rate_at(config, epoch * self.steps + step, total)
                 set_learning_rate(self.optimizer, rate)
-                self.optimizer.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad()
                 loss = task.loss(indices)
                 loss.backward()
                 self.optimizer.step()
@@ -175,24 +159,22 @@ class _Loop:
             history.status = "finished"
 
     def _save(self) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.save(
-                model=self.task.model.state_dict(),
-                optimizer=self.optimizer.state_dict(),
-                history=self.task.history.to_dict(),
-                kept=self.kept,
-            )
+        self.checkpoint.save(
+            model=self.task.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            history=self.task.history.to_dict(),
+            kept=self.kept,
+        )
 
     def _restore(self) -> bool:
         """Go on from the checkpoint; tells whether there was one."""
         task = self.task
         state = self.checkpoint and self.checkpoint.load(task.execution.device)
-        if not state:
-            return False
-        task.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.kept, task.history = state["kept"], type(task.history)(**state["history"])
-        return True
+        if state:
+            task.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.kept, task.history = state["kept"], type(task.history)(**state["history"])
+        return bool(state)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Int64, Shaped, UInt8
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd  # of every dimension, transposed or not
 from torch.nn.utils import parametrize
 
 from labutils.config import RunConfig
@@ -22,25 +24,15 @@ from labutils.models.networks import build_model, fit_to_images
 from labutils.training.execution import full_precision
 
 STATISTICS = (
-    "gradient_norm",
-    "weight_norm",
-    "activation_gradient_norm",
-    "activation_mean",
-    "activation_std",
-    "activation_image_std",
-    "dead_units",
-)
-WEIGHT_LAYERS = (
-    nn.Linear,
-    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-)
+    "gradient_norm", "weight_norm", "activation_gradient_norm", "activation_mean",
+    "activation_std", "activation_image_std", "dead_units",
+)  # fmt: skip
+WEIGHT_LAYERS = (nn.Linear, _ConvNd)
 ACTIVATIONS = (
-    *(nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.Hardtanh),
-    *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.GLU),
-    CReLU,
-    *(nn.Tanh, nn.Sigmoid, nn.Hardsigmoid, nn.Softsign),
-)
+    nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.Hardtanh, CReLU,
+    nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.GLU,
+    nn.Tanh, nn.Sigmoid, nn.Hardsigmoid, nn.Softsign,
+)  # fmt: skip
 
 
 class LayerStatistics(NamedTuple):
@@ -79,8 +71,7 @@ class RanLayer:
 def recorded_layers(model: nn.Module) -> Iterator[list[RanLayer]]:
     """Collect the weight layers in the order in which they run, each with its activation.
 
-    A layer that runs several times stands where it ran last. No hook is left behind, even after
-    an error.
+    A layer that runs several times stands where it ran last.
     """
     ran: list[RanLayer] = []
 
@@ -95,18 +86,13 @@ def recorded_layers(model: nn.Module) -> Iterator[list[RanLayer]]:
             ran[-1].activation = output
         return output.clone()  # what comes next may change it in place
 
-    handles = [
-        module.register_forward_pre_hook(partial(enter, name))
-        for name, module in named_weight_layers(model).items()
-    ]
-    for module in model.modules():
-        if isinstance(module, ACTIVATIONS):
-            handles.append(module.register_forward_hook(leave))
-    try:
+    with ExitStack() as hooks:
+        for name, module in named_weight_layers(model).items():
+            hooks.enter_context(module.register_forward_pre_hook(partial(enter, name)))
+        for module in model.modules():
+            if isinstance(module, ACTIVATIONS):
+                hooks.enter_context(module.register_forward_hook(leave))
         yield ran
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def named_weight_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -155,10 +141,9 @@ def weight_gradient(
     labels: Int64[Tensor, " batch"],
     layer: int = 0,
 ) -> Tensor | None:
-    """Gradient of the mean cross-entropy of one batch with respect to one layer's weight.
+    """Gradient of the mean cross-entropy by one layer's weight, computed as by `layer_statistics`.
 
-    Computed as `layer_statistics` does; the model is left as it was. None where the weight is
-    frozen, or the loss does not depend on it.
+    None where the weight is frozen, or the loss does not depend on it.
 
     Args:
         layer: number of the weight layer in the order of the forward pass, from 0.
@@ -175,9 +160,9 @@ def untrained_statistics(
     """Layer statistics of the network that `config` describes, as it is before training.
 
     Args:
-        images: those of one batch, whose mean and deviation the network normalises by.
+        images: of one batch, whose mean and deviation the network normalises by.
         labels: class indices; the network has as many classes as the largest says.
-        count: measure on the first so many images alone; by default on all.
+        count: measure on the first so many images alone.
     """
     classes = int(labels.max()) + 1
     model = build_model(config, tuple(images.shape[1:]), classes, pixel_statistics(images))
@@ -207,17 +192,16 @@ def layer_statistics(
         `dead_units`: share of units (channels, over all positions) that are zero for every image.
     """
     layers = _run(model, images, labels)
-    ran = [layer.module for layer in layers]
-    concerned: dict[str, list[str]] = {}  # layers by reason
+    ran, concerned = [layer.module for layer in layers], defaultdict(list)  # layers by reason
     for name, module in named_weight_layers(model).items():
         if module not in ran:
-            concerned.setdefault("never called", []).append(name)
+            concerned["never called"].append(name)
     rows = []
     for layer in layers:
         row, reasons = _row(layer, len(labels))
         rows.append(row)
         for reason in reasons:
-            concerned.setdefault(reason, []).append(layer.name)
+            concerned[reason].append(layer.name)
     lines = [f"{reason}: {', '.join(names)}" for reason, names in concerned.items()]
     return LayerStatistics(
         [layer.name for layer in layers],
