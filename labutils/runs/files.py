@@ -1,10 +1,12 @@
-"""Files of results: JSON that is small, readable in a diff and finite; checked when it is read."""
+"""Files of results: JSON that is small and finite, checked when it is read."""
 
+import gzip
 import hashlib
 import json
 import math
 import shutil
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from labutils.config.profiles import profile
 from labutils.data.whole_files import refusal
 
-WEIGHTS = "weights.safetensors"
+HISTORY, LAYERS, WEIGHTS = "history.json", "layers.json.gz", "weights.safetensors"
 CHECKSUMS = "SHA256SUMS"  # of the other files of a run: `sha256sum --check --ignore-missing`
 
 LAYER_DIGITS, DIGITS = 3, 6  # significant digits kept of layer statistics, and of all else
@@ -28,21 +30,23 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def history_json(history: dict[str, Any]) -> str:
-    """One line a quantity, and for layers one line an epoch: small, and readable in a diff."""
-    lines = []
-    for name, value in history.items():
-        if name == "layers":
-            rows = [
-                f'  "{quantity}": [\n   '
-                + ",\n   ".join(_compact(epoch, LAYER_DIGITS) for epoch in epochs)
-                + "]"
-                for quantity, epochs in value.items()
-            ]
-            lines.append(' "layers": {\n' + ",\n".join(rows) + "}")
-        else:
-            lines.append(f' "{name}": {_compact(value, DIGITS)}')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+def history_files(history: dict[str, Any]) -> dict[str, bytes]:
+    """One line a quantity; layer statistics, most of it, compressed in a file of their own."""
+    layers = {}
+    if "layers" in history:
+        compact = _compact(history["layers"], LAYER_DIGITS).encode()
+        layers[LAYERS] = gzip.compress(compact, mtime=0)  # equal for equal statistics
+        history = history | {"layers": LAYERS}
+    lines = [f' "{name}": {_compact(value, DIGITS)}' for name, value in history.items()]
+    return {HISTORY: ("{\n" + ",\n".join(lines) + "\n}\n").encode(), **layers}
+
+
+def read_history(folder: Path) -> dict[str, Any]:
+    """What `history_files` wrote, or an older version, with the layers in the same file."""
+    history = read_json(folder / HISTORY)
+    if history.get("layers") == LAYERS:
+        history["layers"] = read_json(folder / LAYERS)
+    return history
 
 
 def _compact(value: Any, digits: int) -> str:
@@ -101,8 +105,9 @@ def read_checked(path: Path) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file of a run; errors are those of `read_checked`."""
     try:
-        value = json.loads(read_checked(path).decode())
-    except (ValueError, RecursionError) as error:
+        content = read_checked(path)
+        value = json.loads(zlib.decompress(content, 31) if path.suffix == ".gz" else content)
+    except (ValueError, RecursionError, zlib.error) as error:
         raise damaged(path, error) from error
     if not isinstance(value, dict):
         raise damaged(path, "it holds no JSON object")

@@ -185,7 +185,7 @@ class Store:
         metrics = outcome.metrics | {"weights_sha256": weights_digest(weights)}
         contents = {
             "config.json": files.as_json(config.to_dict()),
-            "history.json": files.history_json(outcome.history).encode(),
+            **files.history_files(outcome.history),
             "metrics.json": files.as_json(files.finite(metrics)),
         }
         if keep == "fp16":
@@ -235,7 +235,8 @@ def _read_run(folder: Path | None, absent: str = "") -> Run:
         raise damaged(path, error) from error
     if not values.get("id") == config.id == FOLDER.fullmatch(folder.name)[2]:
         raise damaged(path, f"it is that of run {config.id}")
-    history, metrics = (with_nan(read_json(folder / f"{n}.json")) for n in ("history", "metrics"))
+    history = with_nan(files.read_history(folder))
+    metrics = with_nan(read_json(folder / "metrics.json"))
     needed = {} if (folder / CHECKSUMS).exists() else OLDER_METRICS
     for name, kind in needed.items():
         if not isinstance(metrics.get(name), kind):

@@ -26,7 +26,7 @@ CONFIG = RunConfig(data="digits", depth=2, width=8, epochs=1)
 LONGER = replace(CONFIG, epochs=4, crop_padding=1)
 STATISTICS = (torch.tensor([0.2]), torch.tensor([0.3]))
 MODULES = ("runs/store", "runs/load", "runs/files", "data/whole_files")
-FILES = ["SHA256SUMS", "config.json", "history.json", "metrics.json"]
+FILES = ["SHA256SUMS", "config.json", "history.json", "layers.json.gz", "metrics.json"]
 WEIGHTS, MEASURE = "weights.safetensors", "measures/lesion-905915e0.json"
 TIMES = {"seconds", "test_seconds"}
 

@@ -1,9 +1,18 @@
+import gzip
 import json
 import math
 
 import pytest
 
-from labutils.runs.files import as_json, digest_of, finite, history_json, with_nan
+from labutils.runs.files import (
+    RunError,
+    as_json,
+    digest_of,
+    finite,
+    history_files,
+    read_history,
+    with_nan,
+)
 
 
 def test_what_is_not_finite_is_none_and_nan_again():
@@ -18,14 +27,34 @@ def test_floats_are_rounded_to_significant_digits():
     assert finite([123456.7, 1.23456789e-9, 7], 3) == [123000.0, 1.23e-9, 7]
 
 
-def test_a_history_has_a_line_a_quantity_and_for_layers_one_an_epoch():
+def test_a_history_has_a_line_a_quantity_and_its_layers_are_compressed(tmp_path):
     history = {"loss": [1.0, 0.5], "layers": {"norm": [[1.0, 2.0], [3.0, math.nan]]}}
-    text = history_json(history)
-    assert text.splitlines() == [
-        "{", ' "loss": [1.0,0.5],', ' "layers": {', '  "norm": [', "   [1.0,2.0],",
-        "   [3.0,null]]}", "}",
+    written = history_files(history)
+    assert written == history_files(history), "equal for equal histories"
+    assert written["history.json"].decode().splitlines() == [
+        "{", ' "loss": [1.0,0.5],', ' "layers": "layers.json.gz"', "}",
     ]  # fmt: skip
-    assert json.loads(text) == {"loss": [1.0, 0.5], "layers": {"norm": [[1.0, 2.0], [3.0, None]]}}
+    assert json.loads(gzip.decompress(written["layers.json.gz"])) == {
+        "norm": [[1.0, 2.0], [3.0, None]]
+    }
+    for name, content in written.items():
+        (tmp_path / name).write_bytes(content)
+    stored = {"loss": [1.0, 0.5], "layers": {"norm": [[1.0, 2.0], [3.0, None]]}}
+    assert read_history(tmp_path) == stored
+
+
+def test_a_history_of_an_older_version_has_its_layers_in_one_file(tmp_path):
+    stored = {"loss": [1.0], "layers": {"norm": [[1.0, None]]}}
+    (tmp_path / "history.json").write_text(json.dumps(stored))
+    assert read_history(tmp_path) == stored
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", gzip.compress(b"[1]"), gzip.compress(b"{}")[:-9]])
+def test_damaged_layers_without_checksums_are_named(tmp_path, content):
+    (tmp_path / "history.json").write_text('{"layers": "layers.json.gz"}')
+    (tmp_path / "layers.json.gz").write_bytes(content)
+    with pytest.raises(RunError, match="layers.json.gz"):
+        read_history(tmp_path)
 
 
 def test_what_is_not_finite_is_never_written_by_mistake():
