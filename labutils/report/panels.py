@@ -25,6 +25,15 @@ def draw_depth_accuracy(ax: Axes, runs: Sequence[Run]) -> None:
         style.draw_points(ax, values, color, shift, kind, mixed)
 
 
+def draw_confusion(ax: Axes, colored: np.ndarray, shown: np.ndarray, names: Sequence[str]) -> None:
+    """A confusion matrix, its cells coloured by one number and showing another."""
+    sns.heatmap(
+        colored, annot=shown, fmt="", cmap="Oranges", cbar=False, square=True, ax=ax,
+        xticklabels=names, yticklabels=names, annot_kws={"size": 8},
+    )  # fmt: skip
+    ax.tick_params(length=0)
+
+
 def draw_canvas(
     ax: Axes, image: np.ndarray, found: Detections | None, true_boxes: np.ndarray | None
 ) -> None:
@@ -52,7 +61,5 @@ def draw_canvas(
 def _draw_box(ax: Axes, box: Sequence[float], color: object, line: str) -> None:
     left, top, right, bottom = box
     # edges lie between pixels, whose centres imshow puts at whole numbers
-    corner = (left - 0.5, top - 0.5)
-    ax.add_patch(
-        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=line, lw=1.2)
-    )
+    corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
+    ax.add_patch(Rectangle(corner, *size, fill=False, ec=color, ls=line, lw=1.2))
