@@ -85,8 +85,8 @@ def draw_points(
     ax: Axes,
     values: Mapping[int, Sequence[float]],
     color: Color,
-    shift: float,
-    label: str | None,
+    label: str | None = None,
+    shift: float = 0,
     mixed: Collection[int] = (),
 ) -> None:
     """Every value at its depth, and the means with their deviations.
@@ -136,10 +136,8 @@ def draw_lines(
 def label_lines(fig: Figure, word: str = "") -> None:
     """Name what `draw_lines` drew at the ends of the lines, once limits and scales are set.
 
-    Lines that end among one another share a label; labels move apart until none overlap.
-
-    Args:
-        word: what names are numbers of: so labels are `depth 4`, `depths 4, 22`, `depths 4 to 22`.
+    Lines that end among one another share a label; labels move apart until none overlap. With a
+    word for what names are numbers of they are `depth 4`, `depths 4, 22`, `depths 4 to 22`.
     """
     fig.draw_without_rendering()  # settles how high the axes are
     every = list(dict.fromkeys(line.get_label() for ax in fig.axes for line in ax.lines))
@@ -230,11 +228,7 @@ def percent_axis(ax: Axes, label: str) -> None:
 def handles(
     colors: Colors, more: Iterable[tuple[object, object, str]] = (), words: str = "{}"
 ) -> list[plt.Line2D]:
-    """Entries of a legend: solid lines of these colours, `words` of their keys; then others.
-
-    Args:
-        more: colours, line styles and names.
-    """
+    """Entries of a legend: a solid line a colour, its key in `words`; then `more` lines."""
     entries = [(color, "-", words.format(key)) for key, color in colors.items()] + list(more)
     return [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in entries]
 

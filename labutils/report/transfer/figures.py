@@ -47,7 +47,7 @@ def benefit(
         name, count = f"frozen, {PROBE_NAMES[given['kind']]}", given.get("per_class") or all_labels
         lines[name][count].append(result["test_accuracy"])
     for (name, at), color in zip(lines.items(), style.OTHERS, strict=False):
-        style.draw_points(ax, dict(sorted(at.items())), color, 0, name)
+        style.draw_points(ax, dict(sorted(at.items())), color, name)
     ticks = sorted({count for at in lines.values() for count in at})
     ax.set(xscale="log", xlabel="labels a class")
     ax.set_xticks(ticks, [str(count) for count in ticks])
@@ -74,8 +74,7 @@ def reliability(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         ax.plot([0, 1], [0, 1], ":", color="gray", lw=1)
         for when, label, color in (("before", "as trained", SCRATCH), ("after", "scaled", TUNED)):
             _draw_bins(ax, [one[when] for one in found], color, label)
-        title = textwrap.fill(name, 24)
-        ax.set(title=title, xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1))
+        ax.set(title=textwrap.fill(name, 24), xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1))
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for ax in axes[-1]:
         ax.set_xlabel("confidence")
