@@ -22,9 +22,6 @@ RIGHT_SHOWN = 24  # of the images that are predicted rightly
 def gallery(network: nn.Module, test: Split, names: Sequence[str]) -> dict[str, Any]:
     """All images that a network predicts wrongly and the first of the others, with their maps.
 
-    Args:
-        names: of the classes, in the order of the labels.
-
     Returns:
         `counts`: of the images looked at and shown. `images`: each with what the network says of
         it, its picture, and its maps of the predicted and of the true class.

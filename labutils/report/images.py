@@ -3,16 +3,17 @@
 import io
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
+import IPython
 import matplotlib.pyplot as plt
 import PIL.Image
 import PIL.ImageChops
 import PIL.PngImagePlugin
+from IPython import display
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from labutils.config.profiles import Profile, profile
+from labutils.config.profiles import profile
 
 DPI = 110
 PAGE = 830  # pixels, the width of a README on GitHub: wider figures are shown smaller
@@ -21,7 +22,7 @@ UNSEEN = 16  # of 255, the largest difference to a colour that a palette may mak
 PAINTED = 10_000  # colours or more: a photograph or a shade, in which a palette makes steps
 
 
-def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = None) -> None:
+def save_figure(fig: Figure, name: str, *, alt: str) -> None:
     """Write `images/NAME.png` with its alternative text inside, and show that file.
 
     Args:
@@ -32,33 +33,34 @@ def save_figure(fig: Figure, name: str, *, alt: str, which: Profile | None = Non
         ValueError: the alternative text is missing or says only what kind of picture it is; or
             text would be too small to read on a page of `PAGE` pixels.
     """
-    save_animation([fig], name, alt=alt, which=which)
+    save_animation([fig], name, alt=alt)
 
 
-def save_animation(
-    figures: Iterable[Figure],
-    name: str,
-    *,
-    alt: str,
-    seconds: float = 1.5,
-    which: Profile | None = None,
-) -> None:
-    """As `save_figure`, of figures of one size that follow each other: an animated PNG.
-
-    Args:
-        seconds: for which each is shown; after the last comes the first.
-    """
+def save_animation(figures: Iterable[Figure], name: str, *, alt: str, seconds: float = 1.5) -> None:
+    """As `save_figure`, of figures of one size, each shown for `seconds`: an animated PNG."""
     if len(alt.split()) < 5:
         raise ValueError(f"{name}: alt is {alt!r}: say in a sentence what the figure shows")
-    folder = (which or profile()).images
+    folder = profile().images
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.png"
     first, *others = [_picture(fig, name) for fig in figures]
     text = PIL.PngImagePlugin.PngInfo()
     text.add_itxt("Description", alt)
     moving = {"save_all": True, "append_images": others, "duration": 1_000 * seconds}
-    first.save(path, dpi=(DPI, DPI), pnginfo=text, optimize=True, **(moving if others else {}))
-    _show(path, alt, (which or profile()).notice)
+    options = {"dpi": (DPI, DPI), "pnginfo": text, "optimize": True} | (moving if others else {})
+    first.save(folder / f"{name}.png", **options)
+    show_saved(name)
+
+
+def show_saved(name: str) -> None:
+    """Display a saved figure, where there is a notebook to display it in."""
+    if IPython.get_ipython() is None:
+        return
+    path = profile().images / f"{name}.png"
+    with PIL.Image.open(path) as image:
+        alt = image.info["Description"]
+    display.display(display.Image(filename=path, alt=alt))
+    if notice := profile().notice:
+        display.display(display.Markdown(notice))
 
 
 def smallest_text(fig: Figure) -> float:
@@ -86,24 +88,3 @@ def _picture(fig: Figure, name: str) -> PIL.Image.Image:
     few = picture.quantize(256, PIL.Image.Quantize.MAXCOVERAGE, dither=PIL.Image.Dither.NONE)
     difference = PIL.ImageChops.difference(few.convert("RGB"), picture)
     return few if max(high for _, high in difference.getextrema()) <= UNSEEN else picture
-
-
-def show_saved(name: str) -> None:
-    """Display a figure that was saved before, as `save_figure` displayed it."""
-    path = profile().images / f"{name}.png"
-    with PIL.Image.open(path) as image:
-        alt = image.info["Description"]
-    _show(path, alt, profile().notice)
-
-
-def _show(path: Path, alt: str, notice: str) -> None:
-    """Display a picture where there is a notebook to display it in."""
-    try:
-        from IPython import get_ipython
-        from IPython.display import Image, Markdown, display
-    except ModuleNotFoundError:
-        return
-    if get_ipython() is not None:
-        display(Image(filename=path, alt=alt))
-        if notice:
-            display(Markdown(notice))

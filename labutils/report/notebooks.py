@@ -28,7 +28,7 @@ from traitlets import Type
 from labutils.config.profiles import ROOT
 from labutils.data.whole_files import write_file
 
-REPORT_ORDER = ("Lab1", "Exercise2", "Exercise3")
+REPORT_ORDER = ("Lab1", "Exercise2", "Exercise3", "")  # how names begin; last, all others
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KERNEL_ENVIRONMENT = {
@@ -45,10 +45,7 @@ class NotebookError(RuntimeError):
 
 
 def run_notebooks(paths: Sequence[Path], profile: str) -> int:
-    """Run notebooks one after the other, a line each; on a terminal a bar counts the cells.
-
-    Args:
-        paths: by default those of the report.
+    """Run notebooks, by default those of the report, with a line each.
 
     Returns:
         The exit code of a command: 0, 1 where a notebook failed, 130 after Ctrl-C.
@@ -75,25 +72,16 @@ def run_notebooks(paths: Sequence[Path], profile: str) -> int:
 
 def report_notebooks() -> list[Path]:
     """The notebooks at the top of the repository, in the order in which they are read."""
-
-    def position(path: Path) -> tuple[int, str]:
-        known = [i for i, start in enumerate(REPORT_ORDER) if path.stem.startswith(start)]
-        return (known or [len(REPORT_ORDER)])[0], path.name
-
-    return sorted(ROOT.glob("*.ipynb"), key=position)
+    found = [path for start in REPORT_ORDER for path in sorted(ROOT.glob(f"{start}*.ipynb"))]
+    return list(dict.fromkeys(found))
 
 
 def run_notebook(path: Path, profile: str) -> Path:
-    """Execute one notebook from its first cell to its last.
+    """Execute one notebook from its first cell to its last, and say where the result is.
 
-    The kernel is this interpreter and works at the top of the repository. In the profile quick
-    the result goes to `build/quick/`; in full it replaces the notebook, once every cell has run.
-
-    Args:
-        profile: quick or full; the kernel finds it in LAB_PROFILE.
-
-    Returns:
-        Where the executed notebook is.
+    The kernel is this interpreter and works at the top of the repository; it finds the profile in
+    LAB_PROFILE. In quick the result goes to `build/quick/`; in full it replaces the notebook, once
+    every cell has run.
 
     Raises:
         NotebookError: the file is no notebook, a cell failed, or the kernel died.

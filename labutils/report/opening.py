@@ -31,22 +31,20 @@ def opening(
     """
     fig = plt.figure(figsize=(9, 4.9), layout="constrained")
     above, below = fig.subfigures(2, 1, height_ratios=(1.4, 1))
-    for ax, (title, runs) in zip(
-        above.subplots(1, len(grids), sharey=True), grids.items(), strict=True
-    ):
+    axes = above.subplots(1, len(grids), sharey=True)
+    for ax, (title, runs) in zip(axes, grids.items(), strict=True):
         draw_depth_accuracy(ax, runs)
         ax.set(title=title, xlabel="depth (weight layers)", ylim=(0, 1))
         style.percent_axis(ax, "")
-    above.axes[0].set_ylabel("test accuracy")
-    above.axes[0].legend(loc="lower left")
+    axes[0].set_ylabel("test accuracy")
+    axes[0].legend(loc="lower left")
     axes = below.subplots(1, 4, width_ratios=(1.5, 1.5, 1.5, 1.02))
-    for ax in axes:
-        ax.axis("off")
     axes[0].imshow(image)
     axes[1].imshow(pixel_map, cmap="viridis")
     axes[2].imshow(overlay(image, pixel_map))
     draw_canvas(axes[3], *canvas)
     titles = ("a photograph", f"what speaks for “{said}”", "one on the other", "digits, found")
     for ax, title in zip(axes, titles, strict=True):
+        ax.axis("off")
         ax.set_title(title)
     return fig

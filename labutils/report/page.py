@@ -1,6 +1,7 @@
 """`make page`: docs/index.html, which needs no kernel and no network, and notebooks as HTML."""
 
 import html
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,13 @@ OFFLINE = "{% extends 'lab/index.html.j2' %}" + "".join(
     f"{{% block {name} %}}{{% endblock %}}"
     for name in ("html_head_js", "html_head_js_mathjax", "html_head_js_mermaidjs")
 )
+# How charts tell networks apart.
+COLORS = [matplotlib.colors.to_hex(color) for color in style.KIND_COLORS.values()]
+KIND = alt.Color("kind:N", legend=None).scale(domain=list(style.KIND_COLORS), range=COLORS)
+FAINT = alt.Opacity("faint:O", legend=None).scale(domain=[False, True], range=[0.9, 0.25])
+TIME = alt.StrokeDash("time:N", legend=None).scale(
+    domain=["trained", "untrained"], range=[[1, 0], [2, 3]]
+)
 
 
 def page(library: str, images: Mapping[str, Any]) -> str:
@@ -74,35 +82,29 @@ def curves(grid: Sequence[Run]) -> dict[str, Any]:
 
     `accuracy` are the cells of the tables in README.md; `means` has none where only some learned.
     """
-    depths = depths_of(grid)
-    places = {
-        f"{depth} {'residual' if residual else 'plain'}": position(grid, depth, residual)
-        for depth in depths
-        for residual in (False, True)
-    }
-    trained = {place: here.runs for place, here in places.items() if here.runs}
+    depths, said, accuracies, means = depths_of(grid), {}, {}, {}
+    for depth, (residual, kind, _) in itertools.product(depths, style.PLAIN_AND_RESIDUAL):
+        place, here = f"{depth} {kind}", position(grid, depth, residual)
+        said[place] = here.said
+        if here.runs:
+            shares = [run.metrics["test_accuracy"] for run in here.runs]
+            accuracies[place] = accuracy(here.runs)
+            means[place] = None if some_learned(here.runs) else np.mean(shares)
     return {
         "title": grid_title(grid),
         "depths": depths,
         "opening": opening_depth(grid),
-        "said": {place: here.said for place, here in places.items()},
-        "accuracy": {place: accuracy(runs) for place, runs in trained.items()},
-        "means": {
-            place: None
-            if some_learned(runs)
-            else np.mean([run.metrics["test_accuracy"] for run in runs])
-            for place, runs in trained.items()
-        },
+        "said": said,
+        "accuracy": accuracies,
+        "means": means,
         "runs": [_curves_of(run) for run in grid],
     }
 
 
 def _curves_of(run: Run) -> dict[str, Any]:
     """One run; its lines are rounded to what a reader can see."""
-    before, after = (
-        style.no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
-        for epoch in (0, -1)
-    )
+    gradients = run.history["layers"]["activation_gradient_norm"]
+    before, after = style.no_zeros(gradients[0]), style.no_zeros(gradients[-1])
     lines = {
         "train_loss": run.history["train_loss"],
         "val_accuracy": run.history["val_accuracy"],
@@ -124,58 +126,39 @@ def _rounded(value: float | None) -> float | None:
 
 def charts() -> dict[str, Any]:
     """The four charts as Vega-Lite; the page gives them their rows and limits."""
-    logarithmic = alt.Scale(
-        type="log", domainMin=alt.param(name="low", value=0.1), nice=False,
-        domainMax=alt.param(name="high", value=1),
-    )  # fmt: skip
-    limits = (logarithmic.domainMin, logarithmic.domainMax)
-    depth = _number("depth", "depth (weight layers)")
-    share = alt.Y("value:Q", title=None, axis=_ticks(".0%")).scale(domain=[0, 1])
-    rows, means, here = map(alt.Chart, map(alt.NamedData, ("rows", "means", "here")))
+    low, high = alt.param(name="low", value=0.1), alt.param(name="high", value=1)
+    logarithmic = alt.Scale(type="log", domainMin=low, domainMax=high, nice=False)
+    depth = _numbers("depth", "depth (weight layers)")
+    share = _values(".0%", alt.Scale(domain=[0, 1]))
+    rows, means, here = (alt.Chart(alt.NamedData(name)) for name in ("rows", "means", "here"))
 
     def lines(x: str, y: alt.Y) -> alt.Chart:
-        dash = alt.StrokeDash("time:N", legend=None).scale(
-            domain=["trained", "untrained"], range=[[1, 0], [2, 3]]
-        )
         marks = rows.mark_line(clip=True, aria=False)
-        return marks.encode(_number("x", x), y, dash, _color(), _opacity(), detail="name:N")
-
-    def on_logarithmic(form: str) -> alt.Y:
-        return alt.Y("value:Q", title=None, axis=_ticks(form), scale=logarithmic)
+        return marks.encode(_numbers("x", x), y, TIME, KIND, FAINT, detail="name:N")
 
     final = alt.layer(
         here.mark_rule(color="gray", aria=False).encode(depth),
-        means.mark_line(aria=False).encode(depth, share, _color()),
-        rows.mark_point(filled=True, size=45, aria=False).encode(
-            depth, share, _color(), _opacity()
-        ),
+        means.mark_line(aria=False).encode(depth, share, KIND),
+        rows.mark_point(filled=True, size=45, aria=False).encode(depth, share, KIND, FAINT),
     )
     made = {
-        "train_loss": lines("epoch", on_logarithmic("~g")).add_params(*limits),
+        "train_loss": lines("epoch", _values("~g", logarithmic)).add_params(low, high),
         "val_accuracy": lines("epoch", share),
-        "gradient": lines("layer", on_logarithmic(".0e")).add_params(*limits),
+        "gradient": lines("layer", _values(".0e", logarithmic)).add_params(low, high),
         "test_accuracy": final,
     }
     return {name: _spec(chart) for name, chart in made.items()}
 
 
-def _number(name: str, title: str) -> alt.X:
+def _numbers(name: str, title: str) -> alt.X:
     axis = alt.Axis(format="d", tickMinStep=1, tickCount=8)
     return alt.X(f"{name}:Q", title=title, axis=axis).scale(zero=False, nice=False, padding=6)
 
 
-def _ticks(form: str) -> alt.Axis:
+def _values(form: str, scale: alt.Scale) -> alt.Y:
     # as wide for all numbers, so that charts stand still while they change
-    return alt.Axis(format=form, tickCount=6, gridOpacity=0.4, minExtent=42)
-
-
-def _color() -> alt.Color:
-    colors = list(map(matplotlib.colors.to_hex, style.KIND_COLORS.values()))
-    return alt.Color("kind:N", legend=None).scale(domain=list(style.KIND_COLORS), range=colors)
-
-
-def _opacity() -> alt.Opacity:
-    return alt.Opacity("faint:O", legend=None).scale(domain=[False, True], range=[0.9, 0.25])
+    axis = alt.Axis(format=form, tickCount=6, gridOpacity=0.4, minExtent=42)
+    return alt.Y("value:Q", title=None, axis=axis, scale=scale)
 
 
 def _spec(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:

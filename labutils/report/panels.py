@@ -22,7 +22,16 @@ def draw_depth_accuracy(ax: Axes, runs: Sequence[Run]) -> None:
         values = {d: [run.metrics["test_accuracy"] for run in groups[d]] for d in groups}
         mixed = [depth for depth, chosen in groups.items() if some_learned(chosen)]
         shift = 0.25 if residual else -0.25  # so that points do not hide one another
-        style.draw_points(ax, values, color, shift, kind, mixed)
+        style.draw_points(ax, values, color, kind, shift, mixed)
+
+
+def draw_confusion(ax: Axes, colored: np.ndarray, shown: np.ndarray, names: Sequence[str]) -> None:
+    """A confusion matrix, its cells coloured by one number and showing another."""
+    sns.heatmap(
+        colored, annot=shown, fmt="", cmap="Oranges", cbar=False, square=True, ax=ax,
+        xticklabels=names, yticklabels=names, annot_kws={"size": 8},
+    )  # fmt: skip
+    ax.tick_params(length=0)
 
 
 def draw_canvas(
@@ -42,17 +51,15 @@ def draw_canvas(
         height, width = image.shape
         room = 0.1 * height  # for a label that would leave the canvas on the other side
         above = (box[1] >= room and number % 2 == 0) or box[3] > height - room
-        place = {"y": box[1] - 1, "va": "bottom"} if above else {"y": box[3], "va": "top"}
-        inside = {"x": box[0]} if box[0] < 0.7 * width else {"x": box[2], "ha": "right"}
+        y, va = (box[1] - 1, "bottom") if above else (box[3], "top")
+        x, ha = (box[0], "left") if box[0] < 0.7 * width else (box[2], "right")
         ground = {"facecolor": DIGIT_COLORS[label], "edgecolor": "none", "pad": 0.8}
-        said = f"{label} {score:.2f}"
-        ax.text(s=said, color="black", fontsize=8, bbox=ground, clip_on=True, **place, **inside)
+        look = {"color": "black", "fontsize": 8, "bbox": ground, "clip_on": True}
+        ax.text(x, y, f"{label} {score:.2f}", ha=ha, va=va, **look)
 
 
 def _draw_box(ax: Axes, box: Sequence[float], color: object, line: str) -> None:
     left, top, right, bottom = box
     # edges lie between pixels, whose centres imshow puts at whole numbers
-    corner = (left - 0.5, top - 0.5)
-    ax.add_patch(
-        Rectangle(corner, right - left, bottom - top, fill=False, ec=color, ls=line, lw=1.2)
-    )
+    corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
+    ax.add_patch(Rectangle(corner, *size, fill=False, ec=color, ls=line, lw=1.2))

@@ -5,12 +5,12 @@ import textwrap
 from dataclasses import fields
 
 import pandas as pd
+from IPython import display
 
 from labutils.config.profiles import profile
 from labutils.report.experiments import configs, find
 
 NO_BREAK, NO_BREAK_HYPHEN = "\N{NO-BREAK SPACE}", "\N{NON-BREAKING HYPHEN}"
-
 ALWAYS_SAID = ("data", "model", "optimizer", "learning_rate", "epochs", "batch_size")
 
 
@@ -34,28 +34,26 @@ def _unbroken(cell: object) -> str:
 
 def show(frame: pd.DataFrame) -> None:
     """Display the table in a notebook, in the quick profile with its notice."""
-    from IPython.display import Markdown, display
-
-    display(Markdown(markdown(frame)))
+    _display(markdown(frame))
     if notice := profile().notice:
-        display(Markdown(notice))
+        _display(notice)
+
+
+def _display(text: str) -> None:
+    display.display(display.Markdown(text))
 
 
 def show_source(*objects: object) -> None:
     """Display the code of functions, methods or classes of the library, as it runs."""
-    from IPython.display import Markdown, display
-
     for one in objects:
         code = textwrap.dedent(inspect.getsource(one)).rstrip()
         place = f"{one.__module__.replace('.', '/')}.py"
-        display(Markdown(f"```python\n# {place}\n{code}\n```"))
+        _display(f"```python\n# {place}\n{code}\n```")
 
 
 def show_experiment(name: str) -> None:
     """Display what an experiment asks, what it varies, and what is the same in all its runs."""
-    from IPython.display import Markdown, display
-
-    display(Markdown(experiment_text(name)))
+    _display(experiment_text(name))
 
 
 def experiment_text(name: str) -> str:
@@ -64,22 +62,13 @@ def experiment_text(name: str) -> str:
     Of what is fixed it lists fields that differ from their default, the data set and the network.
     """
     record, found = find(name), configs(name)
-    values = {
-        field.name: list(dict.fromkeys(getattr(config, field.name) for config in found))
-        for field in fields(found[0])
-    }
-    default = {field.name: field.default for field in fields(found[0])}
-    varied = {key: values[key] for key in record.varies}
-    fixed = {
-        key: several[0]
-        for key, several in values.items()
-        if key not in varied and (several[0] != default[key] or key in ALWAYS_SAID)
-    }
-    said = {
-        "varies": "; ".join(
-            f"{key} {', '.join(map(str, several))}" for key, several in varied.items()
-        ),
-        "fixes": "; ".join(f"{key} {value}" for key, value in fixed.items()),
-    }
-    lines = [f"- It {verb}: {words}." for verb, words in said.items() if words]
+    varied = {key: dict.fromkeys(getattr(one, key) for one in found) for key in record.varies}
+    varies = [f"{key} {', '.join(map(str, values))}" for key, values in varied.items()]
+    fixes = []
+    for field in fields(found[0]):
+        value = getattr(found[0], field.name)
+        if field.name not in varied and (value != field.default or field.name in ALWAYS_SAID):
+            fixes.append(f"{field.name} {value}")
+    said = {"varies": varies, "fixes": fixes}
+    lines = [f"- It {verb}: {'; '.join(words)}." for verb, words in said.items() if words]
     return "\n".join([f"`{name}`, {len(found)} runs. {record.question}", "", *lines])

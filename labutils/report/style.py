@@ -1,7 +1,7 @@
 """Colours, axes, labels and lines that all figures share."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +19,6 @@ from labutils.runs.store import Run
 
 Color = tuple[float, float, float]
 Colors = Mapping[Any, Color]
-Key = TypeVar("Key")
 PLAIN, RESIDUAL = sns.color_palette("colorblind")[1], sns.color_palette("colorblind")[0]
 # of what is neither; purple's neighbour in the palette, pink, is hard to tell from it and last
 OTHERS = [sns.color_palette("colorblind")[number] for number in (2, 3, 4, 5, 7, 9, 6)]
@@ -30,7 +29,7 @@ LABELS = {
     "val_accuracy": "validation accuracy",
 }
 PLAIN_AND_RESIDUAL = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
-KIND_COLORS = {"plain": PLAIN, "residual": RESIDUAL}
+KIND_COLORS = {kind: color for _, kind, color in PLAIN_AND_RESIDUAL}
 THICKNESS = 0.004  # of a line, as a share of the axes' height
 TIMES = [("gray", ":", "untrained"), ("gray", "-", "trained")]  # for legends
 WIDTH = 9  # inches, of the widest figures: on a page of 830 pixels 8 points are 10 pixels there
@@ -43,18 +42,19 @@ STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
 }
+IMAGES = STYLE | {"axes.grid": False}
 
 
 def make_axes(
-    rows: int, columns: int, size: tuple[float, float], **kwargs: object
+    rows: int, columns: int, size: tuple[float, float], **options: object
 ) -> tuple[Figure, np.ndarray]:
     """A figure and its axes: an array of rows and columns, or of columns for a single row."""
-    kwargs = {"layout": "constrained", "squeeze": False, **kwargs}
-    fig, axes = plt.subplots(rows, columns, figsize=size, **kwargs)
+    options = {"layout": "constrained", "squeeze": False} | options
+    fig, axes = plt.subplots(rows, columns, figsize=size, **options)
     return fig, axes if rows > 1 else axes[0]
 
 
-def colors_of(keys: Iterable[Key]) -> dict[Key, Color]:
+def colors_of(keys: Iterable[Any]) -> dict[Any, Color]:
     """A colour for each of what is neither plain nor residual, in order of first appearance.
 
     Raises:
@@ -85,8 +85,8 @@ def draw_points(
     ax: Axes,
     values: Mapping[int, Sequence[float]],
     color: Color,
-    shift: float,
-    label: str | None,
+    label: str | None = None,
+    shift: float = 0,
     mixed: Collection[int] = (),
 ) -> None:
     """Every value at its depth, and the means with their deviations.
@@ -136,10 +136,8 @@ def draw_lines(
 def label_lines(fig: Figure, word: str = "") -> None:
     """Name what `draw_lines` drew at the ends of the lines, once limits and scales are set.
 
-    Lines that end among one another share a label, and labels move apart until none overlap.
-
-    Args:
-        word: what names are numbers of: so labels are `depth 4`, `depths 4, 22`, `depths 4 to 22`.
+    Lines that end among one another share a label; labels move apart until none overlap. With a
+    word for what names are numbers of they are `depth 4`, `depths 4, 22`, `depths 4 to 22`.
     """
     fig.draw_without_rendering()  # settles how high the axes are
     every = list(dict.fromkeys(line.get_label() for ax in fig.axes for line in ax.lines))
@@ -177,14 +175,6 @@ def _shared_ends(ax: Axes) -> list[tuple[float, float, list[str]]]:
     return shared
 
 
-def draw_gradient_by_layer(ax: Axes, run: Run, color: Color, alpha: float = 0.8) -> None:
-    """Gradient at what each layer hands on, relative to that at the logits: before and after."""
-    for epoch, style in ((0, ":"), (-1, "-")):
-        norms = no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
-        ax.plot(range(1, len(norms) + 1), norms / norms[-1], style, color=color, lw=1, alpha=alpha)
-    whole_numbers(ax, 4)
-
-
 def whole_numbers(ax: Axes, most: int = 5) -> None:
     """Ticks of epochs or layers, `most` at the most between the ends of the axis."""
     ax.xaxis.set_major_locator(MaxNLocator(most, integer=True))
@@ -202,17 +192,20 @@ def log_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None) ->
     if limits:
         ax.set_ylim(limits)
     low, high = limits or ax.dataLim.intervaly
-    if not high > 3 * low > 0:
-        return
-    ax.set_yscale("log")
-    plain_numbers(ax.yaxis, (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7))
+    if high > 3 * low > 0:
+        ax.set_yscale("log")
+        plain_numbers(ax.yaxis, (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7))
 
 
 def plain_numbers(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
     """Ticks of a logarithmic axis as plain numbers, at these multiples of powers of ten."""
-    axis.set_major_locator(LogLocator(subs=subs))
+    _plain_ticks(axis, LogLocator(subs=subs), "{:g}".format)
+
+
+def _plain_ticks(axis: Axis, locator: LogLocator, text: Callable[[float], str]) -> None:
+    axis.set_major_locator(locator)
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
 
 def powers_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None) -> None:
@@ -223,9 +216,7 @@ def powers_axis(ax: Axes, label: str, limits: tuple[float, float] | None = None)
 
 def powers(axis: Axis) -> None:
     """Ticks of a logarithmic axis as plain text: exponents are small, and take long to draw."""
-    axis.set_major_locator(LogLocator(numticks=8))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{round(np.log10(value))}"))
+    _plain_ticks(axis, LogLocator(numticks=8), lambda value: f"1e{round(np.log10(value))}")
 
 
 def percent_axis(ax: Axes, label: str) -> None:
@@ -237,12 +228,7 @@ def percent_axis(ax: Axes, label: str) -> None:
 def handles(
     colors: Colors, more: Iterable[tuple[object, object, str]] = (), words: str = "{}"
 ) -> list[plt.Line2D]:
-    """Entries of a legend for what need not be drawn.
-
-    Args:
-        colors: of solid lines; `words` makes names of its keys.
-        more: colours, line styles and names of other lines.
-    """
+    """Entries of a legend: a solid line a colour, its key in `words`; then `more` lines."""
     entries = [(color, "-", words.format(key)) for key, color in colors.items()] + list(more)
     return [plt.Line2D([], [], color=c, ls=line, label=label) for c, line, label in entries]
 

@@ -1,7 +1,7 @@
 """Exercise 3: images, their maps, and the curves that maps are judged by."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,11 @@ from labutils.report import style
 from labutils.report.cams.tables import Found, kind_name, of_kind
 from labutils.training.evaluation import predict
 
-IMAGE_STYLE = style.STYLE | {"axes.grid": False}
 SIGNED = "PuOr"  # of differences, white at 0; its ends differ for colour-blind readers, too
+SCALES = {  # by whether a map is signed: colours, limits and what these are called
+    False: ("viridis", (0, 1), ("0", "largest")),
+    True: (SIGNED, (-1, 1), ("against", "for")),
+}
 FILL_NAMES = {"mean": "the mean colour", "blur": "the blurred image"}
 
 
@@ -42,7 +45,7 @@ class Panel(NamedTuple):
     outline: np.ndarray | None = None
 
 
-@plt.rc_context(IMAGE_STYLE)
+@plt.rc_context(style.IMAGES)
 def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: float = 1.4) -> Figure:
     """Pictures in rows, each row with its name at the left, and the scale of the maps.
 
@@ -52,8 +55,7 @@ def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: floa
         side: of a picture, in inches, where a sheet of `style.WIDTH` inches has room for it.
     """
     width = max(map(len, rows))
-    panels = [panel for row in rows for panel in row if panel.pixel_map is not None]
-    signs = {panel.signed for panel in panels}
+    signs = {panel.signed for row in rows for panel in row if panel.pixel_map is not None}
     beside = (1.1 if names else 0) + 0.7 * len(signs)
     side = min(side, (style.WIDTH - beside) / width)
     lines = 1 + max(panel.title.count("\n") for row in rows for panel in row)
@@ -63,14 +65,13 @@ def sheet(rows: Sequence[Sequence[Panel]], names: Sequence[str] = (), side: floa
         for ax, panel in zip(axes[number], row, strict=False):
             _draw(ax, panel)
         if names:
-            axes[number, 0].text(
-                -0.1, 0.5, names[number], transform=axes[number, 0].transAxes,
-                ha="right", va="center", fontsize=9,
-            )  # fmt: skip
-    if False in signs:
-        _scale(fig, axes, "viridis", (0, 1), ["0", "largest"])
-    if True in signs:
-        _scale(fig, axes, SIGNED, (-1, 1), ["against", "for"])
+            place = {"transform": axes[number, 0].transAxes, "ha": "right", "va": "center"}
+            axes[number, 0].text(-0.1, 0.5, names[number], fontsize=9, **place)
+    for signed in sorted(signs):
+        colors, limits, ends = SCALES[signed]
+        drawn = plt.cm.ScalarMappable(plt.Normalize(*limits), colors)
+        bar = fig.colorbar(drawn, ax=axes, fraction=0.03, pad=0.01, aspect=30, shrink=0.9)
+        bar.set_ticks(limits, labels=ends, fontsize=8)
     return fig
 
 
@@ -88,14 +89,6 @@ def _draw(ax: Axes, panel: Panel) -> None:
         ax.imshow(pixel_map, cmap=SIGNED, vmin=-peak, vmax=peak, alpha=strength)
     if panel.outline is not None:
         ax.contour(panel.outline, [0.5], colors="white", linewidths=0.8)
-
-
-def _scale(
-    fig: Figure, axes: np.ndarray, name: str, limits: tuple[float, float], ends: Sequence[str]
-) -> None:
-    drawn = plt.cm.ScalarMappable(plt.Normalize(*limits), name)
-    bar = fig.colorbar(drawn, ax=axes, fraction=0.03, pad=0.01, aspect=30, shrink=0.9)
-    bar.set_ticks(limits, labels=ends, fontsize=8)
 
 
 def rgb(images: Images) -> UInt8[np.ndarray, "n height width 3"]:
@@ -117,12 +110,9 @@ def right(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figu
     probability = predict(network, images.images)
     pictures, maps = rgb(images.images), drawn(network, images.images)
     said = [f"{class_names[p.argmax()]}\n{p.max():.0%}" for p in probability]
+    first = list(map(Panel, pictures, [class_names[label] for label in images.labels]))
     return sheet(
-        [
-            [*map(Panel, pictures, [class_names[label] for label in images.labels])],
-            [*map(Panel, pictures, said, maps)],
-        ],
-        ["image, class", "map, prediction"],
+        [first, list(map(Panel, pictures, said, maps))], ["image, class", "map, prediction"]
     )
 
 
@@ -132,47 +122,32 @@ def wrong(network: nn.Module, images: Split, class_names: Sequence[str]) -> Figu
     predicted = probability.argmax(1)
     pictures, labels = rgb(images.images), images.labels
 
-    def titles(classes: Tensor) -> list[str]:
+    def row(classes: Tensor) -> list[Panel]:
         found = zip(classes.tolist(), probability, strict=True)
-        return [f"{class_names[one]}\n{p[one]:.1%}" for one, p in found]
+        titles = [f"{class_names[one]}\n{p[one]:.1%}" for one, p in found]
+        return list(map(Panel, pictures, titles, drawn(network, images.images, class_idx=classes)))
 
-    def row(classes: Tensor, **asked: Any) -> list[Panel]:
-        maps = drawn(network, images.images, class_idx=classes, **asked)
-        against = "versus" in asked
-        shown = [""] * len(maps) if against else titles(classes)
-        return [Panel(*three, signed=against) for three in zip(pictures, shown, maps, strict=True)]
-
-    return sheet(
-        [
-            [*map(Panel, pictures, [class_names[label] for label in labels])],
-            row(predicted),
-            row(labels),
-            row(predicted, versus=labels, rectify=False),
+    against = drawn(network, images.images, class_idx=predicted, versus=labels, rectify=False)
+    rows = {
+        "image,\ntrue class": list(map(Panel, pictures, [class_names[label] for label in labels])),
+        "map of the\npredicted class": row(predicted),
+        "map of the\ntrue class": row(labels),
+        "predicted\nagainst true": [
+            Panel(picture, pixel_map=one, signed=True)
+            for picture, one in zip(pictures, against, strict=True)
         ],
-        [
-            "image,\ntrue class",
-            "map of the\npredicted class",
-            "map of the\ntrue class",
-            "predicted\nagainst true",
-        ],
-    )
+    }
+    return sheet(list(rows.values()), list(rows))
 
 
 def by_layer(network: nn.Module, images: Images, layers: Sequence[str], method: str) -> Figure:
     """A row an image: its map of the predicted class at each layer, with the number of cells."""
-    pictures = rgb(images)
-    columns = []
+    columns = {}
     for layer in layers:
         maps = class_activation_maps(network, images, method=method, target_layer=layer)
-        cells = "{} x {}".format(*maps.values.shape[1:])
-        columns.append((f"{layer}\n{cells}", at_pixels(network, images, maps).cpu().numpy()))
-    return sheet(
-        [
-            [Panel(picture, "image" if not number else "")]
-            + [Panel(picture, title if not number else "", maps[number]) for title, maps in columns]
-            for number, picture in enumerate(pictures)
-        ]
-    )
+        title = "{}\n{} x {}".format(layer, *maps.values.shape[1:])
+        columns[title] = at_pixels(network, images, maps).cpu().numpy()
+    return _in_columns(images, columns, [None] * len(images))
 
 
 def masked(columns: Mapping[str, tuple[nn.Module, Mapping[str, Any]]], images: Split) -> Figure:
@@ -185,14 +160,18 @@ def masked(columns: Mapping[str, tuple[nn.Module, Mapping[str, Any]]], images: S
         title: drawn(network, images.images, class_idx=images.labels, **asked)
         for title, (network, asked) in columns.items()
     }
+    return _in_columns(images.images, maps, images.masks)
+
+
+def _in_columns(images: Images, columns: Mapping[str, np.ndarray], masks: Iterable[Any]) -> Figure:
+    """A row an image: it and its map of each column, outlined; titles stand above the first."""
     rows = []
-    for number, (picture, mask) in enumerate(zip(rgb(images.images), images.masks, strict=True)):
-        row = [Panel(picture, "" if number else "image")]
+    for number, (picture, mask) in enumerate(zip(rgb(images), masks, strict=True)):
+        row = [Panel(picture, "image")]
         row += [
-            Panel(picture, "" if number else title, found[number], outline=mask)
-            for title, found in maps.items()
+            Panel(picture, title, maps[number], outline=mask) for title, maps in columns.items()
         ]
-        rows.append(row)
+        rows.append([panel._replace(title="") for panel in row] if number else row)
     return sheet(rows)
 
 
@@ -216,16 +195,16 @@ def curves(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
     fig, axes = style.make_axes(2, len(fills), (9, 6))
     colors = style.colors_of(kinds)
     styles = dict(zip(kinds, itertools.cycle(("-", "--")), strict=False))  # some lines coincide
-    for row, name in zip(axes, ("deletion", "insertion"), strict=True):
+    names = {"deletion": "deleted", "insertion": "inserted"}
+    for row, (name, done) in zip(axes, names.items(), strict=True):
         for ax, fill in zip(row, fills, strict=True):
             for kind in kinds:
                 lines = [of_kind(found, kind, fill=fill)[name] for found in groups]
                 share = np.linspace(0, 1, len(lines[0]))
                 ax.plot(share, np.mean(lines, 0), styles[kind], color=colors[kind], lw=1.4)
             style.percent_axis(ax, "probability of the class")
-            what = "deleted" if name == "deletion" else "inserted"
             ax.set(title=f"{name}, filled with {FILL_NAMES[fill]}", ylim=(0, 1))
-            ax.set_xlabel(f"share of pixels {what}, largest values first")
+            ax.set_xlabel(f"share of pixels {done}, largest values first")
             ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     entries = [(colors[kind], styles[kind], kind_name(kind)) for kind in kinds]
     style.legend_above(fig, style.handles({}, entries))
@@ -235,8 +214,8 @@ def curves(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
 @plt.rc_context(style.STYLE)
 def randomised(groups: Sequence[Found], kinds: Sequence[Kind]) -> Figure:
     """Rank correlation with the trained maps as layers lose their training, a line a network."""
-    fig, axes = style.make_axes(1, 1, (9, 3.6))
-    ax, colors = axes[0], style.colors_of(kinds)
+    fig, (ax,) = style.make_axes(1, 1, (9, 3.6))
+    colors = style.colors_of(kinds)
     for kind in kinds:
         for found in groups:
             row = of_kind(found, kind)

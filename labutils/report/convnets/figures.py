@@ -29,7 +29,7 @@ def depth_differences(*grids: Sequence[Run]) -> Figure:
                 if len(pair) == 2:
                     plain, residual = sorted(pair, key=lambda run: run.config.residual)
                     values.setdefault(depth, []).append(value(residual) - value(plain))
-            style.draw_points(ax, values, "black", 0, None)
+            style.draw_points(ax, values, "black")
             ax.axhline(0, color="gray", lw=1)
             ax.set_ylabel(f"{name}\nresidual - plain" if column == 0 else None)
         axes[0, column].set_title(style.title_of(runs))

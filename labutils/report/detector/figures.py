@@ -17,22 +17,13 @@ from labutils.report.panels import DIGIT_COLORS, draw_canvas
 from labutils.report.statistics import percent
 from labutils.runs.store import Run
 
-IMAGE_STYLE = style.STYLE | {"axes.grid": False}
-
 
 def decision_map(classes: np.ndarray) -> np.ndarray:
-    """A colour for each pixel's class, black for the background.
-
-    Args:
-        classes: class indices, height x width.
-
-    Returns:
-        Height x width x 3, in [0, 1].
-    """
+    """Height x width x 3 in [0, 1]: a colour a pixel's class index, black for the background."""
     return np.vstack([DIGIT_COLORS, np.zeros(3)])[np.minimum(classes, BACKGROUND)]
 
 
-@plt.rc_context(IMAGE_STYLE)
+@plt.rc_context(style.IMAGES)
 def dense_map(
     image: np.ndarray,
     probability: np.ndarray,
@@ -46,7 +37,6 @@ def dense_map(
         probability: classes x height x width, in [0, 1].
         true_boxes: drawn in white, dashed.
     """
-    classes = len(probability)
     fig, axes = style.picture_axes(14, 7, (9, 1.5))
     draw_canvas(axes[0, 0], image, found, true_boxes)
     axes[0, 0].set_title("canvas, boxes" if found is not None else "canvas", fontsize=8)
@@ -58,17 +48,17 @@ def dense_map(
     if handles:  # in the last place, which no class has: on the map it would hide answers
         axes[1, -1].legend(
             handles=handles, loc="center", title="decision", title_fontsize=8, fontsize=8,
-            handlelength=0.8, frameon=False, ncols=2 if len(shown) > 5 else 1,
+            handlelength=0.8, ncols=2 if len(shown) > 5 else 1,
         )  # fmt: skip
-    for label in range(classes):
+    for label, of_class in enumerate(probability):
         ax = axes[label // 6, 1 + label % 6]
-        drawn = ax.imshow(probability[label], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
+        drawn = ax.imshow(of_class, vmin=0, vmax=1, cmap="magma", interpolation="nearest")
         ax.set_title("background" if label == BACKGROUND else str(label), fontsize=8)
     fig.colorbar(drawn, ax=axes[:, -1], shrink=0.8, label="probability")
     return fig
 
 
-@plt.rc_context(IMAGE_STYLE)
+@plt.rc_context(style.IMAGES)
 def detections_sheet(
     images: Sequence[np.ndarray],
     found: Sequence[Detections],
@@ -83,12 +73,12 @@ def detections_sheet(
     return fig
 
 
-@plt.rc_context(IMAGE_STYLE)
+@plt.rc_context(style.IMAGES)
 def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
     """Two canvases of each kind with their true boxes, a title a kind."""
-    columns = 5
-    fig = plt.figure(figsize=(9, 2.5 * -(-len(kinds) // columns)), layout="constrained")
-    panels = fig.subfigures(-(-len(kinds) // columns), columns, squeeze=False).flat
+    rows = -(-len(kinds) // 5)
+    fig = plt.figure(figsize=(9, 2.5 * rows), layout="constrained")
+    panels = fig.subfigures(rows, 5).flat
     for panel, (title, canvases) in zip(panels, kinds.items(), strict=False):
         panel.suptitle(textwrap.fill(title, 28), fontsize=8)
         for index, ax in enumerate(panel.subplots(2, 1)):
@@ -97,7 +87,7 @@ def canvas_sheet(kinds: Mapping[str, Canvases]) -> Figure:
     return fig
 
 
-@plt.rc_context(IMAGE_STYLE)
+@plt.rc_context(style.IMAGES)
 def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) -> Figure:
     """Canvases that are not read right, with true boxes (dashed) and detections: a row a kind.
 
@@ -105,9 +95,8 @@ def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) ->
         kinds: by title, what `conditions.canvases_of` and `fcn.scores.failures` return.
     """
     fig = plt.figure(figsize=(9, 2.0 * len(kinds)), layout="constrained")
-    for panel, (title, (canvases, failures)) in zip(
-        fig.subfigures(len(kinds), 1, squeeze=False).flat, kinds.items(), strict=True
-    ):
+    panels = fig.subfigures(len(kinds), 1, squeeze=False).flat
+    for panel, (title, (canvases, failures)) in zip(panels, kinds.items(), strict=True):
         panel.suptitle(f"{title}: {percent(failures['share'])} of canvases", fontsize=9)
         axes = panel.subplots(1, 6)
         for ax in axes:
@@ -117,30 +106,24 @@ def failure_sheet(kinds: Mapping[str, tuple[Canvases, Mapping[str, object]]]) ->
             boxes, labels = canvases.digits(index)
             found = Detections.of(example["boxes"], example["labels"], example["scores"])
             draw_canvas(ax, canvases.images[index, 0].numpy(), found, boxes)
-            truth = "".join(str(label) for label in labels.tolist())
+            truth = "".join(map(str, labels.tolist()))
             ax.set_title(f"{truth or 'none'}, read {found.text or 'nothing'}", fontsize=8)
     return fig
 
 
-@plt.rc_context(IMAGE_STYLE)
+@plt.rc_context(style.IMAGES)
 def detector_view(
     image: np.ndarray, probability: np.ndarray, found: Detections, digit: int
 ) -> Figure:
-    """What the detector explorer shows: boxes, decision map, probability of one digit.
-
-    Args:
-        image: height x width, uint8.
-        probability: classes x height x width, in [0, 1].
-    """
+    """What the detector explorer shows: boxes, decision map, probability of one digit."""
     fig, axes = plt.subplots(1, 3, figsize=(9, 3.0))
     fig.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.9, wspace=0.05)
-    for ax in axes:
-        ax.axis("off")
     draw_canvas(axes[0], image, found, None)
     axes[1].imshow(decision_map(probability.argmax(0)), interpolation="nearest")
     axes[2].imshow(probability[digit], vmin=0, vmax=1, cmap="magma", interpolation="nearest")
     titles = ("canvas, boxes", "decision", f"probability of {digit}, 0 to 1")
     for ax, title in zip(axes, titles, strict=True):
+        ax.axis("off")
         ax.set_title(title)
     return fig
 
@@ -152,18 +135,16 @@ def detector_curves(runs: Sequence[Run]) -> Figure:
     Solid on canvases of validation digits, dotted on canvases of training digits.
     """
     colors = style.colors_of(HEADS[run.config.head] for run in runs)
-    fig, axes = style.make_axes(1, 3, (9, 3))
-    panels = (
-        (("val_loss", "train_loss"), "loss"),
-        (("val_accuracy", "train_accuracy"), "pixels right"),
-        (("val_mean_iou",), "mean IoU"),
-    )
-    for ax, (quantities, label) in zip(axes, panels, strict=True):
-        for run in runs:
-            for quantity, line in zip(quantities, ("-", ":"), strict=False):
-                style.draw_line(ax, run, quantity, colors[HEADS[run.config.head]], line)
-        style.percent_axis(ax, label)
-    style.log_axis(axes[0], "loss")
+    fig, (loss, accuracy, overlap) = style.make_axes(1, 3, (9, 3))
+    for run in runs:
+        color = colors[HEADS[run.config.head]]
+        for split, line in (("val", "-"), ("train", ":")):
+            style.draw_line(loss, run, f"{split}_loss", color, line)
+            style.draw_line(accuracy, run, f"{split}_accuracy", color, line)
+        style.draw_line(overlap, run, "val_mean_iou", color)
+    style.log_axis(loss, "loss")
+    style.percent_axis(accuracy, "pixels right")
+    style.percent_axis(overlap, "mean IoU")
     splits = [("gray", "-", "validation"), ("gray", ":", "training")]
     style.legend_above(fig, style.handles(colors, splits))
     return fig

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import ipywidgets
 
 from labutils.config import DATA_SETS
-from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
+from labutils.report.explorers.drawing import DEPTH, RESIDUAL, WIDE, Explorer, draw
 from labutils.report.explorers.figures import explorer_view
 from labutils.report.names import count_of, family_name, kind_name
 from labutils.report.statistics import accuracy, learned, percent, select, some_learned, train_loss
@@ -14,10 +14,7 @@ from labutils.runs.store import Run
 
 
 class DepthExplorer(Explorer):
-    """Curves, gradient norms and final numbers of stored runs, by family, depth and skip.
-
-    Nothing is trained: a position shows the runs it finds, in well under 200 ms, and says in a
-    sentence what is missing where there are none.
+    """Curves, gradient norms and final numbers of stored runs; nothing is trained.
 
     Args:
         grids: the runs of each depth grid, one family on one data set.
@@ -30,20 +27,13 @@ class DepthExplorer(Explorer):
         self.grids = {grid_title(runs): list(runs) for runs in grids if runs}
         if not self.grids:
             raise ValueError("no runs to explore: load a depth grid with experiments.load first")
-        self.grid = ipywidgets.Dropdown(
-            options=list(self.grids), description="Networks", style=WIDE
-        )
-        first = self.grids[self.grid.value]
+        titles, first = list(self.grids), next(iter(self.grids.values()))
+        self.grid = ipywidgets.Dropdown(options=titles, description="Networks", style=WIDE)
+        depths, opening, layout = depths_of(first), opening_depth(first), {"width": "40em"}
         self.depth = ipywidgets.SelectionSlider(
-            options=depths_of(first),
-            value=opening_depth(first),
-            description="Depth (weight layers)",
-            **SLIDER,
-            layout={"width": "40em"},
+            options=depths, value=opening, layout=layout, **DEPTH
         )
-        self.residual = ipywidgets.Checkbox(
-            value=False, description="Residual (skip connections)", indent=False
-        )
+        self.residual = ipywidgets.Checkbox(**RESIDUAL)
         super().__init__(self.grid, [self.grid, self.depth, self.residual])
 
     def adapt(self) -> None:
@@ -63,9 +53,9 @@ class Position(NamedTuple):
     """What is seen of a grid at one depth, with skips or without.
 
     Attributes:
-        runs: a seed each; none where none are stored.
+        runs: a seed each.
         twins: those of the other kind, which are drawn faintly.
-        said: what one sees, in a sentence.
+        said: what one sees, or that there are no runs, in a sentence.
     """
 
     runs: list[Run]
@@ -74,10 +64,13 @@ class Position(NamedTuple):
 
 
 def position(grid: Sequence[Run], depth: int, residual: bool) -> Position:
-    """The runs of a grid at this position; where there are none it says so."""
+    """What a grid has at this position."""
     runs, twins = (select(grid, depth=depth, residual=kind) for kind in (residual, not residual))
     if runs:
-        said = _sentence(runs, twins)
+        loss = "" if some_learned(runs) else f"training loss {train_loss(runs)}, "
+        parameters = f"{runs[0].metrics['parameters']:,} parameters"
+        said = f"{_learning(runs).capitalize()} ({loss}{parameters})."
+        said += f" Faintly: {_learning(twins)}." if twins else ""
     elif depth == 2 and residual:
         said = "At depth 2 there is no block to put a skip around: look at it plain."
     else:
@@ -104,22 +97,12 @@ def grid_title(runs: Sequence[Run]) -> str:
     return f"{family_name(config)}{norm}, {DATA_SETS[config.data].title}"
 
 
-def _sentence(runs: Sequence[Run], twins: Sequence[Run]) -> str:
-    """What is seen of the seeds shown, and of their twins, which are drawn faintly."""
-    loss = "" if some_learned(runs) else f"training loss {train_loss(runs)}, "
-    text = f"{_learning(runs).capitalize()} ({loss}{runs[0].metrics['parameters']:,} parameters)."
-    return f"{text} Faintly: {_learning(twins)}." if twins else text
-
-
 def _learning(runs: Sequence[Run]) -> str:
     """For example `plain, depth 22: 1 of 3 seeds learns, test accuracy 11.35 %, 87.00 %, …`."""
     config, count = runs[0].config, sum(map(learned, runs))
     learn = f"{count} of {count_of(runs)} {'learns' if count == 1 else 'learn'}"
-    diverged = sum(run.metrics["status"] == "diverged" for run in runs)
+    if diverged := sum(run.metrics["status"] == "diverged" for run in runs):
+        learn += f", {diverged} diverged"
     each = [percent(run.metrics["test_accuracy"]) for run in runs]
-    shares = each if some_learned(runs) else [accuracy(runs)]
-    return (
-        f"{kind_name(config)}, depth {config.depth}: {learn}, "
-        + (f"{diverged} diverged, " if diverged else "")
-        + f"test accuracy {', '.join(shares)}"
-    )
+    shares = ", ".join(each) if some_learned(runs) else accuracy(runs)
+    return f"{kind_name(config)}, depth {config.depth}: {learn}, test accuracy {shares}"

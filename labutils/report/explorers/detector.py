@@ -6,7 +6,7 @@ import torch
 from jaxtyping import UInt8
 
 from labutils.data.canvases import place_digit
-from labutils.fcn.detection import Detections, find_digits, pixel_probabilities
+from labutils.fcn.detection import find_digits, pixel_probabilities
 from labutils.fcn.networks import DenseNetwork
 from labutils.report.detector.figures import detector_view
 from labutils.report.explorers.drawing import SLIDER, WIDE, Explorer, draw
@@ -17,10 +17,7 @@ SIZES = {"64 x 64": (64, 64), "96 x 96": (96, 96), "128 x 128": (128, 128), "200
 class DetectorExplorer(Explorer):
     """Where a detector sees a digit: its place, scale, canvas and the digit itself are controls.
 
-    A move sends one canvas through the network and draws the result, in under 200 ms.
-
     Args:
-        network: a trained detector.
         digits: one of each class, 0 to 255, as `fcn.examples.example_digits` returns them.
         threshold: of the score, from which on a detection counts; in [0, 1].
     """
@@ -60,13 +57,8 @@ class DetectorExplorer(Explorer):
         canvas, digit = self.canvas(), self.digit.value
         probability = pixel_probabilities(self.network, torch.from_numpy(canvas)[None, None])[0]
         found = find_digits(probability).above(self.threshold)
-        picture = draw(detector_view, canvas, probability.numpy(), found, digit)
-        return _sentence(found, digit), picture
-
-
-def _sentence(found: Detections, digit: int) -> str:
-    """What is found, in words."""
-    if not len(found):
-        return f"No digit is found; a {digit} is there, unless it lies outside the canvas."
-    names = ", ".join(f"a {label} with score {score:.2f}" for _, label, score in found)
-    return f"Found: {names}; the digit is a {digit}."
+        names = ", ".join(f"a {label} with score {score:.2f}" for _, label, score in found)
+        text = f"No digit is found; a {digit} is there, unless it lies outside the canvas."
+        if names:
+            text = f"Found: {names}; the digit is a {digit}."
+        return text, draw(detector_view, canvas, probability.numpy(), found, digit)

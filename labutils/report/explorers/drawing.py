@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 WIDE = {"description_width": "initial"}
 SLIDER = {"continuous_update": False, "style": WIDE}  # a picture a move, not one a pixel
+DEPTH = SLIDER | {"description": "Depth (weight layers)"}
+RESIDUAL = {"description": "Residual (skip connections)", "indent": False}
 # pyplot and its settings belong to the process, and a live training draws from its own threads
 DRAWING = threading.Lock()
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labutils.report import style
@@ -24,9 +25,8 @@ def depth_overview(runs: Sequence[Run]) -> Figure:
     for column, (depth, chosen) in enumerate(groups):
         for run in sorted(chosen, key=lambda run: run.config.residual):
             style.draw_line(axes[0, column], run, "val_accuracy", style.color_of(run))
-            style.draw_gradient_by_layer(axes[1, column], run, style.color_of(run))
-        axes[0, column].set_title(f"depth {depth}")
-        axes[0, column].set_xlabel("epoch")
+            _draw_gradient(axes[1, column], run)
+        axes[0, column].set(title=f"depth {depth}", xlabel="epoch")
         axes[1, column].set_xlabel("layer")
         for ax in axes[:, column]:
             style.whole_numbers(ax, 3)
@@ -45,43 +45,46 @@ def explorer_view(runs: Sequence[Run], twins: Sequence[Run] = ()) -> Figure:
     fig.subplots_adjust(left=0.08, right=0.99, bottom=0.16, top=0.9, wspace=0.36)
     config = runs[0].config
     for run, alpha in [*((twin, 0.25) for twin in twins), *((run, 0.9) for run in runs)]:
-        color = style.color_of(run)
-        style.draw_line(axes[0], run, "train_loss", color, alpha=alpha)
-        style.draw_line(axes[1], run, "val_accuracy", color, alpha=alpha)
-        style.draw_gradient_by_layer(axes[2], run, color, alpha)
+        for ax, quantity in zip(axes, ("train_loss", "val_accuracy"), strict=False):
+            style.draw_line(ax, run, quantity, style.color_of(run), alpha=alpha)
+        _draw_gradient(axes[2], run, alpha)
     axes[0].set_title(f"{style.title_of(runs)}, {kind_name(config)}")
+    axes[1].set_title(f"depth {config.depth}, {count_of(runs)}")
+    axes[2].set(title="dotted: untrained; 0 is left out", xlabel="layer")
     # the same axes at every position, so that moving the slider shows what changes
     style.log_axis(axes[0], "training loss", limits=(1e-3, 3))
-    axes[1].set(title=f"depth {config.depth}, {count_of(runs)}")
-    axes[2].set_xlabel("layer")
-    style.powers_axis(axes[2], "gradient / at the logits", (1e-22, 1e3))
-    axes[2].set_title("dotted: untrained; 0 is left out")
     style.percent_axis(axes[1], "validation accuracy")
     axes[1].set_ylim(0, 1)
+    style.powers_axis(axes[2], "gradient / at the logits", (1e-22, 1e3))
     return fig
+
+
+def _draw_gradient(ax: Axes, run: Run, alpha: float = 0.8) -> None:
+    """Gradient at what each layer hands on, relative to that at the logits: before and after."""
+    for epoch, line in ((0, ":"), (-1, "-")):
+        norms = style.no_zeros(run.history["layers"]["activation_gradient_norm"][epoch])
+        at, look = range(1, len(norms) + 1), {"color": style.color_of(run), "alpha": alpha}
+        ax.plot(at, norms / norms[-1], line, lw=1, **look)
+    style.whole_numbers(ax, 4)
 
 
 @plt.rc_context(style.STYLE)
 def gradient_view(statistics: dict[str, list[float]], residual: bool) -> Figure:
-    """What the gradient explorer shows of one untrained network, layer by layer.
-
-    Args:
-        statistics: what `gradients.layer_statistics` returns.
-    """
+    """What the gradient explorer shows of what `layer_statistics` found in one network."""
     # a computed layout takes most of 200 ms
     fig, axes = style.make_axes(1, 3, (9, 2.8), layout=None)
     fig.subplots_adjust(left=0.08, right=0.99, bottom=0.16, top=0.96, wspace=0.35)
     color = style.RESIDUAL if residual else style.PLAIN
     values = {name: style.no_zeros(numbers) for name, numbers in statistics.items()}
     layers = range(1, len(values["gradient_norm"]) + 1)
+    gradient = values["activation_gradient_norm"]
     shown = (
-        ("gradient / at the logits", values["activation_gradient_norm"], 1e-22),
+        ("gradient / at the logits", gradient / gradient[-1], 1e-22),
         ("gradient / weight norm", values["gradient_norm"] / values["weight_norm"], 1e-22),
         ("activations", values["activation_std"], 1e-12),
     )
     for ax, (label, numbers, lowest) in zip(axes, shown, strict=True):
-        scale = numbers[-1] if "logits" in label else 1
-        ax.plot(layers, numbers / scale, ".-", ms=4, lw=1, color=color, label="deviation")
+        ax.plot(layers, numbers, ".-", ms=4, lw=1, color=color, label="deviation")
         ax.set_xlabel("layer")
         style.powers_axis(ax, label, (lowest, 1e6))
         style.whole_numbers(ax)

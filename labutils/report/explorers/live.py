@@ -21,27 +21,22 @@ from labutils.training.classifiers import fit
 class TrainLive(ipywidgets.VBox):
     """Trains a plain and a residual MLP, epoch by epoch in turn, and draws their curves live.
 
-    Training runs in a thread of its own, so that the Stop button is heard; a stopped training
-    ends with the epoch that is under way. At most about 30 seconds on two cores for the digits.
-
-    Args:
-        images: the data set to train on.
-        depth: weight layers of both networks.
-        epochs: of each network.
+    Training runs in a thread of its own, so that the Stop button is heard; for the digits it takes
+    at most about 30 seconds on two cores.
     """
 
     def __init__(self, images: DataSet, depth: int = 22, epochs: int = 12) -> None:
         self.data, self.epochs = images, epochs
         self.base = RunConfig(data=images.name, depth=depth, width=64, epochs=epochs, batch_size=32)
         self.train_button = ipywidgets.Button(description="Train", button_style="primary")
-        self.stop_button = ipywidgets.Button(description="Stop", disabled=True)
+        self.stop_button = ipywidgets.Button(description="Stop")
         self.progress = ipywidgets.IntProgress(max=2 * epochs, description="Epochs", style=WIDE)
         self.status = ipywidgets.HTML()
         self.picture = ipywidgets.Image(format="png")
         self.train_button.on_click(lambda button: self.train())
         self.stop_button.on_click(lambda button: self.stop())
-        self.running = False
         self._stop, self._thread = threading.Event(), threading.Thread()
+        self._set_running(False)
         self._reset()
         row = ipywidgets.HBox([self.train_button, self.stop_button, self.progress])
         super().__init__([row, self.status, self.picture])
@@ -54,9 +49,8 @@ class TrainLive(ipywidgets.VBox):
         """Begin anew; returns at once."""
         if self.running:
             return
-        self.running = True
+        self._set_running(True)
         self._reset()
-        self.train_button.disabled, self.stop_button.disabled = True, False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -78,14 +72,12 @@ class TrainLive(ipywidgets.VBox):
 
     def _run(self) -> None:
         """Train both in turn; each may end before the other: early, or because it diverged."""
-        how = "Finished"
         try:
             with tempfile.TemporaryDirectory() as folder:
                 left = list(self.histories)
                 while left and not self._stop.is_set():
                     left = [kind for kind in left if self._one_epoch(kind, Path(folder))]
-            if left:
-                how = "Stopped"
+            how = "Stopped" if left else "Finished"
         except Exception as error:  # a thread's error would otherwise be seen by nobody
             how = f"{type(error).__name__}: {html.escape(str(error))}"
         self._finish(how)
@@ -120,8 +112,11 @@ class TrainLive(ipywidgets.VBox):
             if history
         ]
         self._say(f"{how}. {'; '.join(parts)}." if parts else f"{how}.")
-        self.running = False
-        self.train_button.disabled, self.stop_button.disabled = False, True
+        self._set_running(False)
+
+    def _set_running(self, running: bool) -> None:
+        self.running = self.train_button.disabled = running
+        self.stop_button.disabled = not running
 
     def _say(self, text: str) -> None:
         self.status.value = f"<p>{text}</p>"

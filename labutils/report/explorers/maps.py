@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import cv2
 import ipywidgets
-import numpy as np
 import torch
 from torch import nn
 
@@ -33,17 +32,15 @@ class MapExplorer(Explorer):
         self.network, self.images, self.class_names = network, images, list(class_names)
         self.probability = predict(network, images.images)
         right = self.probability.argmax(1) == images.labels
+        groups = {"all": torch.ones_like(right), "right": right, "wrong": ~right}
         self.groups = {
-            f"{name} ({len(group)})": group
-            for name, group in (
-                ("all", list(range(len(right)))),
-                ("right", right.nonzero().flatten().tolist()),
-                ("wrong", (~right).nonzero().flatten().tolist()),
-            )
-            if group
+            f"{name} ({chosen.sum()})": chosen.nonzero().flatten().tolist()
+            for name, chosen in groups.items()
+            if chosen.any()
         }
         classes = [(name, number) for number, name in enumerate(self.class_names)]
         layers = list(map_layers(network, images.images[:1]))
+        methods = [(method.title, name) for name, method in METHODS.items()]
         self.group = ipywidgets.Dropdown(options=list(self.groups), description="Predictions")
         self.image = ipywidgets.SelectionSlider(
             options=self.groups[self.group.value], description="Image", **SLIDER
@@ -55,19 +52,12 @@ class MapExplorer(Explorer):
             options=[("nothing", NO_CLASS), *classes], description="against"
         )
         self.layer = ipywidgets.Dropdown(options=layers, value=layers[-1], description="Layer")
-        self.method = ipywidgets.Dropdown(
-            options=[(method.title, name) for name, method in METHODS.items()],
-            value="grad-cam",
-            description="Method",
-        )
+        self.method = ipywidgets.Dropdown(options=methods, value="grad-cam", description="Method")
         self.opacity = ipywidgets.FloatSlider(
             value=0.7, min=0, max=1, step=0.1, description="Opacity", **SLIDER
         )
-        super().__init__(
-            self.group,
-            [self.group, self.image, self.opacity],
-            [self.class_idx, self.versus, self.layer, self.method],
-        )
+        of_map = [self.class_idx, self.versus, self.layer, self.method]
+        super().__init__(self.group, [self.group, self.image, self.opacity], of_map)
 
     def adapt(self) -> None:
         """Offer the images of the chosen group, and show its first."""
@@ -76,19 +66,11 @@ class MapExplorer(Explorer):
     def look(self) -> tuple[str, bytes | None]:
         """The image, its map and both together; or why there is no such map."""
         image = self.images.images[self.image.value][None]
-        chosen, versus = (
-            None if control.value == NO_CLASS else control.value
-            for control in (self.class_idx, self.versus)
-        )
+        asked = {"method": self.method.value, "target_layer": self.layer.value}
+        for name, control in {"class_idx": self.class_idx, "versus": self.versus}.items():
+            asked[name] = None if control.value == NO_CLASS else control.value
         try:
-            maps = class_activation_maps(
-                self.network,
-                image,
-                method=self.method.value,
-                target_layer=self.layer.value,
-                class_idx=chosen,
-                versus=versus,
-            )
+            maps = class_activation_maps(self.network, image, **asked)
         except ValueError as error:
             return f"There is no such map: {error}.", None
         return self._sentence(maps), self._picture(image, maps)
@@ -110,8 +92,7 @@ class MapExplorer(Explorer):
     def _picture(self, image: torch.Tensor, maps: Maps) -> bytes:
         drawn = at_pixels(self.network, image, maps)[0].cpu().numpy()
         factor = max(1, ENLARGED // min(drawn.shape))
-        large = np.kron(rgb(image)[0], np.ones((factor, factor, 1), np.uint8))
-        picture = triptych(large, np.kron(drawn, np.ones((factor, factor), drawn.dtype)),
-                           opacity=self.opacity.value)  # fmt: skip
+        large, drawn = (of.repeat(factor, 0).repeat(factor, 1) for of in (rgb(image)[0], drawn))
+        picture = triptych(large, drawn, opacity=self.opacity.value)
         _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         return encoded.tobytes()

@@ -104,8 +104,8 @@ def learning_by_depth(runs: Sequence[Run]) -> Figure:
             right.plot([depth + shift] * len(values), values, "o", ms=3, color=color, alpha=0.6)
             if precision == "fp32":
                 mean = np.mean([signal["mean"] for signal in signals])
-                ends = (depth - 1, depth + 1)
-                right.plot(ends, [mean * torch.finfo(torch.float32).eps / 2] * 2, ":", color="gray")
+                rounding = mean * torch.finfo(torch.float32).eps / 2
+                right.plot((depth - 1, depth + 1), [rounding] * 2, ":", color="gray")
     for ax in (left, right):
         ax.set(xlabel="depth (weight layers)", xticks=sorted({run.config.depth for run in runs}))
     left.set_ylim(0, 1.03)
@@ -144,8 +144,8 @@ def early_stopping(runs: Sequence[Run]) -> Figure:
         f"width {w}, depth {d}" + ("" if d == 2 else ", residual" if r else ", plain")
         for (w, d, r), _ in groups
     ]
-    axes[0].set(yticks=range(len(groups)), yticklabels=labels, xlabel="epochs until early stopping")
-    axes[0].set_ylim(len(groups) - 0.5, -0.5)
+    axes[0].set(yticks=range(len(groups)), yticklabels=labels, ylim=(len(groups) - 0.5, -0.5))
+    axes[0].set_xlabel("epochs until early stopping")
     axes[1].set_xlabel("test accuracy")
     axes[1].xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     axes[1].xaxis.set_major_locator(MaxNLocator(4))
@@ -160,15 +160,14 @@ def training_curves(
 ) -> Figure:
     """A loss and an accuracy of a few networks through training, a colour for each label."""
     colors = style.colors_of(map(label, runs))
-    many, kinds = len(colors) > 2, style.KIND_COLORS  # the same in every figure
-    colors = {name: kinds.get(name, color) for name, color in colors.items()}
-
+    # plain and residual have the same colours in every figure
+    colors = {name: style.KIND_COLORS.get(name, color) for name, color in colors.items()}
     fig, axes = style.make_axes(1, 2, (9, 3.4))
     for ax, quantity in zip(axes, quantities, strict=True):
         style.draw_lines(ax, runs, quantity, label, colors)
     style.log_axis(axes[0], style.LABELS[quantities[0]])
     style.percent_axis(axes[1], style.LABELS[quantities[1]])
-    if many:
+    if len(colors) > 2:
         style.label_lines(fig)
     else:
         axes[0].legend(handles=style.handles(colors))
@@ -182,17 +181,17 @@ def first_layer_gradient(runs: Sequence[Run], depths: Sequence[int]) -> Figure:
     A line ends where the gradient has become exactly zero.
     """
     fig, axes = style.make_axes(2, len(depths), (9, 5.2), sharex=True, sharey="row")
-    for column, depth in enumerate(depths):
+    for (norm, ratio), depth in zip(axes.T, depths, strict=True):
         for run in select(runs, depth=depth):
             gradient, weight = (
                 style.no_zeros([epoch[0] for epoch in run.history["layers"][name]])
                 for name in ("gradient_norm", "weight_norm")
             )
-            axes[0, column].plot(gradient, color=style.color_of(run), lw=1)
-            axes[1, column].plot(gradient / weight, color=style.color_of(run), lw=1)
-        axes[0, column].set_title(f"{style.title_of(runs)}, depth {depth}")
-        axes[1, column].set_xlabel("epoch")
-        style.whole_numbers(axes[1, column])
+            norm.plot(gradient, color=style.color_of(run), lw=1)
+            ratio.plot(gradient / weight, color=style.color_of(run), lw=1)
+        norm.set_title(f"{style.title_of(runs)}, depth {depth}")
+        ratio.set_xlabel("epoch")
+        style.whole_numbers(ratio)
     style.powers_axis(axes[0, 0], "gradient norm")
     style.powers_axis(axes[1, 0], "gradient norm / weight norm")
     axes[0, 0].legend(handles=style.handles(style.KIND_COLORS))

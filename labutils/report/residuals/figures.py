@@ -26,19 +26,19 @@ def untrained_overview(panels: Mapping[str, Mapping[int, Mapping[str, Sequence[f
     each layer still tells apart: a unit's deviation across images, averaged over its units.
 
     Args:
-        panels: by title and depth, what `gradients.untrained_statistics` returns.
+        panels: by title and depth, what `untrained_statistics` returns.
     """
     colors = style.shades_of(depth for panel in panels.values() for depth in panel)
     fig, axes = style.make_axes(2, len(panels), (9, 4.6), sharey="row", sharex=True)
-    for column, (title, panel) in enumerate(panels.items()):
+    for (above, below), (title, panel) in zip(axes.T, panels.items(), strict=True):
         for depth, found in panel.items():
             gradient = style.no_zeros(found["activation_gradient_norm"])
             spread = style.no_zeros(found["activation_image_std"])
-            for ax, values in zip(axes[:, column], (gradient / gradient[-1], spread), strict=True):
+            for ax, values in ((above, gradient / gradient[-1]), (below, spread)):
                 ax.plot(range(1, depth + 1), values, color=colors[depth], lw=1.2)
-        axes[0, column].set_title(title.replace(", ", ",\n"))
-        axes[1, column].set_xlabel("layer")
-        style.whole_numbers(axes[1, column], 2)
+        above.set_title(title.replace(", ", ",\n"))
+        below.set_xlabel("layer")
+        style.whole_numbers(below, 2)
     style.powers_axis(axes[0, 0], "gradient / at the logits")
     style.powers_axis(axes[1, 0], "deviation across images")
     style.legend_above(fig, style.handles(colors, words="depth {}"))
@@ -53,25 +53,24 @@ def gradient_by_layer(runs: Sequence[Run]) -> Figure:
     """
     groups = by_fields(followed(runs), "depth")
     fig, axes = style.make_axes(2, len(groups), (9, 5), sharey="row")
-    for column, (depth, chosen) in enumerate(groups):
+    for (norm, ratio), (depth, chosen) in zip(axes.T, groups, strict=True):
         for run in sorted(chosen, key=lambda run: run.config.residual):
             layers, color = run.history["layers"], style.color_of(run)
             for epoch, line in ((0, ":"), (-1, "-")):
                 gradient = style.no_zeros(layers["gradient_norm"][epoch])
                 weight = style.no_zeros(layers["weight_norm"][epoch])
-                at = range(1, len(gradient) + 1)
-                axes[0, column].plot(at, gradient, line, color=color, lw=1.2)
-                axes[1, column].plot(at, gradient / weight, line, color=color, lw=1.2)
-        axes[0, column].set_title(f"{style.title_of(runs)}, depth {depth}")
-        axes[1, column].set_xlabel("layer")
-        style.whole_numbers(axes[1, column])
+                for ax, values in ((norm, gradient), (ratio, gradient / weight)):
+                    ax.plot(range(1, len(values) + 1), values, line, color=color, lw=1.2)
+        norm.set_title(f"{style.title_of(runs)}, depth {depth}")
+        ratio.set_xlabel("layer")
+        style.whole_numbers(ratio)
     style.powers_axis(axes[0, 0], "gradient norm")
     style.powers_axis(axes[1, 0], "gradient norm / weight norm")
     style.legend_above(fig, style.handles(style.KIND_COLORS, style.TIMES))
     return fig
 
 
-@plt.rc_context(style.STYLE | {"axes.grid": False})
+@plt.rc_context(style.IMAGES)
 def gradient_maps(runs: Sequence[Run], epochs: Sequence[int]) -> Figure:
     """Absolute gradient of the first layer's first filter, as a share of its largest value.
 
@@ -113,14 +112,16 @@ def ablation(*grids: Sequence[Run]) -> Figure:
             loss, row = run.history["train_loss"][-1], cells.index(cell(run))
             ax.plot(loss, row, "o", color=style.color_of(run), alpha=0.6, ms=4)
         ax.axvline(np.log(10), color="gray", lw=1, ls=":")  # ten classes
-        config = runs[0].config
-        title = f"{family_and_data(config)}, depth {config.depth}"
-        ax.set(title=title, xlabel="training loss", xscale="log")
+        ax.set(title=_title(runs), xlabel="training loss", xscale="log")
         style.plain_numbers(ax.xaxis)
     axes[0].set(yticks=range(len(cells)), yticklabels=[", ".join(names) for names in cells])
     axes[0].invert_yaxis()
     style.legend_above(fig, style.handles({}, [("gray", ":", "the same answer for every image")]))
     return fig
+
+
+def _title(runs: Sequence[Run]) -> str:
+    return f"{family_and_data(runs[0].config)}, depth {runs[0].config.depth}"
 
 
 def _joined(labels: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
@@ -150,8 +151,7 @@ def shattered(*grids: Sequence[Run]) -> Figure:
                 distance = np.arange(1, len(found) + 1) / len(found)
                 left.plot(distance, found, dashed, color=color, lw=1)
             right.plot(found[0], run.history["train_loss"][-1], "o", color=color, alpha=0.6, ms=4)
-        title = f"{family_and_data(runs[0].config)}, depth {runs[0].config.depth}"
-        left.set(title=title, xlabel="distance, 1 being that of the two images")
+        left.set(xlabel="distance, 1 being that of the two images", title=_title(runs))
         left.set_ylabel("correlation of gradients")
         right.set(xlabel=f"correlation at a distance of 1/{len(found)}")
         style.log_axis(right, "training loss")
@@ -170,11 +170,9 @@ def deciding(*grids: Sequence[Run]) -> Figure:
         kinds, reference = grouped(runs, cell), ("residual", "no norm", "default")
         labels: list[tuple[str, float, float]] = []
         for names, chosen in kinds.items():
-            kept = Kept.of([run.config for run in chosen])
+            kept, color = Kept.of([run.config for run in chosen]), style.color_of(chosen[0])
             losses = [run.history["train_loss"][-1] for run in chosen]
-            color = style.color_of(chosen[0])
-            fill = color if keeps_both(kept) else "none"
-            at = [kept.signal] * len(losses)
+            fill, at = color if keeps_both(kept) else "none", [kept.signal] * len(losses)
             ax.plot(at, losses, "o", mec=color, mfc=fill, alpha=0.7, ms=5)
             text = ", ".join(names[1:]) if names[1] != "no norm" else names[2]
             labels.append((text, kept.signal, float(np.mean(losses))))
@@ -183,9 +181,8 @@ def deciding(*grids: Sequence[Run]) -> Figure:
         limit = QUICK * np.mean([run.history["train_loss"][-1] for run in kinds[reference]])
         ax.axhline(limit, color="gray", lw=1, ls=":")
         ax.axvline(SIGNAL_KEPT, color="gray", lw=1, ls=":")
-        config = runs[0].config
-        title = f"{family_and_data(config)}, depth {config.depth}"
-        ax.set(title=title, xlabel="share of variance across images, untrained", xlim=(-0.05, 1.3))
+        ax.set(xlabel="share of variance across images, untrained", xlim=(-0.05, 1.3))
+        ax.set_title(_title(runs))
         style.log_axis(ax, "training loss")
     style.legend_above(fig, style.handles(style.KIND_COLORS))
     return fig

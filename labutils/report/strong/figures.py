@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from labutils.models.costs import inference_cost, training_cost
 from labutils.report import style
 from labutils.report.names import family_name, kind_name, network_name
+from labutils.report.panels import draw_confusion
 from labutils.report.statistics import by_network, learned
 from labutils.runs.store import Run
 
@@ -56,23 +56,19 @@ def cost(runs: Sequence[Run]) -> Figure:
     return fig
 
 
-@plt.rc_context(style.STYLE | {"axes.grid": False})
+@plt.rc_context(style.IMAGES)
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
     """A confusion matrix, in counts: a row a true class, a column a predicted one."""
     counts = np.asarray(counts)
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     fig, ax = plt.subplots(figsize=(6, 5.2), layout="constrained")
     # coloured by the mistakes: the diagonal, fifty times as large, would hide them
-    sns.heatmap(
-        wrong, annot=counts, fmt="d", cmap="Oranges", cbar=False, square=True, ax=ax,
-        xticklabels=class_names, yticklabels=class_names, annot_kws={"size": 8},
-    )  # fmt: skip
+    draw_confusion(ax, wrong, counts, class_names)
     ax.set(xlabel="predicted class", ylabel="true class")
-    ax.tick_params(length=0)
     return fig
 
 
-@plt.rc_context(style.STYLE | {"axes.grid": False})
+@plt.rc_context(style.IMAGES)
 def mistakes(images: np.ndarray, titles: Sequence[str], columns: int = 6) -> Figure:
     """Pictures with a title each.
 
