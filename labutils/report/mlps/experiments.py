@@ -7,7 +7,7 @@ from labutils import data
 from labutils.config import DataName, RunConfig
 from labutils.config.profiles import profile
 from labutils.report.records import SEEDS, experiment, pairs
-from labutils.report.statistics import learned, select
+from labutils.report.statistics import by_fields, learned, select
 from labutils.runs.load import load_or_compute
 from labutils.runs.store import Run, Store
 from labutils.training.classifiers import STATISTICS_IMAGES, untrained
@@ -97,20 +97,10 @@ def blocks() -> list[RunConfig]:
 def best() -> list[RunConfig]:
     """Section 1.2: how far an MLP goes that is trained well, one configuration a data set."""
     base = RunConfig(
-        depth=4,
-        width=1024,
-        residual=True,
-        norm="batch",
-        dropout=0.2,
-        optimizer="adamw",
-        schedule="cosine",
-        learning_rate=2e-3,
-        weight_decay=0.05,
-        label_smoothing=0.1,
-        crop_padding=2,
-        batch_size=512,
-        precision="bf16",
-    )
+        depth=4, width=1024, residual=True, norm="batch", dropout=0.2, label_smoothing=0.1,
+        optimizer="adamw", schedule="cosine", learning_rate=2e-3, weight_decay=0.05,
+        crop_padding=2, batch_size=512, precision="bf16",
+    )  # fmt: skip
     return [
         replace(base, data=data, flip=data == "cifar10", epochs=epochs, seed=seed)
         for data, epochs in (("mnist", 20), ("cifar10", 30))
@@ -123,11 +113,8 @@ def stall_depth(runs: Iterable[Run]) -> int | None:
 
     `statistics.learned` says what learning means.
     """
-    plain = select(runs, residual=False)
-    for depth in sorted({run.config.depth for run in plain}):
-        if not any(learned(run) for run in select(plain, depth=depth)):
-            return depth
-    return None
+    plain = by_fields(select(runs, residual=False), "depth")
+    return next((depth for depth, chosen in plain if not any(map(learned, chosen))), None)
 
 
 def untrained_signals(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
