@@ -47,7 +47,7 @@ def configs(name: str, which: Profile | None = None) -> list[Config]:
     """The configurations of an experiment, each once; in the quick profile small ones.
 
     Raises:
-        UnknownExperiment: there is no such experiment; the message lists them.
+        UnknownExperiment: as `find` does.
     """
     grid = find(name).grid()
     if not (which or profile()).quick:
@@ -107,7 +107,7 @@ def plan(
     """What is missing of some runs and of those that they start from, in groups to train in turn.
 
     Args:
-        keep: Which weights of `wanted` to store; by default what their records say. Runs that
+        keep: which weights of `wanted` to store; by default what their records say. Runs that
             others start from keep theirs whatever is asked for.
 
     Returns:

@@ -20,25 +20,26 @@ DECIDE = (
     *("data", "model", "depth", "width", "residual", "norm", "init", "activation", "head"),
     *("stem_stride", "seed"),
 )
-
-
 LINES, POINTS = 16, 33  # of gradient correlations: lines between images, images on each
 
 
+def network_and_images(config: RunConfig) -> tuple[nn.Module, Tensor, Tensor]:
+    """The untrained network, and the training images and labels that it is measured on."""
+    images = data.load(config.data)
+    few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
+    return untrained(config, images), *few
+
+
 def _stored(name: str, config: RunConfig, measure: Callable[..., Any], **more: int) -> Any:
-    """What `measure` says of the untrained network, 512 training images and their labels.
+    """What `measure` says of the untrained network and its images, stored for the profile.
 
-    Stored for the profile by what decides it: the network and its seed, on the data set.
+    It is stored by what decides it: the network and its seed, on the data set.
     """
-    network = RunConfig(**{name: getattr(config, name) for name in DECIDE})
-
-    def measured() -> Any:
-        images = data.load(network.data)
-        few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
-        return measure(untrained(network, images), *few)
-
+    network = RunConfig(**{field: getattr(config, field) for field in DECIDE})
     arguments = {"network": network.id, "images": STATISTICS_IMAGES} | more
-    return load_or_compute(Store.of(profile()), name, arguments, measured)
+    return load_or_compute(
+        Store.of(profile()), name, arguments, lambda: measure(*network_and_images(network))
+    )
 
 
 def before_training(config: RunConfig) -> dict[str, list[float]]:

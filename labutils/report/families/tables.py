@@ -77,11 +77,13 @@ def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     groups = {name: select(runs, schedule=name) for name in ("constant", "one-cycle")}
     frame = _factor_table("learning rate", groups, "train loss", "val accuracy", "test accuracy")
-    best = [[max(run.history["val_accuracy"]) for run in chosen] for chosen in groups.values()]
-    errors = [[statistics.squared_errors(run)[-1] for run in runs] for runs in groups.values()]
-    frame["val accuracy, best epoch"] = list(map(statistics.percents, best))
-    frame["squared error, own statistics"] = [statistics.spread(found, 3) for found in errors]
-    return frame
+    best, errors = [], []
+    for chosen in groups.values():
+        best.append(statistics.percents([max(run.history["val_accuracy"]) for run in chosen]))
+        errors.append(statistics.spread([statistics.squared_errors(run)[-1] for run in chosen], 3))
+    return frame.assign(
+        **{"val accuracy, best epoch": best, "squared error, own statistics": errors}
+    )
 
 
 def _factor_table(name: str, groups: Mapping[str, Sequence[Run]], *titles: str) -> pd.DataFrame:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from labutils import data
 from labutils.config import DataName, RunConfig
 from labutils.config.profiles import profile
 from labutils.report.records import SEEDS, experiment, pairs
 from labutils.report.statistics import by_fields, learned, select
+from labutils.report.untrained import network_and_images
 from labutils.runs.load import load_or_compute
 from labutils.runs.store import Run, Store
-from labutils.training.classifiers import STATISTICS_IMAGES, untrained
+from labutils.training.classifiers import STATISTICS_IMAGES
 from labutils.training.statistics import layer_statistics
 
 DEPTHS: dict[DataName, tuple[int, ...]] = {
@@ -129,10 +129,9 @@ def untrained_signals(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
     """
 
     def measured() -> list[dict[str, float]]:
-        found, images = [], data.load(configs[0].data)
-        few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
+        found = []
         for config in configs:
-            values = layer_statistics(untrained(config, images), *few).values
+            values = layer_statistics(*network_and_images(config)).values
             deviation, mean = values["activation_image_std"][-2], values["activation_mean"][-2]
             found.append({"deviation": deviation, "mean": mean})
         return found

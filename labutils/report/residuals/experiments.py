@@ -142,8 +142,7 @@ def followed(runs: Sequence[Run]) -> list[Run]:
 
     Of `convnet-depth` the networks of its second depth, and those of `gradients`.
     """
-    depths = sorted({run.config.depth for run in runs if not run.config.gradient_epochs})
-    shallow = depths[1:2]
+    shallow = sorted({run.config.depth for run in runs if not run.config.gradient_epochs})[1:2]
     return [run for run in runs if run.config.gradient_epochs or run.config.depth in shallow]
 
 
@@ -156,16 +155,13 @@ def untrained_statistics(
 
     It is stored, because its last digits are the processor's own.
     """
-    arguments = {
-        "network": config.id,
-        "images": weights_digest({"images": images, "labels": labels}),
-    }
-    return load_or_compute(
-        Store.of(profile()),
-        "untrained",
-        arguments,
-        lambda: statistics.untrained_statistics(config, images, labels),
-    )
+
+    def measured() -> dict[str, list[float]]:
+        return statistics.untrained_statistics(config, images, labels)
+
+    given = weights_digest({"images": images, "labels": labels})
+    arguments = {"network": config.id, "images": given}
+    return load_or_compute(Store.of(profile()), "untrained", arguments, measured)
 
 
 def keeps_both(kept: Kept) -> bool:

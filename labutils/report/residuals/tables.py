@@ -21,9 +21,8 @@ CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
 
 
 def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Why residuals work: a row a cell of skip x norm x initialisation.
+    """Why residuals work: a row a cell of skip x norm x initialisation, and how many seeds learn.
 
-    A run trains if in the end it gets more than twice as many training images right as chance.
     At initialisation, geometric means over seeds: the gradient at the first layer's output
     relative to that at the logits, the deviation of the last hidden layer's activations, and
     the share of their variance that is across images: what tells images apart.
@@ -45,11 +44,9 @@ def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
 def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: a row a kind, what was predicted of it and what it is.
 
-    Before training, geometric means over seeds: the share of the last hidden layer's variance that
-    is across images, and the gradient at the first layer's output relative to that at the logits.
-    Then the predictions of the two explanations. Quick is a mean training loss of at most 1.75
-    times that of the residual kind with default weights and no norm; all at the rate that
-    validation chose for them.
+    Signal and gradient are those of `Kept`, before training. Quick is a mean training loss of at
+    most 1.75 times that of the residual kind with default weights and no norm; all at the rate
+    that validation chose for them.
     """
     kinds, speed = grouped(runs, cell), {True: "quick", False: "slow"}
     losses = {
@@ -136,10 +133,9 @@ def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: accuracies of trained networks that are cut, not trained again.
 
     A row a network and the statistics that its batch norm uses; all seeds of residual networks, of
-    plain ones the first, since git holds no more weights. Whole; with one block deleted, the mean,
-    the worst and the best of all; with two, four and eight, means of random orders; with two
-    neighbours swapped, the mean of all pairs, and with the first and the last block of each stage
-    swapped, in the order of stages.
+    plain ones the first, since git holds no more weights. With one block deleted, the mean, the
+    worst and the best of all; with two, four and eight, means of random orders; with neighbours
+    swapped, the mean of all pairs.
     """
     rows = []
     held = [run for run in runs if run.config.residual or run.config.seed == 0]

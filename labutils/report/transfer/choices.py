@@ -37,17 +37,9 @@ CANDIDATES: dict[str, list[RunConfig]] = {
 
 @experiment(
     "transfer-choices",
-    varies=(
-        "trained",
-        "source",
-        "learning_rate",
-        "weight_decay",
-        "epochs",
-        "cutout",
-        "label_smoothing",
-        *chosen.SGD,
-    ),
-)
+    varies=("trained", "source", "learning_rate", "weight_decay", "epochs", "cutout",
+            "label_smoothing", *chosen.SGD),
+)  # fmt: skip
 def choices() -> list[TransferConfig]:
     """Transfer: rates and augmentation among which validation chose."""
     return [config for name in CANDIDATES if name != "student" for config in CANDIDATES[name]]
