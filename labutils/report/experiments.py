@@ -7,33 +7,23 @@ from functools import partial
 from labutils.config.base import Config
 from labutils.config.classifier import RunConfig
 from labutils.config.profiles import Profile, profile
-from labutils.report.cams import experiments as cams
-from labutils.report.convnets import experiments as convnets
-from labutils.report.detector import experiments as detector
-from labutils.report.families import experiments as families
-from labutils.report.mlps import experiments as mlps
+from labutils.report import cams, convnets, detector, families, mlps, residuals, strong, transfer
 from labutils.report.quick import quick
 from labutils.report.records import Experiment
 from labutils.report.residuals import choices as residuals_choices
-from labutils.report.residuals import experiments as residuals
-from labutils.report.strong import experiments as strong
 from labutils.report.training import estimate_seconds, train_run
 from labutils.report.transfer import choices as transfer_choices
-from labutils.report.transfer import experiments as transfer
 from labutils.runs.store import Keep, MissingRuns, Run, Store
 from labutils.runs.sweep import run_sweep
 
-# in the order of the report
-CHAPTERS = (mlps, convnets, families, strong, residuals, transfer, detector, cams)
-GROUPS = (
-    *CHAPTERS,
-    residuals_choices,
-    transfer_choices,
-)  # each is trained in one sweep in the quick profile
+REPORT = (mlps, convnets, families, strong, residuals, transfer, detector, cams)  # in its order
+CHAPTERS = tuple(chapter.experiments for chapter in REPORT)
+# each is trained in one sweep in the quick profile
+GROUPS = (*CHAPTERS, residuals_choices, transfer_choices)
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
-    for chapter in GROUPS
-    for record in vars(chapter).values()
+    for group in GROUPS
+    for record in vars(group).values()
     if isinstance(record, Experiment)
 }
 
@@ -57,7 +47,7 @@ def configs(name: str, which: Profile | None = None) -> list[Config]:
     """The configurations of an experiment, each once; in the quick profile small ones.
 
     Raises:
-        UnknownExperiment: there is no such experiment; the message lists them.
+        UnknownExperiment: as `find` does.
     """
     grid = find(name).grid()
     if not (which or profile()).quick:
@@ -117,7 +107,7 @@ def plan(
     """What is missing of some runs and of those that they start from, in groups to train in turn.
 
     Args:
-        keep: Which weights of `wanted` to store; by default what their records say. Runs that
+        keep: which weights of `wanted` to store; by default what their records say. Runs that
             others start from keep theirs whatever is asked for.
 
     Returns:

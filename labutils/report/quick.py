@@ -36,7 +36,7 @@ def quick(config: Config, full: Mapping[str, Config]) -> Config:
     if config.starts_from:
         changed[config.source_field] = quick(full[config.starts_from], full).id
     if isinstance(config, FCNConfig):
-        changed |= _detector(config)
+        changed |= {"size": 48, "canvases": 800, "batch_size": 10}
     else:
         changed |= _classifier(config)
     return replace(config, **changed)
@@ -66,7 +66,3 @@ def _classifier(config: RunConfig) -> dict[str, object]:
     if config.model in ("convnet", "resnet"):
         changed["stem_stride"] = min(4, config.stem_stride * (2 if own else 4))
     return changed
-
-
-def _detector(config: FCNConfig) -> dict[str, object]:
-    return {"size": 48, "canvases": 800, "batch_size": 10}

@@ -61,31 +61,26 @@ NETWORKS = (
     ("digit detector", "2", "detector"),
     ("network whose maps are measured", "3", "cam-shapes"),
 )
-
-
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon"}
 
 
 def networks(which: Profile | None = None) -> str:
     """The networks of the report: depth, parameters, protocol and seeds, from stored runs."""
-    return markdown(pd.DataFrame([_network(*row, which or profile("full")) for row in NETWORKS]))
-
-
-def _network(title: str, section: str, name: str, which: Profile) -> dict[str, object]:
-    runs = load(name, which)
-    found = [run.config for run in runs]
-    how = found[0]
-    optimizers = {config.optimizer: OPTIMIZERS[config.optimizer] for config in found}
-    views = ["augmented"] if how.crop_padding or how.kind == "fcn" else []
-    return {
-        "network": title,
-        "section": section,
-        "data": DATA_SETS[how.data].title,
-        "depth": "-" if how.kind == "fcn" else _range(config.depth for config in found),
-        "parameters": _range(round(run.metrics["parameters"] / 1e6, 2) for run in runs) + " M",
-        "protocol": ", ".join([" / ".join(optimizers.values()), *views, f"{how.epochs} epochs"]),
-        "seeds": len({config.seed for config in found}),
-    }
+    rows = []
+    for title, section, name in NETWORKS:
+        runs = load(name, which or profile("full"))
+        found = [run.config for run in runs]
+        how, detects = found[0], found[0].kind == "fcn"
+        optimizers = " / ".join(dict.fromkeys(OPTIMIZERS[config.optimizer] for config in found))
+        views = ["augmented"] if how.crop_padding or detects else []
+        row = {"network": title, "section": section, "data": DATA_SETS[how.data].title}
+        row["depth"] = "-" if detects else _range(config.depth for config in found)
+        millions = _range(round(run.metrics["parameters"] / 1e6, 2) for run in runs)
+        row["parameters"] = f"{millions} M"
+        row["protocol"] = ", ".join([optimizers, *views, f"{how.epochs} epochs"])
+        row["seeds"] = len({config.seed for config in found})
+        rows.append(row)
+    return markdown(pd.DataFrame(rows))
 
 
 def _range(values: Iterable[float]) -> str:

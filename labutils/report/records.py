@@ -1,12 +1,14 @@
 """What an experiment is: its grid, and all that the report must know of it."""
 
 import importlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
 from labutils.config import Config, RunConfig
-from labutils.runs.store import Keep
+from labutils.config.profiles import profile
+from labutils.runs.store import AnyConfig, Keep, Store
 
 SEEDS = range(3)  # of every comparison, where nothing else is said
 
@@ -50,6 +52,12 @@ def experiment(name: str, **fields: object) -> Callable[[Grid], Experiment]:
     return lambda grid: Experiment(name, grid, **fields)
 
 
+def seeded(configs: Iterable[AnyConfig], seeds: Iterable[int] = SEEDS) -> list[AnyConfig]:
+    """All configurations with the first seed, then all with the next."""
+    configs = list(configs)
+    return [replace(config, seed=seed) for seed in seeds for config in configs]
+
+
 def pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = SEEDS) -> list[RunConfig]:
     """A plain and a residual network of each depth and seed; depth 2 has no block, so one of it."""
     return [
@@ -58,6 +66,26 @@ def pairs(base: RunConfig, depths: Iterable[int], seeds: Iterable[int] = SEEDS) 
         for depth in depths
         for residual in ((False,) if depth == 2 else (False, True))
     ]
+
+
+def at_rates(configs: Iterable[RunConfig], rates: Sequence[float]) -> list[RunConfig]:
+    """Each configuration at each learning rate."""
+    return [replace(config, learning_rate=rate) for config in configs for rate in rates]
+
+
+def at_best_rate(config: RunConfig, rates: Sequence[float]) -> RunConfig:
+    """The configuration at the rate of the highest validation accuracy with seed 0.
+
+    Read from the stored runs of the full profile; the first rate until all of these are there.
+    """
+    store, scored = Store.of(profile("full")), []
+    for candidate in at_rates([replace(config, seed=0)], rates):
+        folder = store.find(candidate)
+        if folder is None:
+            return replace(config, learning_rate=rates[0])
+        scored.append(json.loads((folder / "metrics.json").read_text())["val_accuracy"])
+    best = rates[scored.index(max(scored))]
+    return replace(config, learning_rate=best)
 
 
 def chapter(package: str) -> Callable[[str], ModuleType]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from labutils.config import DATA_SETS
+from labutils.report.names import network_name
 from labutils.runs.store import Run
 from labutils.training.classifiers import STATISTICS_IMAGES
 
@@ -41,11 +43,6 @@ def by_fields(runs: Iterable[Run], *names: str) -> list[tuple[Any, list[Run]]]:
 def by_network(runs: Iterable[Run]) -> list[list[Run]]:
     """The runs in groups that differ in the seed alone, in order of first appearance."""
     return list(grouped(runs, lambda run: replace(run.config, seed=0)).values())
-
-
-def plain_and_residual(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs without skips, and those with."""
-    return select(runs, residual=False), select(runs, residual=True)
 
 
 def learned(run: Run) -> bool:
@@ -132,11 +129,6 @@ def mean(runs: Sequence[Run], key: str, digits: int) -> str:
     return f"{np.mean([run.metrics[key] for run in runs]):,.{digits}f}"
 
 
-def millions(count: float) -> str:
-    """For example `221.2 M`."""
-    return f"{count / 1e6:,.1f} M"
-
-
 def paired_difference(plain: Sequence[Run], residual: Sequence[Run]) -> str:
     """Mean and deviation over seeds of the difference in test accuracy, in points.
 
@@ -156,6 +148,27 @@ def paired(
     return spread([after[seed] - before[seed] for seed in sorted(before.keys() & after)], digits)
 
 
-def fit_and_accuracy(name: str, runs: Sequence[Run]) -> dict[str, str]:
-    """Two columns of a group of runs: how they fit in the end, and how they answer."""
-    return {f"train loss, {name}": train_loss(runs), f"test accuracy, {name}": accuracy(runs)}
+# Columns that several tables have: from the runs of one network to what stands there.
+COLUMNS: dict[str, Callable[[Sequence[Run]], object]] = {
+    "network": lambda runs: network_name(runs[0].config),
+    "data": lambda runs: DATA_SETS[runs[0].config.data].title,
+    "depth": lambda runs: runs[0].config.depth,
+    "parameters": lambda runs: f"{runs[0].metrics['parameters']:,}",
+    "epochs": lambda runs: runs[0].config.epochs,
+    "rate": lambda runs: f"{runs[0].config.learning_rate:g}",
+    "seeds": len,
+    "train loss": train_loss,
+    "val loss": partial(mean, key="val_loss", digits=3),
+    "val accuracy": partial(accuracy, key="val_accuracy"),
+    "test loss": partial(metric, key="test_loss", digits=3),
+    "test accuracy": accuracy,
+}
+
+
+def columns(runs: Sequence[Run], *titles: str, of: str = "") -> dict[str, object]:
+    """What stands in some of `COLUMNS`, by title.
+
+    Args:
+        of: what tells this group from others in its row: `test accuracy, SGD` for `of="SGD"`.
+    """
+    return {f"{title}, {of}" if of else title: COLUMNS[title](runs) for title in titles}

@@ -1,11 +1,10 @@
 """What networks do with images of their data set before they are trained, measured once."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from torch import Tensor, nn
 
 from labutils import data
 from labutils.analysis.signals import gradient_correlations, variance_shares
@@ -21,62 +20,61 @@ DECIDE = (
     *("data", "model", "depth", "width", "residual", "norm", "init", "activation", "head"),
     *("stem_stride", "seed"),
 )
+LINES, POINTS = 16, 33  # of gradient correlations: lines between images, images on each
+
+
+def network_and_images(config: RunConfig) -> tuple[nn.Module, Tensor, Tensor]:
+    """The untrained network, and the training images and labels that it is measured on."""
+    images = data.load(config.data)
+    few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
+    return untrained(config, images), *few
+
+
+def _stored(name: str, config: RunConfig, measure: Callable[..., Any], **more: int) -> Any:
+    """What `measure` says of the untrained network and its images, stored for the profile.
+
+    It is stored by what decides it: the network and its seed, on the data set.
+    """
+    network = RunConfig(**{field: getattr(config, field) for field in DECIDE})
+    arguments = {"network": network.id, "images": STATISTICS_IMAGES} | more
+    return load_or_compute(
+        Store.of(profile()), name, arguments, lambda: measure(*network_and_images(network))
+    )
 
 
 def before_training(config: RunConfig) -> dict[str, list[float]]:
     """What the network of a configuration does with 512 training images before it is trained.
 
-    Stored for the profile by what decides it: the network and its seed, on the data set.
-
     Returns:
         By layer `signal`, what `analysis.signals.variance_shares` returns, `gradient`, the norm of
         the loss's gradient at what the layer hands on, and `deviation`, that of its activations.
     """
-    network = network_of(config)
 
-    def measured() -> dict[str, list[float]]:
-        images = data.load(network.data)
-        few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
-        model = untrained(network, images)
-        found = layer_statistics(model, *few).values
+    def measure(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
+        found = layer_statistics(model, images, labels).values
         return {
-            "signal": variance_shares(model, few[0]),
+            "signal": variance_shares(model, images),
             "gradient": found["activation_gradient_norm"],
             "deviation": found["activation_std"],
         }
 
-    arguments = {"network": network.id, "images": STATISTICS_IMAGES}
-    return load_or_compute(Store.of(profile()), "before", arguments, measured)
-
-
-LINES, POINTS = 16, 33  # of gradient correlations: lines between images, images on each
+    return _stored("before", config, measure)
 
 
 def shattering(config: RunConfig) -> list[float]:
     """How alike gradients of nearby images are in the untrained network of a configuration.
 
-    Stored as `before_training` is. The lines lead from each of the first 16 training images to
-    one of the next 16, in 32 steps.
+    The lines lead from each of the first 16 training images to one of the next 16, in 32 steps.
 
     Returns:
         What `analysis.signals.gradient_correlations` returns: a number for 1, 2, ... 32 steps.
     """
-    network = network_of(config)
 
-    def measured() -> list[float]:
-        images = data.load(network.data)
-        shown = images.train.images[:STATISTICS_IMAGES]
-        ends = (shown[: 2 * LINES].float() / 255).split(LINES)
-        return gradient_correlations(untrained(network, images), *ends, shown, POINTS)
+    def measure(model: nn.Module, images: Tensor, _: Tensor) -> list[float]:
+        ends = (images[: 2 * LINES].float() / 255).split(LINES)
+        return gradient_correlations(model, *ends, images, POINTS)
 
-    arguments = {"network": network.id, "images": STATISTICS_IMAGES}
-    arguments |= {"lines": LINES, "points": POINTS}
-    return load_or_compute(Store.of(profile()), "shattering", arguments, measured)
-
-
-def network_of(config: RunConfig) -> RunConfig:
-    """The configuration with all that training decides left open: one for equal networks."""
-    return RunConfig(**{name: getattr(config, name) for name in DECIDE})
+    return _stored("shattering", config, measure, lines=LINES, points=POINTS)
 
 
 class Kept(NamedTuple):
@@ -93,7 +91,7 @@ class Kept(NamedTuple):
     deviation: float
 
     @classmethod
-    def of(cls, configs: Iterable[RunConfig]) -> Kept:
+    def of(cls, configs: Iterable[RunConfig]) -> Self:
         """Of some seeds of one kind."""
         found = [before_training(config) for config in configs]
         rows = [

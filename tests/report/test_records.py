@@ -1,13 +1,18 @@
 """The record of an experiment, and the addresses of a chapter's files."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from labutils.config.classifier import RunConfig
-from labutils.report.experiments import CHAPTERS
-from labutils.report.records import experiment, pairs
+from fakes import fake_runs
 
+from labutils.config.classifier import RunConfig
+from labutils.report import records
+from labutils.report.experiments import CHAPTERS
+from labutils.report.records import at_best_rate, at_rates, experiment, pairs, seeded
+
+RATES = (1e-3, 3e-4, 1e-4)  # that validation chooses from
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [chapter.__name__.split(".")[-2] for chapter in CHAPTERS]
 
@@ -32,6 +37,27 @@ def test_pairs_differ_in_the_skip_and_depth_two_has_none():
         (2, False, 0), (4, False, 0), (4, True, 0), (2, False, 5), (4, False, 5), (4, True, 5)
     ]  # fmt: skip
     assert {config.width for config in found} == {8}
+
+
+def test_seeds_are_given_to_all_configurations_in_turn():
+    found = seeded(RunConfig(depth=depth) for depth in (4, 2))
+    assert [(c.seed, c.depth) for c in found] == [(0, 4), (0, 2), (1, 4), (1, 2), (2, 4), (2, 2)]
+
+
+def test_the_rate_of_the_highest_validation_accuracy_is_taken(tmp_path, private, monkeypatch):
+    which = private("full")
+    monkeypatch.setattr(records, "profile", lambda name: which)
+    kind = RunConfig(depth=6, init="he", seed=2)
+    tried = at_rates([RunConfig(depth=6, init="he")], RATES)
+    for config, accuracy in zip(tried[:2], (0.8, 0.9), strict=True):
+        fake_runs(tmp_path, [config], train_accuracy=accuracy)
+    assert at_best_rate(kind, RATES).learning_rate == 1e-3, "one of three is not there yet"
+    fake_runs(tmp_path, tried[2:], train_accuracy=0.7)
+    best = at_best_rate(kind, RATES)
+    assert best.learning_rate == 3e-4 and best.seed == 2 and best.init == "he"
+    path = which.runs / tried[2].name / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"val_accuracy": 0.95}))
+    assert at_best_rate(kind, RATES).learning_rate == 1e-4
 
 
 def test_an_address_is_a_path_whose_modules_are_imported_when_used():

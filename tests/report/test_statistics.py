@@ -12,7 +12,7 @@ from labutils.models.modes import probing
 from labutils.report.statistics import (
     accuracy,
     by_network,
-    fit_and_accuracy,
+    columns,
     learned,
     metric,
     paired_difference,
@@ -117,9 +117,15 @@ def test_runs_of_one_network_differ_in_the_seed_alone(tmp_path):
     ]
 
 
-def test_fit_and_accuracy_are_those_of_the_end(tmp_path):
-    runs = fake_runs(tmp_path, [RunConfig(seed=seed) for seed in (0, 1)], test_accuracy=0.5)
-    assert fit_and_accuracy("SGD", runs) == {
+def test_columns_are_those_of_the_end_with_the_name_of_their_group(tmp_path):
+    grid = [RunConfig(seed=seed) for seed in (0, 1)]
+    runs = fake_runs(tmp_path, grid, test_accuracy=0.5, train_accuracy=0.75)
+    assert columns(runs, "train loss", "test accuracy", of="SGD") == {
         "train loss, SGD": "0.010 ± 0.000",
         "test accuracy, SGD": "50.00 ± 0.00 %",
     }
+    found = columns(runs, "network", "data", "rate", "seeds", "val accuracy", "test loss")
+    assert list(found) == ["network", "data", "rate", "seeds", "val accuracy", "test loss"]
+    assert list(found.values()) == [
+        "MLP 4, plain", "MNIST", "0.001", 2, "75.00 ± 0.00 %", "0.500 ± 0.000"
+    ]  # fmt: skip

@@ -4,46 +4,33 @@ from dataclasses import replace
 
 from labutils.cam.kinds import GRADIENT, Kind
 from labutils.config import RunConfig
-from labutils.report.records import SEEDS, experiment
+from labutils.report.records import experiment, seeded
 
 NETWORK = RunConfig(
-    data="shapes10",
-    model="resnet",
-    depth=14,
-    width=16,
-    residual=True,
-    optimizer="sgd",
-    learning_rate=0.1,
-    weight_decay=5e-4,
-    schedule="one-cycle",
-    crop_padding=2,
-    epochs=20,
-    precision="bf16",
-)
+    data="shapes10", model="resnet", depth=14, width=16, residual=True,
+    optimizer="sgd", learning_rate=0.1, weight_decay=5e-4, schedule="one-cycle",
+    crop_padding=2, epochs=20, precision="bf16",
+)  # fmt: skip
 MARKED = replace(NETWORK, data="shapes10-marked")
-
-
-def _seeds(config: RunConfig) -> list[RunConfig]:
-    return [replace(config, seed=seed) for seed in SEEDS]
 
 
 @experiment("cam-shapes", varies=("seed",), keep="fp16")
 def shapes() -> list[RunConfig]:
     """Exercise 3: small residual networks on shapes whose exact masks are known."""
-    return _seeds(NETWORK)
+    return seeded([NETWORK])
 
 
 @experiment("cam-canvases", varies=("seed",), keep="fp16")
 def on_canvases() -> list[RunConfig]:
     """Exercise 3: the same on 64x64 canvases of one digit with clutter."""
-    return _seeds(replace(NETWORK, data="mnist-canvases", epochs=6))
+    return seeded([replace(NETWORK, data="mnist-canvases", epochs=6)])
 
 
 @experiment("cam-flatten", varies=("seed",), keep="fp16")
 def flattening() -> list[RunConfig]:
     """Exercise 3: convolutions with a linear layer on the whole map instead of its mean."""
     changed = {"model": "convnet", "depth": 10, "width": 32, "norm": "batch", "stem_stride": 4}
-    return _seeds(replace(NETWORK, **changed))
+    return seeded([replace(NETWORK, **changed)])
 
 
 @experiment("cam-resolution", varies=("stem_stride", "stages"), keep="fp16")
@@ -55,7 +42,7 @@ def resolutions() -> list[RunConfig]:
 @experiment("cam-marked", varies=("data", "seed"), keep="fp16")
 def marked() -> list[RunConfig]:
     """Exercise 3: shapes with a mark that gives one class away, and with one that does not."""
-    return _seeds(MARKED) + _seeds(replace(MARKED, data="shapes10-marked-evenly"))
+    return seeded([MARKED]) + seeded([replace(MARKED, data="shapes10-marked-evenly")])
 
 
 IMAGES = {"full": 1_000, "quick": 50}  # that maps are measured on, by profile

@@ -1,6 +1,6 @@
 """Exercise 3: can class activation maps be believed, in numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,10 @@ from labutils.cam.faithfulness import FILLS
 from labutils.cam.kinds import Kind
 from labutils.cam.maps import METHODS
 from labutils.config.profiles import profile
-from labutils.report.cams.experiments import (
-    FLATTENED,
-    IMAGES,
-    KINDS,
-    OF_NETWORK,
-    RANDOMISED,
-    WITH_RESIZED,
-)
-from labutils.report.statistics import accuracy, by_network, grouped, percents, select, spread
+from labutils.report import statistics
+from labutils.report.cams import experiments
+from labutils.report.cams.experiments import FLATTENED, IMAGES, KINDS, OF_NETWORK
+from labutils.report.statistics import by_network, columns, grouped, percents, select, spread
 from labutils.runs.store import Run
 
 Row = Mapping[str, Any]
@@ -65,12 +60,12 @@ def of_kind(found: Found, kind: Kind, **fields: object) -> Row:
     return next(row for row in found if all(row[name] == value for name, value in wanted.items()))
 
 
-def area(curve: str) -> Callable[[Row], float]:
+def area(curve: Sequence[float]) -> float:
     """The area under a curve over the share of pixels, in [0, 1]."""
-    return lambda row: float(np.trapezoid(row[curve], dx=1 / (len(row[curve]) - 1)))
+    return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
 
 
-def localised(run: Run, kinds: Sequence[Kind] = WITH_RESIZED) -> Found:
+def localised(run: Run, kinds: Sequence[Kind] = experiments.WITH_RESIZED) -> Found:
     """Maps against masks, on as many images as the profile affords."""
     return evidence.localised(run, kinds, IMAGES[profile().name])
 
@@ -82,16 +77,19 @@ def faithful(run: Run) -> Found:
 
 def randomised(run: Run) -> Found:
     """Maps of untrained layers, on as many images as the profile affords."""
-    return evidence.randomised(run, RANDOMISED, IMAGES[profile().name])
+    return evidence.randomised(run, experiments.RANDOMISED, IMAGES[profile().name])
 
 
-def _shares(groups: Sequence[Found], kind: Kind, score: str) -> str:
-    return spread([100 * of_kind(found, kind)[score] for found in groups], 1)
+def _spread(found: Sequence[Found], kind: Kind, field: str, digits: int) -> str:
+    return spread([of_kind(of_run, kind)[field] for of_run in found], digits)
 
 
-def _columns(groups: Sequence[Found], kind: Kind) -> dict[str, str]:
-    """Scores on shapes, a column each."""
-    return {f"{SCORES[score]} (%)": _shares(groups, kind, score) for score in SHOWN["shapes"]}
+def _percents(found: Sequence[Found], kind: Kind, *scores: str) -> dict[str, str]:
+    """Scores of a kind over networks, a column each."""
+    return {
+        f"{SCORES[score]} (%)": spread([100 * of_kind(of_run, kind)[score] for of_run in found], 1)
+        for score in scores
+    }
 
 
 def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -109,12 +107,12 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for kind in KINDS:
         row = {"map": kind_name(kind, same=" = CAM" if kind.layer == "last" else "")}
-        for name, groups in inside.items():
-            for score in SHOWN[name]:
-                row[f"{name}: {SCORES[score]} (%)"] = _shares(groups, kind, score)
+        for name, found in inside.items():
+            scores = _percents(found, kind, *SHOWN[name])
+            row |= {f"{name}: {title}": score for title, score in scores.items()}
         for curve in ("deletion", "insertion"):
             for fill in FILLS:
-                areas = [area(curve)(of_kind(found, kind, fill=fill)) for found in curves]
+                areas = [area(of_kind(found, kind, fill=fill)[curve]) for found in curves]
                 row[f"CIFAR-10: {curve}, {fill}"] = spread(areas, 3)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -122,69 +120,57 @@ def believed_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def short_table(runs: Sequence[Run]) -> pd.DataFrame:
     """What of `believed_table` a page is wide enough for."""
-    columns = ["shapes: pointing (%)", "shapes: IoU (%)"]
-    columns += ["canvases: pointing (%)", "canvases: pointing, box (%)"]
-    columns += ["CIFAR-10: deletion, mean", "CIFAR-10: insertion, mean"]
-    return believed_table(runs)[["map", *columns]]
+    shown = ["shapes: pointing (%)", "shapes: IoU (%)"]
+    shown += ["canvases: pointing (%)", "canvases: pointing, box (%)"]
+    shown += ["CIFAR-10: deletion, mean", "CIFAR-10: insertion, mean"]
+    return believed_table(runs)[["map", *shown]]
 
 
 def placement_table(runs: Sequence[Run]) -> pd.DataFrame:
     """What it is worth to draw cells where they look: two rows a set of images and map."""
+    drawn = {"receptive-field": "where cells look", "resize": "resized"}
     rows = []
     for name, chosen in grouped(runs, lambda run: run.config.data).items():
         found = [localised(run) for run in chosen]
         for kind in (Kind("grad-cam"), Kind("grad-cam", "finer")):
-            for placement in ("receptive-field", "resize"):
+            for placement, how in drawn.items():
                 placed = kind._replace(placement=placement)
-                shifts = [
-                    spread([of_kind(one, placed)[way] for one in found], 1)
-                    for way in ("down", "right")
-                ]
-                rows.append(
-                    {
-                        "images": SHORT[name],
-                        "map": kind_name(kind),
-                        "drawn": "where cells look" if placement != "resize" else "resized",
-                        "pixels too far down": shifts[0],
-                        "pixels too far right": shifts[1],
-                        "pointing (%)": _shares(found, placed, "pointing"),
-                        "IoU (%)": _shares(found, placed, "iou"),
-                    }
-                )
+                row = {"images": SHORT[name], "map": kind_name(kind), "drawn": how}
+                row["pixels too far down"] = _spread(found, placed, "down", 1)
+                row["pixels too far right"] = _spread(found, placed, "right", 1)
+                rows.append(row | _percents(found, placed, "pointing", "iou"))
     return pd.DataFrame(rows)
 
 
 def flattened_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a method, at the last map of networks whose head sees each cell on its own."""
     found = [localised(run, FLATTENED) for run in runs]
-    return pd.DataFrame({"map": kind_name(kind)} | _columns(found, kind) for kind in FLATTENED)
+    return pd.DataFrame(
+        {"map": kind_name(kind)} | _percents(found, kind, *SHOWN["shapes"]) for kind in FLATTENED
+    )
 
 
 def resolution_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a resolution of the last map: CAM against the masks."""
-    kinds, rows = [Kind("grad-cam")], {}
+    """A row a resolution of the last map, the coarsest first: CAM against the masks."""
+    kind, rows = Kind("grad-cam"), {}
     for chosen in by_network(runs):
-        found = [localised(run, kinds) for run in chosen]
-        cells = 32 // (chosen[0].config.stem_stride * 2 ** (chosen[0].config.stages - 1))
-        rows[cells] = {
-            "cells of the last map": f"{cells} x {cells}",
-            "seeds": len(chosen),
-            "test accuracy": accuracy(chosen),
-        } | _columns(found, kinds[0])
-    return pd.DataFrame([rows[cells] for cells in sorted(rows)])
+        config, found = chosen[0].config, [localised(run, [kind]) for run in chosen]
+        cells = 32 // (config.stem_stride * 2 ** (config.stages - 1))
+        row = {"cells of the last map": f"{cells} x {cells}"}
+        row |= columns(chosen, "seeds", "test accuracy")
+        rows[cells] = row | _percents(found, kind, *SHOWN["shapes"])
+    return pd.DataFrame(row for _, row in sorted(rows.items()))
 
 
 def randomised_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of map: rank correlation with the trained map when layers are untrained."""
     found = [randomised(run) for run in runs]
-    return pd.DataFrame(
-        {
-            "map": kind_name(kind),
-            "head untrained": spread([of_kind(one, kind)["correlation"][0] for one in found]),
-            "all untrained": spread([of_kind(one, kind)["correlation"][-1] for one in found]),
-        }
-        for kind in RANDOMISED
-    )
+    rows = []
+    for kind in experiments.RANDOMISED:
+        curves = [of_kind(of_run, kind)["correlation"] for of_run in found]
+        row = {"map": kind_name(kind), "head untrained": spread([curve[0] for curve in curves])}
+        rows.append(row | {"all untrained": spread([curve[-1] for curve in curves])})
+    return pd.DataFrame(rows)
 
 
 def steadiness_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -193,8 +179,8 @@ def steadiness_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "map": kind_name(kind),
-            "noise of 1 %": spread([of_kind(one, kind)["noise"] for one in found], 3),
-            "shift by a pixel": spread([of_kind(one, kind)["shift"] for one in found], 3),
+            "noise of 1 %": _spread(found, kind, "noise", 3),
+            "shift by a pixel": _spread(found, kind, "shift", 3),
         }
         for kind in OF_NETWORK
     )
@@ -225,15 +211,12 @@ def mark_table(runs: Sequence[Run]) -> pd.DataFrame:
         found = [evidence.mark_dependence(run) for run in chosen]
         for carry, title in (("none", "no image"), ("all", "every image")):
             shares = {key: percents([one[carry][key] for one in found]) for key in found[0][carry]}
-            rows.append(
-                {
-                    "mark in training": MARKED[name],
-                    "accuracy on its own test set": accuracy(chosen),
-                    "mark in test": title,
-                    "accuracy": shares["accuracy"],
-                    "accuracy on the marked class": shares["class_accuracy"],
-                    "others named that class": shares["answers"],
-                    "energy of its map near the mark": shares["energy"],
-                }
-            )
+            row = {"mark in training": MARKED[name]}
+            row["accuracy on its own test set"] = statistics.accuracy(chosen)
+            row["mark in test"] = title
+            row["accuracy"] = shares["accuracy"]
+            row["accuracy on the marked class"] = shares["class_accuracy"]
+            row["others named that class"] = shares["answers"]
+            row["energy of its map near the mark"] = shares["energy"]
+            rows.append(row)
     return pd.DataFrame(rows)

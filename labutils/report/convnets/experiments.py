@@ -12,17 +12,9 @@ PROTOCOL = RunConfig(
 )
 CONVNET = replace(PROTOCOL, model="convnet", depth=10, width=32, stem_stride=2)
 RESNET = replace(
-    PROTOCOL,
-    model="resnet",
-    depth=20,
-    width=16,
-    norm="batch",
-    init="he",
-    optimizer="sgd",
-    learning_rate=0.1,
-    weight_decay=5e-4,
-    epochs=10,
-)
+    PROTOCOL, model="resnet", depth=20, width=16, norm="batch", init="he",
+    optimizer="sgd", learning_rate=0.1, weight_decay=5e-4, epochs=10,
+)  # fmt: skip
 
 
 @experiment("convnet-depth", varies=("depth", "residual", "seed"))

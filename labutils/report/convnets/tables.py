@@ -5,15 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from labutils.report.names import HEADS, kind_name
-from labutils.report.statistics import (
-    accuracy,
-    by_fields,
-    fit_and_accuracy,
-    metric,
-    paired_difference,
-    select,
-    train_loss,
-)
+from labutils.report.statistics import by_fields, columns, metric, paired_difference, select
 from labutils.runs.store import Run
 
 
@@ -24,9 +16,8 @@ def head_table(runs: Sequence[Run]) -> pd.DataFrame:
         heads = [select(chosen, head=head) for head in ("flatten", "fully-convolutional")]
         row: dict[str, object] = {"depth": depth, "network": kind_name(chosen[0].config)}
         for of_head in heads:
-            name = HEADS[of_head[0].config.head]
-            row[f"parameters, {name}"] = f"{of_head[0].metrics['parameters']:,}"
-            row |= fit_and_accuracy(name, of_head)
+            shown = ("parameters", "train loss", "test accuracy")
+            row |= columns(of_head, *shown, of=HEADS[of_head[0].config.head])
         row["averaging - flattening"] = paired_difference(*heads)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -43,9 +34,9 @@ def factor_table(runs: Sequence[Run]) -> pd.DataFrame:
         }
         groups = by_fields(chosen, "depth")
         for depth, several in groups:
-            row[f"train loss, {depth}"] = train_loss(several)
+            row |= columns(several, "train loss", of=str(depth))
             row[f"test loss, {depth}"] = metric(several, "test_loss", 2)
-            row[f"test accuracy, {depth}"] = accuracy(several)
+            row |= columns(several, "test accuracy", of=str(depth))
         (shallow, few), (deep, many) = groups[0], groups[-1]
         row[f"depth {deep} - {shallow}"] = paired_difference(few, many)
         rows.append(row)

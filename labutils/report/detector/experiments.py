@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from labutils.config import FCNConfig, RunConfig
 from labutils.fcn.networks import classifier_config
-from labutils.report.records import SEEDS, experiment
+from labutils.report.records import SEEDS, experiment, seeded
 
 BEST_HEAD = "skip"  # the highest mean IoU in validation, in every seed: it reads pictures
 DETECTOR = FCNConfig(
@@ -15,7 +15,7 @@ DETECTOR = FCNConfig(
 @experiment("detector-classifier", varies=("seed",), keep="fp16")
 def classifiers() -> list[RunConfig]:
     """Exercise 2: the classifiers that detectors start from."""
-    return [_classifier(replace(DETECTOR, seed=seed)) for seed in SEEDS]
+    return seeded([_classifier(DETECTOR)])
 
 
 @experiment("window-classifier", varies=(), keep="fp16")
@@ -30,14 +30,9 @@ def window_classifier() -> list[RunConfig]:
 def detectors() -> list[FCNConfig]:
     """Exercise 2: detectors with each head, on canvases with everything on them."""
     base = replace(
-        DETECTOR,
-        number=(0, 3),
-        scale=(0.7, 1.5),
-        touching=0.25,
-        clutter=0.4,
-        rotation=10,
+        DETECTOR, number=(0, 3), scale=(0.7, 1.5), rotation=10, touching=0.25, clutter=0.4,
         background_weight=0.3,
-    )
+    )  # fmt: skip
     return [
         _from_classifier(replace(base, head=head, seed=seed))
         for head in (BEST_HEAD, "deconvolution", "sliding")
@@ -52,14 +47,8 @@ def no_background() -> list[FCNConfig]:
 
 
 def _classifier(config: FCNConfig) -> RunConfig:
-    return replace(
-        classifier_config(config),
-        schedule="one-cycle",
-        learning_rate=2e-3,
-        crop_padding=2,
-        epochs=4,
-        precision="bf16",
-    )
+    changed = {"schedule": "one-cycle", "learning_rate": 2e-3, "crop_padding": 2, "epochs": 4}
+    return replace(classifier_config(config), **changed, precision="bf16")
 
 
 def _from_classifier(config: FCNConfig) -> FCNConfig:

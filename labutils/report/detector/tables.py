@@ -10,7 +10,7 @@ from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores
 from labutils.fcn.windows import window_agreement
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.names import HEADS
-from labutils.report.statistics import accuracy, grouped, metric, percents, select, spread
+from labutils.report.statistics import accuracy, columns, grouped, percents, select, spread
 from labutils.runs.store import Run
 
 POINTED = CONDITIONS[:4]  # one digit on 64x64 pixels
@@ -42,18 +42,14 @@ def detector_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a head: size, time, and pixels of the canvases it was tested on."""
     rows = []
     for head, chosen in grouped(runs, lambda run: run.config.head).items():
-        metrics = [run.metrics for run in chosen]
-        rows.append(
-            {
-                "head": HEADS[head],
-                "parameters": f"{metrics[0]['parameters']:,}",
-                "canvases": f"{chosen[0].config.epochs * chosen[0].config.canvases:,}",
-                "minutes": spread([one["seconds"] / 60 for one in metrics], 1),
-                "test loss": metric(chosen, "test_loss", 3),
-                "pixels right": accuracy(chosen),
-                "mean IoU": accuracy(chosen, "test_mean_iou"),
-            }
-        )
+        config = chosen[0].config
+        row = {"head": HEADS[head]} | columns(chosen, "parameters")
+        row["canvases"] = f"{config.epochs * config.canvases:,}"
+        row["minutes"] = spread([run.metrics["seconds"] / 60 for run in chosen], 1)
+        row |= columns(chosen, "test loss")
+        row["pixels right"] = accuracy(chosen)
+        row["mean IoU"] = accuracy(chosen, "test_mean_iou")
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -74,29 +70,27 @@ def condition_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def dense_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Four ways to an answer for each pixel, on canvases of one digit."""
-    sliding, deconvolution, skip = (
-        select(runs, head=head) for head in ("sliding", "deconvolution", "skip")
-    )
     ways = {
-        f"{HEADS['sliding']}: coarse map, upsampled": (sliding, False),
-        f"{HEADS['sliding']}, dilated: same weights": (sliding, True),
-        HEADS["deconvolution"]: (deconvolution, False),
-        f"{HEADS['skip']}: their scores added": (skip, False),
+        f"{HEADS['sliding']}: coarse map, upsampled": ("sliding", False),
+        f"{HEADS['sliding']}, dilated: same weights": ("sliding", True),
+        HEADS["deconvolution"]: ("deconvolution", False),
+        f"{HEADS['skip']}: their scores added": ("skip", False),
     }
-    kind = CONDITIONS[0]
     return pd.DataFrame(
-        {"head": way, **_percentages([scores(run, kind, dilate=dilate) for run in chosen])}
-        for way, (chosen, dilate) in ways.items()
+        {"head": way}
+        | _percentages(
+            [scores(run, CONDITIONS[0], dilate=dilate) for run in select(runs, head=head)]
+        )
+        for way, (head, dilate) in ways.items()
     )
 
 
 def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a size of digit that was not trained on: seen once, and through an image pyramid."""
-    runs = select(runs, head=BEST_HEAD)
     rows = []
-    for condition in SIZES:
-        found = [pyramid_scores(run, condition) for run in runs]
-        row = {"canvases": condition.name}
+    for kind in SIZES:
+        found = [pyramid_scores(run, kind) for run in select(runs, head=BEST_HEAD)]
+        row = {"canvases": kind.name}
         for way in ("once", "pyramid"):
             for name in ("precision", "recall"):
                 row[f"{name}, {way}"] = percents([one[way][name] for one in found])
@@ -106,23 +100,18 @@ def pyramid_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def pointing_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of canvas of 64x64 pixels with one digit: where its most probable pixel lies."""
-    runs = select(runs, head=BEST_HEAD)
-    return pd.DataFrame(
-        {
-            "canvases": kind.name,
-            "in the box": percents([in_box(run, kind)["share"] for run in runs]),
-            "in the box, and names the digit": percents(
-                [scores(run, kind)["pointing"] for run in runs]
-            ),
-        }
-        for kind in POINTED
-    )
+    runs, rows = select(runs, head=BEST_HEAD), []
+    for kind in POINTED:
+        row = {"canvases": kind.name}
+        row["in the box"] = percents([in_box(run, kind)["share"] for run in runs])
+        right = [scores(run, kind)["pointing"] for run in runs]
+        rows.append(row | {"in the box, and names the digit": percents(right)})
+    return pd.DataFrame(rows)
 
 
 def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a kind of digit-free canvas: on which share of them something is found."""
-    runs = select(runs, head=BEST_HEAD)
-    found = [alarms(run) for run in runs]
+    found = [alarms(run) for run in select(runs, head=BEST_HEAD)]
     return pd.DataFrame(
         {"canvases": kind, "with a detection": percents([one[kind] for one in found])}
         for kind in found[0]
@@ -132,12 +121,10 @@ def alarm_table(runs: Sequence[Run]) -> pd.DataFrame:
 def black_table(runs: Sequence[Run]) -> pd.DataFrame:
     """A row a class: what is answered at pixels that see nothing, and two explanations."""
     found = answers_on_black(runs[0])
-    columns = {"answered": "probability", "labels of such pixels": "labels", "digits": "digits"}
+    shown = {"answered": "probability", "labels of such pixels": "labels", "digits": "digits"}
     return pd.DataFrame(
-        {
-            "class": label,
-            **{title: f"{100 * found[name][label]:.1f} %" for title, name in columns.items()},
-        }
+        {"class": label}
+        | {title: f"{100 * found[name][label]:.1f} %" for title, name in shown.items()}
         for label in range(len(found["digits"]))
     )
 
@@ -148,7 +135,7 @@ def _percentages(found: Sequence[dict[str, float]]) -> dict[str, str]:
     Pixels that are right stand beside those that would be if all were called background.
     """
     right, background = (
-        100 * sum(one[name] for one in found) / len(found)
+        100 * np.mean([one[name] for one in found])
         for name in ("pixel_accuracy", "background_accuracy")
     )
     return {"pixels right, all background (%)": f"{right:.2f}, {background:.2f}"} | {

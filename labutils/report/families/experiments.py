@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from labutils.config import RunConfig
-from labutils.report.choices import at_best_rate, at_rates
 from labutils.report.convnets.experiments import PROTOCOL, resnet_depth
-from labutils.report.records import SEEDS, experiment
+from labutils.report.records import at_best_rate, at_rates, experiment, seeded
 
 # What makes a network of another family, precision included: MLPs gain nothing from bf16.
 NETWORK = ("model", "depth", "width", "norm", "dropout", "precision")
@@ -16,7 +15,7 @@ RESNET16 = ("residual", "stages", "init")  # in which the last two networks are 
 def mnist_cnn() -> list[RunConfig]:
     """Section 1.4: an MLP and two CNNs on MNIST under one protocol."""
     base = replace(PROTOCOL, data="mnist", flip=False, crop_padding=2)
-    return _seeds(_shallow_networks(base))
+    return seeded(_shallow_networks(base))
 
 
 @experiment("side-by-side", varies=(*NETWORK, *RESNET16, "seed"))
@@ -27,7 +26,7 @@ def adam() -> list[RunConfig]:
         PROTOCOL, model="resnet", depth=18, stages=4, width=16, norm="batch", init="he"
     )
     skips = [replace(resnet16, residual=residual) for residual in (False, True)]
-    return _seeds([*_shallow_networks(PROTOCOL), *skips])
+    return seeded([*_shallow_networks(PROTOCOL), *skips])
 
 
 @experiment("side-by-side-sgd", varies=(*NETWORK, *RESNET16, "seed"))
@@ -52,15 +51,14 @@ TUNED = (*NETWORK, *RESNET16, "optimizer", "learning_rate", "weight_decay")
 @experiment("side-by-side-rates", varies=TUNED, planned=True)
 def rates() -> list[RunConfig]:
     """Section 1.4: the five networks with either optimiser, each at three learning rates."""
-    tried = [at_rates(config, RATES[config.optimizer]) for config in _networks()]
+    tried = [at_rates([network], RATES[network.optimizer]) for network in _networks()]
     return [config for at_three in tried for config in at_three]
 
 
 @experiment("side-by-side-tuned", varies=(*TUNED, "seed"), planned=True)
 def tuned() -> list[RunConfig]:
     """Section 1.4: the five networks with either optimiser, at the best rate in validation."""
-    best = [at_best_rate(config, RATES[config.optimizer]) for config in _networks()]
-    return _seeds(best)
+    return seeded(at_best_rate(network, RATES[network.optimizer]) for network in _networks())
 
 
 @experiment(
@@ -91,7 +89,3 @@ def _shallow_networks(base: RunConfig) -> list[RunConfig]:
         replace(base, model="small-cnn", depth=4, width=32),
         replace(base, model="cnn", depth=8, width=32, norm="batch", dropout=0.5),
     ]
-
-
-def _seeds(networks: list[RunConfig]) -> list[RunConfig]:
-    return [replace(network, seed=seed) for seed in SEEDS for network in networks]

@@ -1,25 +1,13 @@
 """Networks compared under one protocol, and the strong one: sections 1.3 to 1.5."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from labutils.models.costs import inference_cost
-from labutils.report.names import network_name
-from labutils.report.statistics import (
-    accuracy,
-    by_network,
-    fit_and_accuracy,
-    mean,
-    millions,
-    paired_difference,
-    percents,
-    select,
-    spread,
-    squared_errors,
-    train_loss,
-)
+from labutils.report import statistics
+from labutils.report.statistics import by_network, columns, mean, paired_difference, select
 from labutils.runs.store import Run
 
 
@@ -27,22 +15,22 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.4: networks trained under one protocol: size, cost, validation and test."""
     rows = []
     for chosen in by_network(runs):
-        config, metrics = chosen[0].config, [run.metrics for run in chosen]
+        metrics = [run.metrics for run in chosen]
         minutes = [m["seconds"] * m["hardware"]["threads"] / 60 for m in metrics]
-        rows.append(
-            {
-                "network": network_name(config),
-                "parameters": f"{metrics[0]['parameters']:,}",
-                "multiply-adds": millions(inference_cost(config)),
-                # means alone: a page cuts off what is wider
-                "core-minutes": f"{np.mean(minutes):.1f}",
-                "val loss": mean(chosen, "val_loss", 3),
-                "val accuracy": accuracy(chosen, "val_accuracy"),
-                "test loss": mean(chosen, "test_loss", 3),
-                "test accuracy": accuracy(chosen),
-            }
-        )
+        row = columns(chosen, "network", "parameters")
+        row["multiply-adds"] = f"{inference_cost(chosen[0].config) / 1e6:,.1f} M"
+        # means alone: a page cuts off what is wider
+        row["core-minutes"] = f"{np.mean(minutes):.1f}"
+        row |= columns(chosen, "val loss", "val accuracy")
+        row["test loss"] = mean(chosen, "test_loss", 3)
+        rows.append(row | columns(chosen, "test accuracy"))
     return pd.DataFrame(rows)
+
+
+def _with_adam_and_sgd(runs: Sequence[Run]) -> Iterator[tuple[list[Run], list[Run]]]:
+    """The runs of each network with either optimiser."""
+    adam, sgd = (by_network(select(runs, optimizer=name)) for name in ("adam", "sgd"))
+    return zip(adam, sgd, strict=True)
 
 
 def tuned_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -51,41 +39,34 @@ def tuned_table(runs: Sequence[Run]) -> pd.DataFrame:
     Dropout, initialisation and precision, in which the networks differ too, stand beside them.
     """
     rows = []
-    adam, sgd = (by_network(select(runs, optimizer=name)) for name in ("adam", "sgd"))
-    for groups in zip(adam, sgd, strict=True):
-        config = groups[0][0].config
-        row: dict[str, object] = {
-            "network": network_name(config),
+    for adam, sgd in _with_adam_and_sgd(runs):
+        config, shown = adam[0].config, ("rate", "val accuracy", "test accuracy")
+        row = columns(adam, "network") | {
             "dropout": f"{config.dropout:g}",
             "weights": {"he": "He"}.get(config.init, config.init),
             "precision": config.precision,
         }
-        for name, chosen in zip(("Adam", "SGD"), groups, strict=True):
-            row[f"rate, {name}"] = f"{chosen[0].config.learning_rate:g}"
-            row[f"val accuracy, {name}"] = accuracy(chosen, "val_accuracy")
-            row[f"test accuracy, {name}"] = accuracy(chosen)
-        rows.append(row)
+        rows.append(row | columns(adam, *shown, of="Adam") | columns(sgd, *shown, of="SGD"))
     return pd.DataFrame(rows)
 
 
 def protocol_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.4: networks trained alike with Adam, and alike with SGD, paired by seed."""
-    rows = []
-    adam, sgd = (by_network(select(runs, optimizer=name)) for name in ("adam", "sgd"))
-    for groups in zip(adam, sgd, strict=True):
-        row: dict[str, object] = {"network": network_name(groups[0][0].config)}
-        for name, chosen in zip(("Adam", "SGD"), groups, strict=True):
-            row |= fit_and_accuracy(name, chosen)
-        row["SGD - Adam"] = paired_difference(*groups)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        columns(adam, "network")
+        | columns(adam, "train loss", "test accuracy", of="Adam")
+        | columns(sgd, "train loss", "test accuracy", of="SGD")
+        | {"SGD - Adam": paired_difference(adam, sgd)}
+        for adam, sgd in _with_adam_and_sgd(runs)
+    )
 
 
 def augmentation_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.4: one network on images as they are, and mirrored and shifted."""
-    return _factor_table(
-        runs, "images", {"as they are": {"flip": False}, "mirrored and shifted": {"flip": True}}
-    )
+    names = {False: "as they are", True: "mirrored and shifted"}
+    groups = {name: select(runs, flip=flip) for flip, name in names.items()}
+    shown = ("train loss", "val loss", "val accuracy", "test accuracy")
+    return _factor_table("images", groups, *shown)
 
 
 def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -94,32 +75,23 @@ def schedule_table(runs: Sequence[Run]) -> pd.DataFrame:
     Then the validation accuracy that early stopping could at best have kept, and the squared
     error on training images where batch norm uses their own statistics.
     """
-    names = ("constant", "one-cycle")
-    frame = _factor_table(runs, "learning rate", {name: {"schedule": name} for name in names})
-    groups = [select(runs, schedule=name) for name in names]
-    best = [percents([max(run.history["val_accuracy"]) for run in group]) for group in groups]
-    errors = [spread([squared_errors(run)[-1] for run in group], 3) for group in groups]
-    return frame.drop(columns="val loss").assign(
+    groups = {name: select(runs, schedule=name) for name in ("constant", "one-cycle")}
+    frame = _factor_table("learning rate", groups, "train loss", "val accuracy", "test accuracy")
+    best, errors = [], []
+    for chosen in groups.values():
+        best.append(statistics.percents([max(run.history["val_accuracy"]) for run in chosen]))
+        errors.append(statistics.spread([statistics.squared_errors(run)[-1] for run in chosen], 3))
+    return frame.assign(
         **{"val accuracy, best epoch": best, "squared error, own statistics": errors}
     )
 
 
-def _factor_table(
-    runs: Sequence[Run], name: str, values: dict[str, dict[str, object]]
-) -> pd.DataFrame:
+def _factor_table(name: str, groups: Mapping[str, Sequence[Run]], *titles: str) -> pd.DataFrame:
     """A row for each value of one factor; the last column pairs each with the first by seed."""
-    rows = []
-    first = select(runs, **next(iter(values.values())))
-    for value, fields in values.items():
-        chosen = select(runs, **fields)
-        rows.append(
-            {
-                name: value,
-                "train loss": train_loss(chosen),
-                "val loss": mean(chosen, "val_loss", 3),
-                "val accuracy": accuracy(chosen, "val_accuracy"),
-                "test accuracy": accuracy(chosen),
-                "points gained": "-" if chosen == first else paired_difference(first, chosen),
-            }
-        )
-    return pd.DataFrame(rows)
+    first = next(iter(groups.values()))
+    return pd.DataFrame(
+        {name: value}
+        | columns(chosen, *titles)
+        | {"points gained": "-" if chosen is first else paired_difference(first, chosen)}
+        for value, chosen in groups.items()
+    )

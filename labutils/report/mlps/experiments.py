@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from labutils import data
 from labutils.config import DataName, RunConfig
 from labutils.config.profiles import profile
 from labutils.report.records import SEEDS, experiment, pairs
-from labutils.report.statistics import learned, select
+from labutils.report.statistics import by_fields, learned, select
+from labutils.report.untrained import network_and_images
 from labutils.runs.load import load_or_compute
 from labutils.runs.store import Run, Store
-from labutils.training.classifiers import STATISTICS_IMAGES, untrained
+from labutils.training.classifiers import STATISTICS_IMAGES
 from labutils.training.statistics import layer_statistics
 
 DEPTHS: dict[DataName, tuple[int, ...]] = {
@@ -96,20 +96,10 @@ def blocks() -> list[RunConfig]:
 def best() -> list[RunConfig]:
     """Section 1.2: how far an MLP goes that is trained well, one configuration a data set."""
     base = RunConfig(
-        depth=4,
-        width=1024,
-        residual=True,
-        norm="batch",
-        dropout=0.2,
-        optimizer="adamw",
-        schedule="cosine",
-        learning_rate=2e-3,
-        weight_decay=0.05,
-        label_smoothing=0.1,
-        crop_padding=2,
-        batch_size=512,
-        precision="bf16",
-    )
+        depth=4, width=1024, residual=True, norm="batch", dropout=0.2, label_smoothing=0.1,
+        optimizer="adamw", schedule="cosine", learning_rate=2e-3, weight_decay=0.05,
+        crop_padding=2, batch_size=512, precision="bf16",
+    )  # fmt: skip
     return [
         replace(base, data=data, flip=data == "cifar10", epochs=epochs, seed=seed)
         for data, epochs in (("mnist", 20), ("cifar10", 30))
@@ -122,11 +112,8 @@ def stall_depth(runs: Iterable[Run]) -> int | None:
 
     `statistics.learned` says what learning means.
     """
-    plain = select(runs, residual=False)
-    for depth in sorted({run.config.depth for run in plain}):
-        if not any(learned(run) for run in select(plain, depth=depth)):
-            return depth
-    return None
+    plain = by_fields(select(runs, residual=False), "depth")
+    return next((depth for depth, chosen in plain if not any(map(learned, chosen))), None)
 
 
 def untrained_signals(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
@@ -141,10 +128,9 @@ def untrained_signals(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
     """
 
     def measured() -> list[dict[str, float]]:
-        found, images = [], data.load(configs[0].data)
-        few = images.train.images[:STATISTICS_IMAGES], images.train.labels[:STATISTICS_IMAGES]
+        found = []
         for config in configs:
-            values = layer_statistics(untrained(config, images), *few).values
+            values = layer_statistics(*network_and_images(config)).values
             deviation, mean = values["activation_image_std"][-2], values["activation_mean"][-2]
             found.append({"deviation": deviation, "mean": mean})
         return found

@@ -6,25 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from labutils.config import DATA_SETS
+from labutils.report import statistics
 from labutils.report.mlps.experiments import untrained_signals
 from labutils.report.names import family_and_data, network_name
-from labutils.report.statistics import (
-    accuracy,
-    by_fields,
-    by_network,
-    grouped,
-    learned,
-    metric,
-    paired,
-    paired_difference,
-    percent,
-    plain_and_residual,
-    scale,
-    select,
-    share_of,
-    train_loss,
-)
+from labutils.report.statistics import accuracy, by_fields, by_network, columns, select, train_loss
 from labutils.runs.store import Run
 
 
@@ -40,12 +25,13 @@ def depth_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: a row a depth: test accuracy plain and residual, and their paired difference."""
     rows = []
     for depth, chosen in by_fields(runs, "depth"):
-        plain, residual = plain_and_residual(chosen)
+        plain, residual = (select(chosen, residual=skip) for skip in (False, True))
         row = {"depth": depth, "plain": accuracy(plain), "residual": accuracy(residual)}
-        row["residual - plain"] = paired_difference(plain, residual)
+        row["residual - plain"] = statistics.paired_difference(plain, residual)
         row["train loss, plain"] = train_loss(plain)
         row["train loss, residual"] = train_loss(residual)
-        rows.append(row | {"test loss, residual": metric(residual, "test_loss", 2)})
+        row["test loss, residual"] = statistics.metric(residual, "test_loss", 2)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -58,8 +44,8 @@ def learning_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     for (precision, depth), chosen in by_fields(runs, "precision", "depth"):
-        several = sum(map(learned, chosen))
-        share, low, high = share_of(several, len(chosen))
+        several = sum(map(statistics.learned, chosen))
+        share, low, high = statistics.share_of(several, len(chosen))
         signals = untrained_signals([run.config for run in chosen])
         rounding = torch.finfo(getattr(torch, f"float{precision[2:]}")).eps / 2
         rows.append(
@@ -68,8 +54,8 @@ def learning_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "depth": depth,
                 "learn": f"{several} of {len(chosen)}",
                 "share (95 % interval)": f"{share:.0%} ({low:.0%} to {high:.0%})",
-                "deviation across images": scale([signal["deviation"] for signal in signals]),
-                "rounding": scale([rounding * signal["mean"] for signal in signals]),
+                "deviation across images": statistics.scale([s["deviation"] for s in signals]),
+                "rounding": statistics.scale([rounding * s["mean"] for s in signals]),
             }
         )
     return pd.DataFrame(rows)
@@ -77,17 +63,12 @@ def learning_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def rescue_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.2: plain networks at the stalling depth under several learning rates."""
-    order = list(dict.fromkeys(run.config.data for run in runs))
-    ordered = sorted(runs, key=lambda r: (order.index(r.config.data), r.config.learning_rate))
     return pd.DataFrame(
-        {
-            "data": DATA_SETS[run.config.data].title,
-            "depth": run.config.depth,
-            "learning rate": f"{run.config.learning_rate:g}",
-            "train loss": f"{run.history['train_loss'][-1]:.3f}",
-            "test accuracy": percent(run.metrics["test_accuracy"]),
-        }
-        for run in ordered
+        columns(chosen, "data", "depth")
+        | {"learning rate": f"{rate:g}"}
+        | columns(chosen, "train loss", "test accuracy")
+        for of_one_set in statistics.grouped(runs, lambda run: run.config.data).values()
+        for rate, chosen in by_fields(of_one_set, "learning_rate")
     )
 
 
@@ -116,41 +97,21 @@ def dead_table(runs: Sequence[Run]) -> pd.DataFrame:
     A layer is dead when all its units are zero for every image: the gradient of every layer
     below it is exactly zero from then on.
     """
-    groups = grouped(
+    rows = []
+    groups = statistics.grouped(
         select(runs, residual=False), lambda run: (family_and_data(run.config), run.config.depth)
     )
-    rows = []
     for (networks, depth), chosen in groups.items():
-        stayed = [run for run in chosen if not learned(run)]
+        stayed = [run for run in chosen if not statistics.learned(run)]
         deaths = [death for run in stayed if (death := _death(run))]
+        row = {"plain networks": networks, "depth": depth}
+        row["at chance"] = f"{len(stayed)} of {len(chosen)}"
+        row["with a dead layer"] = len(deaths)
+        row["which layer"] = ", ".join(str(layer) for layer, _ in deaths) or "-"
+        row["since epoch"] = ", ".join(str(epoch) for _, epoch in deaths) or "-"
         if stayed:
-            rows.append(
-                {
-                    "plain networks": networks,
-                    "depth": depth,
-                    "at chance": f"{len(stayed)} of {len(chosen)}",
-                    "with a dead layer": len(deaths),
-                    "which layer": ", ".join(str(layer) for layer, _ in deaths) or "-",
-                    "since epoch": ", ".join(str(epoch) for _, epoch in deaths) or "-",
-                }
-            )
+            rows.append(row)
     return pd.DataFrame(rows)
-
-
-def model_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a network and data set: parameters, test loss and accuracy over the seeds."""
-    return pd.DataFrame(
-        {
-            "network": f"{network_name(chosen[0].config)}, width {chosen[0].config.width}",
-            "data": DATA_SETS[chosen[0].config.data].title,
-            "parameters": f"{chosen[0].metrics['parameters']:,}",
-            "epochs": chosen[0].config.epochs,
-            "seeds": len(chosen),
-            "test loss": metric(chosen, "test_loss", 3),
-            "test accuracy": accuracy(chosen),
-        }
-        for chosen in by_network(runs)
-    )
 
 
 def _death(run: Run) -> tuple[int, int] | None:
@@ -163,13 +124,23 @@ def _death(run: Run) -> tuple[int, int] | None:
     return int(layer) + 1, int(alive[-1]) + 1 if len(alive) else 0
 
 
+def model_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """A row a network and data set: parameters, test loss and accuracy over the seeds."""
+    shown = ("data", "parameters", "epochs", "seeds", "test loss", "test accuracy")
+    return pd.DataFrame(
+        {"network": f"{network_name(chosen[0].config)}, width {chosen[0].config.width}"}
+        | columns(chosen, *shown)
+        for chosen in by_network(runs)
+    )
+
+
 def _more_epochs(first: Sequence[Run], second: Sequence[Run]) -> str:
-    return paired(first, second, lambda run: run.metrics["epochs"], 1)
+    return statistics.paired(first, second, lambda run: run.metrics["epochs"], 1)
 
 
 def _early_stopped(runs: Sequence[Run]) -> dict[str, str]:
     return {
-        "epochs to stop": metric(runs, "epochs", 1),
-        "test loss": metric(runs, "test_loss", 4),
+        "epochs to stop": statistics.metric(runs, "epochs", 1),
+        "test loss": statistics.metric(runs, "test_loss", 4),
         "test accuracy": accuracy(runs),
     }

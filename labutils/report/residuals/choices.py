@@ -4,18 +4,17 @@ No table or figure shows these runs, so the quick profile trains them only if it
 """
 
 from labutils.config import RunConfig
-from labutils.report.choices import at_rates
-from labutils.report.records import experiment
+from labutils.report.records import at_rates, experiment
 from labutils.report.residuals.experiments import CONVNET_36, DECIDED, MLP_40, RATES, deciding_kinds
 
 
 @experiment("deciding-mnist-rates", varies=DECIDED)
 def deciding_mnist_rates() -> list[RunConfig]:
     """Why residuals work: deep MLPs that keep signal and gradient, each at three rates."""
-    return [config for kind in deciding_kinds(MLP_40) for config in at_rates(kind, RATES)]
+    return at_rates(deciding_kinds(MLP_40), RATES)
 
 
 @experiment("deciding-cifar10-rates", varies=DECIDED, planned=True)
 def deciding_cifar10_rates() -> list[RunConfig]:
     """Why residuals work: deep ConvNets that keep signal and gradient, each at three rates."""
-    return [config for kind in deciding_kinds(CONVNET_36) for config in at_rates(kind, RATES)]
+    return at_rates(deciding_kinds(CONVNET_36), RATES)

@@ -27,14 +27,17 @@ from torch import Tensor
 
 from labutils.config import RunConfig
 from labutils.config.profiles import profile
-from labutils.report.choices import at_best_rate
 from labutils.report.convnets.experiments import CONVNET, resnet_depth
-from labutils.report.records import SEEDS, experiment, pairs
+from labutils.report.records import at_best_rate, experiment, pairs, seeded
 from labutils.report.untrained import Kept
 from labutils.runs.load import load_or_compute
 from labutils.runs.store import Run, Store, weights_digest
 from labutils.training import statistics
 
+MLP_40 = RunConfig(depth=40, epochs=5)
+CONVNET_36 = RunConfig(
+    data="cifar10", model="convnet", depth=36, width=16, stem_stride=2, epochs=5
+)  # in fp32, as the MLPs are
 # Skip, normalisation and initialisation in every combination that a network can have.
 CELLS = [
     {"residual": residual, "norm": norm, "init": init}
@@ -42,6 +45,10 @@ CELLS = [
     for norm in ("none", "batch")
     for init in ("default", "he", *(("zero-residual",) if residual else ()))
 ]
+PLAIN = {"residual": False, "norm": "none"}
+PLAIN_HE = PLAIN | {"init": "he"}
+PLAIN_NORM = PLAIN | {"norm": "batch", "init": "default"}
+RESIDUAL = {"residual": True, "norm": "none", "init": "default"}
 
 
 @experiment("gradients", varies=("depth", "residual"))
@@ -56,23 +63,13 @@ def gradients() -> list[RunConfig]:
 @experiment("ablation-mnist", varies=("residual", "norm", "init", "seed"))
 def ablation_mnist() -> list[RunConfig]:
     """Why residuals work: skip x normalisation x initialisation of deep MLPs, ten cells."""
-    base = RunConfig(depth=40, epochs=5)
-    return [replace(base, **cell, seed=seed) for seed in SEEDS for cell in CELLS]
+    return seeded(replace(MLP_40, **cell) for cell in CELLS)
 
 
 @experiment("ablation-cifar10", varies=("residual", "norm", "init", "seed"))
 def ablation_cifar10() -> list[RunConfig]:
     """Why residuals work: skip x normalisation x initialisation of deep ConvNets, ten cells."""
-    base = RunConfig(
-        data="cifar10",
-        model="convnet",
-        depth=36,
-        width=16,
-        stem_stride=2,
-        precision="bf16",
-        epochs=5,
-    )
-    return [replace(base, **cell, seed=seed) for seed in SEEDS for cell in CELLS]
+    return seeded(replace(CONVNET_36, precision="bf16", **cell) for cell in CELLS)
 
 
 @experiment(
@@ -83,46 +80,30 @@ def ablation_cifar10() -> list[RunConfig]:
 )
 def ablation_rates() -> list[RunConfig]:
     """Why residuals work: do kinds that learn differ at lower learning rates as well?"""
-    kinds = (
-        {"residual": False, "norm": "none", "init": "he"},
-        {"residual": False, "norm": "batch", "init": "default"},
-        {"residual": True, "norm": "none", "init": "default"},
-    )
+    kinds = [replace(MLP_40, **cell) for cell in (PLAIN_HE, PLAIN_NORM, RESIDUAL)]
     return [
-        replace(config, learning_rate=rate)
-        for rate in (3e-4, 1e-4)
-        for config in ablation_mnist.grid()
-        if {name: getattr(config, name) for name in kinds[0]} in kinds
+        replace(config, learning_rate=rate) for rate in (3e-4, 1e-4) for config in seeded(kinds)
     ]
-
-
-def new_kind(init: str, activation: str = "relu") -> dict[str, object]:
-    """A plain kind without norm."""
-    return {"residual": False, "norm": "none", "init": init, "activation": activation}
 
 
 # Made to keep both, with the same activations and PyTorch's weights as controls; and kinds of the
 # ablation to compare them with, trained beside them in one arithmetic and at the same rates.
 DECIDING = [
-    new_kind("orthogonal"),
-    new_kind("lsuv"),
-    new_kind("looks-linear", "crelu"),
-    new_kind("default", "crelu"),
-    new_kind("orthogonal", "leaky"),
-    new_kind("default", "leaky"),
-    {"residual": False, "norm": "none", "init": "he"},
-    {"residual": False, "norm": "batch", "init": "default"},
-    {"residual": True, "norm": "none", "init": "default"},
-    {"residual": True, "norm": "none", "init": "zero-residual"},
-    {"residual": True, "norm": "batch", "init": "zero-residual"},
+    PLAIN | {"init": "orthogonal"},
+    PLAIN | {"init": "lsuv"},
+    PLAIN | {"init": "looks-linear", "activation": "crelu"},
+    PLAIN | {"init": "default", "activation": "crelu"},
+    PLAIN | {"init": "orthogonal", "activation": "leaky"},
+    PLAIN | {"init": "default", "activation": "leaky"},
+    PLAIN_HE,
+    PLAIN_NORM,
+    RESIDUAL,
+    RESIDUAL | {"init": "zero-residual"},
+    RESIDUAL | {"norm": "batch", "init": "zero-residual"},
 ]
 RATES = (1e-3, 3e-4, 1e-4)
 # with concatenated ReLU a layer has twice the inputs: as many weights as the others
 CRELU_WIDTHS = {"mlp": 90, "convnet": 11}
-MLP_40 = RunConfig(depth=40, epochs=5)
-CONVNET_36 = RunConfig(
-    data="cifar10", model="convnet", depth=36, width=16, stem_stride=2, epochs=5
-)  # in fp32, as the MLPs are
 SIGNAL_KEPT, GRADIENT_KEPT, EXPLODED, QUICK = 0.3, 25, 100, 1.75
 
 
@@ -141,15 +122,13 @@ DECIDED = ("residual", "norm", "init", "activation", "width", "learning_rate")
 @experiment("deciding-mnist", varies=(*DECIDED, "seed"))
 def deciding_mnist() -> list[RunConfig]:
     """Why residuals work: deep MLPs that keep signal and gradient, at the best rate of each."""
-    best = [at_best_rate(kind, RATES) for kind in deciding_kinds(MLP_40)]
-    return [replace(config, seed=seed) for seed in SEEDS for config in best]
+    return seeded(at_best_rate(kind, RATES) for kind in deciding_kinds(MLP_40))
 
 
 @experiment("deciding-cifar10", varies=(*DECIDED, "seed"), planned=True)
 def deciding_cifar10() -> list[RunConfig]:
     """Why residuals work: deep ConvNets that keep signal and gradient, at the best rate of each."""
-    best = [at_best_rate(kind, RATES) for kind in deciding_kinds(CONVNET_36)]
-    return [replace(config, seed=seed) for seed in SEEDS for config in best]
+    return seeded(at_best_rate(kind, RATES) for kind in deciding_kinds(CONVNET_36))
 
 
 @experiment("lesions", varies=("residual",), keep="fp16")
@@ -163,8 +142,7 @@ def followed(runs: Sequence[Run]) -> list[Run]:
 
     Of `convnet-depth` the networks of its second depth, and those of `gradients`.
     """
-    depths = sorted({run.config.depth for run in runs if not run.config.gradient_epochs})
-    shallow = depths[1:2]
+    shallow = sorted({run.config.depth for run in runs if not run.config.gradient_epochs})[1:2]
     return [run for run in runs if run.config.gradient_epochs or run.config.depth in shallow]
 
 
@@ -177,16 +155,13 @@ def untrained_statistics(
 
     It is stored, because its last digits are the processor's own.
     """
-    arguments = {
-        "network": config.id,
-        "images": weights_digest({"images": images, "labels": labels}),
-    }
-    return load_or_compute(
-        Store.of(profile()),
-        "untrained",
-        arguments,
-        lambda: statistics.untrained_statistics(config, images, labels),
-    )
+
+    def measured() -> dict[str, list[float]]:
+        return statistics.untrained_statistics(config, images, labels)
+
+    given = weights_digest({"images": images, "labels": labels})
+    arguments = {"network": config.id, "images": given}
+    return load_or_compute(Store.of(profile()), "untrained", arguments, measured)
 
 
 def keeps_both(kept: Kept) -> bool:
@@ -201,15 +176,12 @@ def predicted_quick(config: RunConfig, kept: Kept) -> tuple[bool, bool]:
 
 def untrained_networks(depths: Iterable[int]) -> dict[str, list[RunConfig]]:
     """Why residuals work: six kinds of MLP, each of all depths, that are built and not trained."""
-    kinds: dict[str, dict[str, object]] = {
-        "plain": {},
-        "plain, He": {"init": "he"},
-        "plain, batch norm": {"norm": "batch"},
-        "residual": {"residual": True},
-        "residual, He": {"residual": True, "init": "he"},
-        "residual, batch norm": {"residual": True, "norm": "batch"},
-    }
+    kinds = {"": {}, ", He": {"init": "he"}, ", batch norm": {"norm": "batch"}}
     return {
-        title: [RunConfig(depth=depth, width=64, **options) for depth in depths]
+        f"{skip}{title}": [
+            RunConfig(depth=depth, width=64, residual=skip == "residual", **options)
+            for depth in depths
+        ]
+        for skip in ("plain", "residual")
         for title, options in kinds.items()
     }

@@ -10,19 +10,10 @@ from scipy.stats import spearmanr
 
 from labutils.analysis.lesions import lesions_of, swap_groups
 from labutils.config import RunConfig
+from labutils.report import statistics
 from labutils.report.names import cell, count_of, family_and_data, kind_name, network_name
 from labutils.report.residuals.experiments import QUICK, followed, predicted_quick
-from labutils.report.statistics import (
-    accuracy,
-    by_fields,
-    by_network,
-    grouped,
-    learned,
-    percent,
-    scale,
-    spread,
-    train_loss,
-)
+from labutils.report.statistics import by_fields, columns, grouped, percent, scale, spread
 from labutils.report.untrained import Kept, shattering
 from labutils.runs.store import Run
 
@@ -30,45 +21,34 @@ CUTS = (2, 4, 8)  # numbers of deleted blocks that the table shows
 
 
 def ablation_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Why residuals work: a row a cell of skip x norm x initialisation.
+    """Why residuals work: a row a cell of skip x norm x initialisation, and how many seeds learn.
 
-    A run trains if in the end it gets more than twice as many training images right as chance.
     At initialisation, geometric means over seeds: the gradient at the first layer's output
     relative to that at the logits, the deviation of the last hidden layer's activations, and
     the share of their variance that is across images: what tells images apart.
     """
     rows = []
     for names, chosen in grouped(runs, cell).items():
-        first = [run.history["layers"] for run in chosen]
-        gradients = [layers["activation_gradient_norm"][0] for layers in first]
-        rows.append(
-            {
-                "skip, norm, initialisation": ", ".join(names),
-                "trains": f"{sum(map(learned, chosen))} of {len(chosen)}",
-                "train loss": train_loss(chosen),
-                "test accuracy": accuracy(chosen),
-                "gradient, first / logits": scale([g[0] / g[-1] for g in gradients]),
-                "activations": scale([layers["activation_std"][0][-2] for layers in first]),
-                "variance across images": percent(Kept.of([run.config for run in chosen]).signal),
-            }
-        )
+        layers = [run.history["layers"] for run in chosen]
+        gradients = [_relative(found["activation_gradient_norm"][0]) for found in layers]
+        row = {"skip, norm, initialisation": ", ".join(names)}
+        row["trains"] = f"{sum(map(statistics.learned, chosen))} of {len(chosen)}"
+        row |= columns(chosen, "train loss", "test accuracy")
+        row["gradient, first / logits"] = scale(gradients)
+        row["activations"] = scale([found["activation_std"][0][-2] for found in layers])
+        row["variance across images"] = percent(Kept.of([run.config for run in chosen]).signal)
+        rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _speed(quick: bool) -> str:
-    return "quick" if quick else "slow"
 
 
 def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: a row a kind, what was predicted of it and what it is.
 
-    Before training, geometric means over seeds: the share of the last hidden layer's variance that
-    is across images, and the gradient at the first layer's output relative to that at the logits.
-    Then the predictions of the two explanations. Quick is a mean training loss of at most 1.75
-    times that of the residual kind with default weights and no norm; all at the rate that
-    validation chose for them.
+    Signal and gradient are those of `Kept`, before training. Quick is a mean training loss of at
+    most 1.75 times that of the residual kind with default weights and no norm; all at the rate
+    that validation chose for them.
     """
-    kinds = grouped(runs, cell)
+    kinds, speed = grouped(runs, cell), {True: "quick", False: "slow"}
     losses = {
         names: float(np.mean([run.history["train_loss"][-1] for run in chosen]))
         for names, chosen in kinds.items()
@@ -78,19 +58,15 @@ def deciding_table(runs: Sequence[Run]) -> pd.DataFrame:
     for names, chosen in kinds.items():
         kept = Kept.of([run.config for run in chosen])
         by_what_is_kept, by_the_skip = predicted_quick(chosen[0].config, kept)
-        rows.append(
-            {
-                "network": ", ".join(name for name in names if name != "no norm"),
-                "signal": percent(kept.signal),
-                "gradient": f"{kept.gradient:.1e}",
-                "by what is kept": _speed(by_what_is_kept),
-                "by the skip": _speed(by_the_skip),
-                "is": _speed(losses[names] <= limit),
-                "rate": f"{chosen[0].config.learning_rate:g}",
-                "train loss": train_loss(chosen),
-                "test accuracy": accuracy(chosen),
-            }
-        )
+        row = {
+            "network": ", ".join(name for name in names if name != "no norm"),
+            "signal": percent(kept.signal),
+            "gradient": f"{kept.gradient:.1e}",
+            "by what is kept": speed[by_what_is_kept],
+            "by the skip": speed[by_the_skip],
+            "is": speed[losses[names] <= limit],
+        }
+        rows.append(row | columns(chosen, "rate", "train loss", "test accuracy"))
     return pd.DataFrame(rows)
 
 
@@ -129,14 +105,12 @@ def gradient_table(runs: Sequence[Run]) -> pd.DataFrame:
     """
     rows = []
     for (depth, _), chosen in by_fields(followed(runs), "depth", "residual"):
-        kind = kind_name(chosen[0].config)
         measured = [run.history["layers"]["activation_gradient_norm"] for run in chosen]
-        row: dict[str, object] = {"depth": depth, "network": kind, "seeds": len(chosen)}
+        row = {"depth": depth, "network": kind_name(chosen[0].config), "seeds": len(chosen)}
         for name, epoch in (("untrained", 0), ("after one epoch", 1), ("trained", -1)):
-            values = [layers[epoch] for layers in measured]
-            row[f"first / logits, {name}"] = scale([_relative(v) for v in values])
-        row["train loss"] = train_loss(chosen)
-        rows.append(row)
+            gradients = [_relative(of_epochs[epoch]) for of_epochs in measured]
+            row[f"first / logits, {name}"] = scale(gradients)
+        rows.append(row | columns(chosen, "train loss"))
     return pd.DataFrame(rows)
 
 
@@ -149,12 +123,8 @@ def rate_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: a row a kind of network and learning rate, the highest rate first."""
     groups = grouped(runs, lambda run: (cell(run), -run.config.learning_rate))
     return pd.DataFrame(
-        {
-            "skip, norm, initialisation": ", ".join(names),
-            "learning rate": f"{-rate:g}",
-            "train loss": train_loss(chosen),
-            "test accuracy": accuracy(chosen),
-        }
+        {"skip, norm, initialisation": ", ".join(names), "learning rate": f"{-rate:g}"}
+        | columns(chosen, "train loss", "test accuracy")
         for (names, rate), chosen in sorted(groups.items())
     )
 
@@ -163,13 +133,13 @@ def lesion_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Why residuals work: accuracies of trained networks that are cut, not trained again.
 
     A row a network and the statistics that its batch norm uses; all seeds of residual networks, of
-    plain ones the first, since git holds no more weights. Whole; with one block deleted, the mean,
-    the worst and the best of all; with two, four and eight, means of random orders; with two
-    neighbours swapped, the mean of all pairs, and with the first and the last block of each stage
-    swapped, in the order of stages.
+    plain ones the first, since git holds no more weights. With one block deleted, the mean, the
+    worst and the best of all; with two, four and eight, means of random orders; with neighbours
+    swapped, the mean of all pairs.
     """
     rows = []
-    for chosen in by_network(run for run in runs if run.config.residual or run.config.seed == 0):
+    held = [run for run in runs if run.config.residual or run.config.seed == 0]
+    for chosen in statistics.by_network(held):
         name = f"{network_name(chosen[0].config)}, {count_of(chosen)}"
         kept = [lesions_of(run) for run in chosen]
         own = [found["own_statistics"] for found in kept]

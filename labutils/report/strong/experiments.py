@@ -3,33 +3,20 @@
 from dataclasses import replace
 
 from labutils.config import RunConfig
-from labutils.report.records import SEEDS, experiment
+from labutils.report.records import experiment, seeded
 
 
 @experiment("strong", varies=("seed",), keep="fp16")
 def strong() -> list[RunConfig]:
     """Section 1.5: one strong network, several seeds."""
     base = RunConfig(
-        data="cifar10",
-        model="strong",
-        residual=True,
-        init="partial-identity",
-        optimizer="muon",
-        learning_rate=0.24,
-        momentum=0.6,
-        bias_learning_rate=10.0,
-        head_learning_rate=0.05,
-        schedule="linear",
-        flip=True,
-        alternating_flip=True,
-        crop_padding=4,
-        padding_mode="reflect",
-        cutout=16,
-        batch_size=1000,
-        epochs=64,
-        precision="bf16",
-    )
-    return [replace(base, seed=seed) for seed in SEEDS]
+        data="cifar10", model="strong", residual=True, init="partial-identity",
+        optimizer="muon", learning_rate=0.24, momentum=0.6, schedule="linear",
+        bias_learning_rate=10.0, head_learning_rate=0.05,
+        flip=True, alternating_flip=True, crop_padding=4, padding_mode="reflect", cutout=16,
+        batch_size=1000, epochs=64, precision="bf16",
+    )  # fmt: skip
+    return seeded([base])
 
 
 @experiment(

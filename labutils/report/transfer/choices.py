@@ -3,22 +3,11 @@
 No table or figure shows these runs, so the quick profile trains them only if it is asked to.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from labutils.config import DistillConfig, RunConfig, TransferConfig
-from labutils.report.records import experiment
-from labutils.report.transfer.experiments import (
-    EVERYTHING,
-    HEAD,
-    LONGER,
-    LONGER_SCRATCH,
-    SCRATCH,
-    SGD,
-    SOFT,
-    WITH_SGD,
-)
+from labutils.report.records import at_rates, experiment
+from labutils.report.transfer import experiments as chosen
 
 
 def _regularised(config: TransferConfig) -> list[TransferConfig]:
@@ -32,14 +21,14 @@ def _regularised(config: TransferConfig) -> list[TransferConfig]:
 
 # Of each list that with the highest validation accuracy was taken.
 CANDIDATES: dict[str, list[RunConfig]] = {
-    "head": [replace(HEAD, learning_rate=rate) for rate in (0.3, 1.0, 3.0)],
-    "everything": [replace(EVERYTHING, learning_rate=rate) for rate in (0.06, 0.12, 0.24)],
-    "scratch": [replace(SCRATCH, learning_rate=rate) for rate in (0.12, 0.24, 0.48)],
-    "sgd": [replace(WITH_SGD, learning_rate=rate) for rate in (0.03, 0.1, 0.3)],
-    "longer": _regularised(LONGER),
-    "longer-scratch": _regularised(LONGER_SCRATCH),
+    "head": at_rates([chosen.HEAD], (0.3, 1.0, 3.0)),
+    "everything": at_rates([chosen.EVERYTHING], (0.06, 0.12, 0.24)),
+    "scratch": at_rates([chosen.SCRATCH], (0.12, 0.24, 0.48)),
+    "sgd": at_rates([chosen.WITH_SGD], (0.03, 0.1, 0.3)),
+    "longer": _regularised(chosen.LONGER),
+    "longer-scratch": _regularised(chosen.LONGER_SCRATCH),
     "student": [
-        replace(SOFT, temperature=temperature, soft_weight=weight)
+        replace(chosen.SOFT, temperature=temperature, soft_weight=weight)
         for temperature in (1.0, 4.0)
         for weight in (0.5, 0.9)
     ],
@@ -48,17 +37,9 @@ CANDIDATES: dict[str, list[RunConfig]] = {
 
 @experiment(
     "transfer-choices",
-    varies=(
-        "trained",
-        "source",
-        "learning_rate",
-        "weight_decay",
-        "epochs",
-        "cutout",
-        "label_smoothing",
-        *SGD,
-    ),
-)
+    varies=("trained", "source", "learning_rate", "weight_decay", "epochs", "cutout",
+            "label_smoothing", *chosen.SGD),
+)  # fmt: skip
 def choices() -> list[TransferConfig]:
     """Transfer: rates and augmentation among which validation chose."""
     return [config for name in CANDIDATES if name != "student" for config in CANDIDATES[name]]

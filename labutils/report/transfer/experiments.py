@@ -5,8 +5,6 @@ Rates, augmentation, temperature and weight are the best, in validation of seed 
 one may be better still.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
@@ -40,7 +38,6 @@ STUDENT = DistillConfig(**asdict(RESNET) | {"residual": True})
 SMOOTHED = replace(STUDENT, label_smoothing=0.1)
 SOFT = replace(STUDENT, teacher=SOURCES[0], temperature=4.0, soft_weight=0.9)
 
-
 # Keywords of `probe`.
 SVM = {"kind": "svm", "layers": LAST, "side": 1}
 # Every probe on all labels, the last as floor and as control.
@@ -67,7 +64,7 @@ FEW: list[dict] = [
 ]
 
 
-def _seeds(configs: Iterable[TransferConfig], seeds: Iterable[int] = SEEDS) -> list[TransferConfig]:
+def _seeds(configs: Iterable[TransferConfig]) -> list[TransferConfig]:
     """Each with each seed, of its own source and its own draw of labels where these are few."""
     return [
         replace(
@@ -77,7 +74,7 @@ def _seeds(configs: Iterable[TransferConfig], seeds: Iterable[int] = SEEDS) -> l
             draw=seed if config.labels_per_class else 0,
         )
         for config in configs
-        for seed in seeds
+        for seed in SEEDS
     ]
 
 
@@ -139,5 +136,4 @@ def few_labels() -> list[TransferConfig]:
 )
 def students() -> list[DistillConfig]:
     """Distillation: hard labels, smoothed labels, and the teacher that validation chose."""
-    rows = (STUDENT, SMOOTHED, SOFT)
-    return [replace(row, seed=seed) for row in rows for seed in SEEDS]
+    return [replace(row, seed=seed) for row in (STUDENT, SMOOTHED, SOFT) for seed in SEEDS]

@@ -1,7 +1,5 @@
 """What was measured of this chapter's networks: probes, probabilities, accuracy by class."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +10,7 @@ from labutils.analysis.superclasses import superclass_predictions
 from labutils.config import DistillConfig, RunConfig, TransferConfig
 from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.report.quick import quick_probe
+from labutils.report.statistics import grouped
 from labutils.runs.store import Run
 from labutils.transfer.probes import probe
 
@@ -36,21 +35,20 @@ def compared(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
     On CIFAR-100 those of which everything is trained, for the shortest time.
     """
-    tuned = [run for run in runs if isinstance(run.config, TransferConfig)]
-    shortest = min((run.config.epochs for run in tuned), default=0)
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
+    tuned = [run.config for run in runs if isinstance(run.config, TransferConfig)]
+    shortest = min((config.epochs for config in tuned), default=0)
+
+    def name(run: Run) -> str | None:
         config = run.config
         if isinstance(config, DistillConfig):
-            name = f"student, {student_name(config)}"
-        elif not isinstance(config, TransferConfig):
-            name = "strong network"
-        elif config.trained == "everything" and config.epochs == shortest:
-            name = "fine-tuned" if config.source else "from scratch"
-        else:
-            continue
-        groups.setdefault(name, []).append(run)
-    return groups
+            return f"student, {student_name(config)}"
+        if not isinstance(config, TransferConfig):
+            return "strong network"
+        if config.trained != "everything" or config.epochs != shortest:
+            return None
+        return "fine-tuned" if config.source else "from scratch"
+
+    return {title: some for title, some in grouped(runs, name).items() if title}
 
 
 def calibrated(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:
@@ -68,14 +66,11 @@ def student_name(config: DistillConfig) -> str:
 def overconfidence(found: Mapping[str, Any]) -> float:
     """Mean confidence minus accuracy, as trained, from what `calibration` returned."""
     bins = found["before"]
-    filled = [
-        count * (confidence - accuracy)
-        for count, confidence, accuracy in zip(
-            bins["counts"], bins["confidence"], bins["accuracy"], strict=True
-        )
-        if count
-    ]
-    return sum(filled) / sum(bins["counts"])
+    counts = np.array(bins["counts"])
+    confidence, accuracy = (  # nan where a bin is empty
+        np.array(bins[name], dtype=float) for name in ("confidence", "accuracy")
+    )
+    return float(np.nansum(counts * (confidence - accuracy)) / counts.sum())
 
 
 def by_class(runs: Sequence[Run]) -> dict[str, list[dict[str, Any]]]:

@@ -88,8 +88,8 @@ def test_the_row_of_a_kind_is_found_by_all_its_fields():
 
 
 def test_the_area_of_a_line_and_of_a_step():
-    assert tables.area("deletion")({"deletion": LINE}) == pytest.approx(0.4)
-    assert tables.area("deletion")({"deletion": [1.0] * 33}) == pytest.approx(1)
+    assert tables.area(LINE) == pytest.approx(0.4)
+    assert tables.area([1.0] * 33) == pytest.approx(1)
 
 
 def test_a_row_a_kind_of_map_with_scores_on_each_set_and_areas(tmp_path, measures):
