@@ -68,15 +68,14 @@ class Augmenter:
             )
         # channels last, so that a window's rows are runs; torch cannot reflect uint8, NumPy can
         stored = images.permute(0, 2, 3, 1).cpu().numpy()
-        frame = (0, crop_padding, crop_padding, 0)
-        stored = np.pad(stored, [(side, side) for side in frame], mode=padding_mode)
-        stored = torch.from_numpy(stored).to(images.device)
+        frame = [(side, side) for side in (0, crop_padding, crop_padding, 0)]
+        stored = torch.from_numpy(np.pad(stored, frame, mode=padding_mode)).to(images.device)
         stored = torch.stack([stored, stored.flip(2)] if flip else [stored])
         windows = stored.unfold(2, self.height, 1).unfold(3, self.width, 1)
         self.windows = windows.permute(0, 1, 2, 3, 5, 6, 4)
         if cutout:
             mean, _ = pixel_statistics(images)
-            self.fill = (mean * 255).round().to(torch.uint8).view(1, -1, 1, 1).to(images.device)
+            self.fill = (mean * 255).round().byte().view(1, -1, 1, 1).to(images.device)
 
     def __call__(
         self, indices: Int64[Tensor, " batch"], generator: torch.Generator, epoch: int = 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import cv2
@@ -51,10 +50,13 @@ class Canvases:
         there = self.labels[index] != NO_DIGIT
         return self.boxes[index][there], self.labels[index][there]
 
+    def take(self, chosen: Int64[Tensor, " k"]) -> Canvases:
+        """Those chosen by index."""
+        return Canvases(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
     def parts(self, count: int) -> Iterator[Canvases]:
         """So many canvases at a time, in order."""
-        columns = [getattr(self, field.name).split(count) for field in fields(self)]
-        return itertools.starmap(Canvases, zip(*columns, strict=True))
+        return map(self.take, torch.arange(len(self)).split(count))
 
 
 def draw_canvases(
@@ -96,16 +98,16 @@ def draw_canvases(
     parts = []
     for start in range(0, count, CHUNK):
         many = min(CHUNK, count - start)
-        slots = _Slots(digits, many, size, number, scale, layout, rotation, generator)
-        parts.append(slots.draw())
+        chunk = _Chunk(digits, many, size, number, scale, layout, rotation, generator)
+        parts.append(chunk.draw())
     drawn = concatenate(parts)
     return _with_clutter(drawn, clutter, seed, generator) if clutter else drawn
 
 
 def concatenate(parts: Sequence[Canvases]) -> Canvases:
     """Canvases of equal size, with equally many slots for digits, one after another."""
-    names = [field.name for field in fields(Canvases)]
-    return Canvases(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(Canvases))
+    return Canvases(*map(torch.cat, columns))
 
 
 def place_digit(
@@ -128,8 +130,8 @@ def place_digit(
     return cv2.warpAffine(digit, moved, (width, height), flags=cv2.INTER_LINEAR)
 
 
-class _Slots:
-    """Digits of a chunk of canvases: which, how large and where, slot by slot."""
+class _Chunk:
+    """Canvases that are drawn together; each has the same slots, for a digit or for none."""
 
     def __init__(
         self,
@@ -142,115 +144,94 @@ class _Slots:
         rotation: float,
         generator: torch.Generator,
     ) -> None:
-        self.digits, self.size, self.generator, self.layout = digits, size, generator, layout
-        self.grid = [
-            max(int(side // (max(digits.images.shape[2:]) * scale[1])), 1) for side in size
-        ]
-        most = self.grid[0] * self.grid[1] if layout == "grid" else number[1]
+        self.size, self.layout, self.generator = size, layout, generator
+        self.room = torch.tensor([size[1], size[0]], dtype=torch.float32)
+        largest = max(digits.images.shape[2:]) * scale[1]
+        self.grid = [max(int(side // largest), 1) for side in size]
+        fewest, most = [math.prod(self.grid)] * 2 if layout == "grid" else number
         shape = (count, most)
-        self.source = torch.randint(len(digits), shape, generator=generator)
+        source = torch.randint(len(digits), shape, generator=generator)
         low, high = torch.tensor(scale, dtype=torch.float32).log()
         self.scale = (low + (high - low) * torch.rand(shape, generator=generator)).exp()
-        fewest = most if layout == "grid" else number[0]
         wanted = torch.randint(fewest, most + 1, (count, 1), generator=generator)
         self.there = torch.arange(most) < wanted
-        pictures = digits.images[self.source.flatten()]
+        self.labels, pictures = digits.labels[source], digits.images[source.flatten()]
         if rotation:
             pictures = _turned(pictures, rotation, generator)
         self.pictures = pictures.view(*shape, *pictures.shape[2:])
-        # extent of each digit's ink, in its own pixels
+        # of each digit's ink: its edges in pixels of its picture, then its width and height, and
+        # its left and top edge, in pixels of the canvas
         self.ink = _edges(pictures[:, 0] >= INK).view(*shape, 4)
-        extent = (self.ink[..., 2:] - self.ink[..., :2]) * self.scale[..., None]
-        self.place = self._place(extent)
-
-    def _place(self, extent: Float[Tensor, "n slots 2"]) -> Float[Tensor, "n slots 2"]:
-        """Left and top edge of the ink of each digit on its canvas."""
-        count, most = self.there.shape
-        place = torch.zeros(count, most, 2)
-        room = torch.tensor([self.size[1], self.size[0]], dtype=torch.float32)
-        for slot in range(most):
-            if self.layout == "grid":
-                place[:, slot] = self._cell(slot, extent[:, slot], room)
-                continue
-            left = self.there[:, slot].nonzero().flatten()
-            for _ in range(TRIES):
-                if len(left) == 0:
-                    break
-                place[left, slot] = self._propose(slot, left, extent, place, room)
-                left = left[self._in_the_way(slot, left, extent, place, room)]
-            self.there[left, slot] = False
-        return place
-
-    def _cell(self, slot: int, extent: Tensor, room: Tensor) -> Tensor:
-        rows, columns = self.grid
-        cell = room / torch.tensor([columns, rows])
-        corner = torch.tensor([slot % columns, slot // columns]) * cell
-        return corner + (cell - extent) / 2
-
-    def _propose(
-        self, slot: int, chosen: Tensor, extent: Tensor, place: Tensor, room: Tensor
-    ) -> Tensor:
-        draw = torch.rand(len(chosen), 2, generator=self.generator)
-        own = extent[chosen, slot]
-        if self.layout == "touching" and slot:
-            before, width = place[chosen, slot - 1], extent[chosen, slot - 1]
-            left = before[:, 0] + width[:, 0] - 2 * draw[:, 0]
-            middle = before[:, 1] + width[:, 1] / 2 - own[:, 1] / 2
-            return torch.stack([left, middle + 6 * (draw[:, 1] - 0.5)], 1)
-        return draw * (room - own)
-
-    def _in_the_way(
-        self, slot: int, chosen: Tensor, extent: Tensor, place: Tensor, room: Tensor
-    ) -> Bool[Tensor, " chosen"]:
-        """Which of the digits that were just placed leave their canvas or meet another."""
-        start, end = place[chosen, slot], place[chosen, slot] + extent[chosen, slot]
-        bad = ((start < 0) | (end > room)).any(1)
-        touching = self.layout == "touching" and slot > 0
-        for other in range(slot - touching):  # the one before may be touched
-            begin = place[chosen, other] - 2
-            stop = place[chosen, other] + extent[chosen, other] + 2
-            meets = ((start < stop) & (end > begin)).all(1)
-            bad |= meets & self.there[chosen, other]
-        if touching:  # where there is nothing to touch the digit finds no place
-            bad |= ~self.there[chosen, slot - 1]
-        return bad
+        self.extent = (self.ink[..., 2:] - self.ink[..., :2]) * self.scale[..., None]
+        self.place = torch.zeros(*shape, 2)
 
     def draw(self) -> Canvases:
         """The chunk, digits from left to right."""
         count, most = self.there.shape
-        height, width = self.size
-        canvas = torch.zeros(count, height, width)
-        classes = torch.full((count, height, width), BACKGROUND, dtype=torch.uint8)
-        boxes, labels = torch.zeros(count, most, 4), torch.full((count, most), NO_DIGIT)
+        canvas, boxes = torch.zeros(count, *self.size), torch.zeros(count, most, 4)
+        classes = torch.full(canvas.shape, BACKGROUND, dtype=torch.uint8)
         for slot in range(most):
-            shown = self._render(slot)
-            there = self.there[:, slot]
-            shown[~there] = 0
+            self._find_place(slot)
+            shown = self._render(slot) * self.there[:, slot, None, None]
             on_top = (shown >= INK) & (shown > canvas)
-            label = self.digits.labels[self.source[:, slot]]
-            classes = torch.where(on_top, label.to(torch.uint8)[:, None, None], classes)
+            label = self.labels[:, slot, None, None].to(torch.uint8)
+            classes = torch.where(on_top, label, classes)
             canvas = torch.maximum(canvas, shown)
-            boxes[there, slot] = _edges(shown[there] >= INK)
-            labels[there, slot] = label[there]
-        order = torch.where(labels == NO_DIGIT, torch.inf, boxes[..., 0]).argsort(
-            dim=1, stable=True
-        )
-        boxes = boxes.gather(1, order[..., None].expand_as(boxes))
-        images = canvas.to(torch.uint8)[:, None]
-        return Canvases(images, classes, boxes, labels.gather(1, order))
+            boxes[:, slot] = _edges(shown >= INK)
+        labels = torch.where(self.there, self.labels, NO_DIGIT)
+        order = torch.where(self.there, boxes[..., 0], torch.inf).argsort(dim=1, stable=True)
+        boxes = boxes.take_along_dim(order[..., None], 1)
+        return Canvases(canvas.byte()[:, None], classes, boxes, labels.gather(1, order))
+
+    def _find_place(self, slot: int) -> None:
+        """Place the digits of a slot; those for which none is found are left out."""
+        if self.layout == "grid":
+            rows, columns = self.grid
+            cell = self.room / torch.tensor([columns, rows])
+            corner = torch.tensor([slot % columns, slot // columns]) * cell
+            self.place[:, slot] = corner + (cell - self.extent[:, slot]) / 2
+            return
+        left = self.there[:, slot].nonzero().flatten()
+        for _ in range(TRIES):
+            if len(left) == 0:
+                break
+            self.place[left, slot] = self._propose(slot, left)
+            left = left[self._in_the_way(slot, left)]
+        self.there[left, slot] = False
+
+    def _propose(self, slot: int, chosen: Tensor) -> Tensor:
+        draw = torch.rand(len(chosen), 2, generator=self.generator)
+        own = self.extent[chosen, slot]
+        if self.layout == "touching" and slot:
+            before, extent = self.place[chosen, slot - 1], self.extent[chosen, slot - 1]
+            left = before[:, 0] + extent[:, 0] - 2 * draw[:, 0]
+            middle = before[:, 1] + extent[:, 1] / 2 - own[:, 1] / 2
+            return torch.stack([left, middle + 6 * (draw[:, 1] - 0.5)], 1)
+        return draw * (self.room - own)
+
+    def _in_the_way(self, slot: int, chosen: Tensor) -> Bool[Tensor, " chosen"]:
+        """Which of the digits that were just placed leave their canvas or meet another."""
+        begins, ends = self.place[chosen], self.place[chosen] + self.extent[chosen]
+        start, end = begins[:, slot], ends[:, slot]
+        bad = ((start < 0) | (end > self.room)).any(1)
+        touching = self.layout == "touching" and slot > 0
+        for other in range(slot - touching):  # the one before may be touched
+            meets = (start < ends[:, other] + 2) & (end > begins[:, other] - 2)
+            bad |= meets.all(1) & self.there[chosen, other]
+        if touching:  # where there is nothing to touch the digit finds no place
+            bad |= ~self.there[chosen, slot - 1]
+        return bad
 
     def _render(self, slot: int) -> Float[Tensor, "n height width"]:
         """One digit a canvas, scaled and moved, on black."""
         height, width = self.size
         source = self.pictures[:, slot, None].float()
-        inner = source.shape[-1]
         scale, place = self.scale[:, slot, None], self.place[:, slot]
-        ink = self.ink[:, slot, :2]
         axes = []
-        for axis, length in ((0, width), (1, height)):
+        for axis, length in enumerate((width, height)):
             pixels = torch.arange(length) + 0.5
-            at = (pixels - place[:, axis, None]) / scale + ink[:, axis, None]
-            axes.append(2 * at / inner - 1)  # as grid_sample counts
+            at = (pixels - place[:, axis, None]) / scale + self.ink[:, slot, axis, None]
+            axes.append(2 * at / source.shape[-1] - 1)  # as grid_sample counts
         across, down = axes
         grid = torch.stack(
             [across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)], -1
@@ -294,4 +275,4 @@ def _with_clutter(
         behind = draw_clutter(kind, len(part), tuple(images.shape[2:]), seed=seed)
         digit = canvases.classes[part][:, None] != BACKGROUND
         images[part] = torch.where(digit, images[part], torch.maximum(images[part], behind))
-    return Canvases(images, canvases.classes, canvases.boxes, canvases.labels)
+    return replace(canvases, images=images)

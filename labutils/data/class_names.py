@@ -8,7 +8,7 @@ from labutils.config.data_sets import DATA_SETS, DataName
 from labutils.data.sets import data_root, is_here
 from labutils.data.shapes import CLASS_NAMES
 
-DIGITS = tuple(str(digit) for digit in range(10))
+DIGITS = tuple("0123456789")
 CIFAR10 = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
 )  # fmt: skip

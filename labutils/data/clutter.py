@@ -29,11 +29,7 @@ def draw_clutter(
     `blank` is black. `noise` is a grey value a pixel, up to a brightness drawn for each canvas,
     half of them blurred. `strokes` are one to four, one to three pixels wide: bent ones of at most
     9 pixels, and straight ones from edge to edge. `letters` are one to four pieces of 9x9 pixels
-    cut from letters of five fonts, letters that look like digits left out. What is as long as
-    a digit of scale 0.7 crosses the whole canvas.
-
-    Args:
-        size: height and width.
+    cut from letters of five fonts. What is as long as a digit of scale 0.7 crosses the canvas.
 
     Raises:
         ValueError: there is no such kind; the message lists them.

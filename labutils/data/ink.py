@@ -4,7 +4,9 @@ import itertools
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
+
+from labutils.data.pictures import Grey, Picture
 
 STROKES = (3, 5)  # pixels of width that tell ink from ground
 ENOUGH = 1_000_000  # pixels of a picture that is asked what is ink
@@ -17,9 +19,7 @@ NOISE = 3  # deviations from the ground that are ground, too
 Values = Float[np.ndarray, "height width"]
 
 
-def light_on_black(
-    picture: UInt8[np.ndarray, "height width 3"],
-) -> UInt8[np.ndarray, "height width"]:
+def light_on_black(picture: Picture) -> Grey:
     """The grey values of a picture with one large digit as light on black.
 
     Dark ink on a light ground is inverted. A picture without contrast is black.
@@ -27,7 +27,7 @@ def light_on_black(
     return on_black(ink(picture), min(picture.shape[:2]) // 3)
 
 
-def ink(picture: UInt8[np.ndarray, "height width 3"]) -> Values:
+def ink(picture: Picture) -> Values:
     """The grey values of a picture, or a colour's, the ink higher than its ground.
 
     Ink is thin: whether more rises or falls within a few pixels decides what is ink, at the size
@@ -40,7 +40,7 @@ def ink(picture: UInt8[np.ndarray, "height width 3"]) -> Values:
     return channels[..., most] if thin[most] >= 0 else -channels[..., most]
 
 
-def on_black(values: Values, window: int) -> UInt8[np.ndarray, "height width"]:
+def on_black(values: Values, window: int) -> Grey:
     """Values that rise above their surroundings within `window` pixels, as light on black.
 
     The ground is a morphological opening: it follows shadows, and the edges of paper on a table,

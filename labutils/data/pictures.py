@@ -28,6 +28,9 @@ UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 
+Picture = UInt8[np.ndarray, "height width 3"]  # red, green, blue
+Grey = UInt8[np.ndarray, "height width"]
+
 
 class PictureError(ValueError):
     """A file that is no picture that can be looked at; the message says what to do."""
@@ -37,14 +40,13 @@ class PictureWarning(UserWarning):
     """Something of a picture is left out."""
 
 
-def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def read_picture(path: Path) -> Picture:
     """A picture of any format and mode that Pillow knows, upright: red, green, blue, 0 to 255.
 
-    Grey pictures have three equal channels. With more than eight bits a pixel, 0 stays 0 (unless
-    there are negative values) and the largest value becomes 255. Of LAB the lightness is shown.
-    Transparent pixels are shown on white or black, whichever leaves more contrast. A picture
-    larger than `MAX_PIXELS` or `MAX_SIDE` allow is shrunk, and of several frames or pages the first
-    is read; a `PictureWarning` says so.
+    With more than eight bits a pixel, 0 stays 0 (unless there are negative values) and the largest
+    value becomes 255. Of LAB the lightness is shown, and transparent pixels on white or black,
+    whichever leaves more contrast. A picture larger than `MAX_PIXELS` or `MAX_SIDE` allow is
+    shrunk, and of several frames or pages the first is read; a `PictureWarning` says so.
 
     Raises:
         PictureError: the file is missing, is no picture, or has more than `MOST_READ` pixels.
@@ -65,11 +67,7 @@ def read_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def check_picture(path: Path) -> None:
-    """Whether there is a picture, as far as its first bytes tell.
-
-    Raises:
-        PictureError: as `read_picture` does.
-    """
+    """Raise the error of `read_picture`, as far as the first bytes of the file tell."""
     with _opened(path):
         pass
 
@@ -125,28 +123,20 @@ def _has_frames(image: PIL.Image.Image) -> bool:
     return False
 
 
-def _in_color(image: PIL.Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+def _in_color(image: PIL.Image.Image) -> Picture:
     if image.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which Pillow would clip
-        image = PIL.Image.fromarray(_in_eight_bits(np.asarray(image, dtype=np.float64)))
+        # Few files use the whole range that they could hold: the largest value is taken for white.
+        values = np.asarray(image, dtype=np.float64)
+        finite = np.isfinite(values)
+        values = np.where(finite, values, np.median(values[finite]) if finite.any() else 0)
+        low, high = min(values.min(), 0), max(values.max(), 0)
+        grey = (255 * (values - low) / ((high - low) or 1)).round().astype(np.uint8)
+        image = PIL.Image.fromarray(grey)
     elif image.mode == "LAB":
         image = image.getchannel("L")
     elif image.has_transparency_data:
-        image = _on_a_ground(image.convert("RGBA"))
+        grounds = (PIL.Image.new("RGBA", image.size, color) for color in ("white", "black"))
+        image = image.convert("RGBA")
+        shown = [PIL.Image.alpha_composite(ground, image) for ground in grounds]
+        image = max(shown, key=lambda one: np.asarray(one.convert("L"), dtype=np.float64).std())
     return np.array(image.convert("RGB"))
-
-
-def _in_eight_bits(values: np.ndarray) -> UInt8[np.ndarray, "height width"]:
-    """Few files use the whole range that they could hold: the largest value is taken for white."""
-    finite = np.isfinite(values)
-    values = np.where(finite, values, np.median(values[finite]) if finite.any() else 0)
-    low, high = min(values.min(), 0), max(values.max(), 0)
-    return (255 * (values - low) / ((high - low) or 1)).round().astype(np.uint8)
-
-
-def _on_a_ground(image: PIL.Image.Image) -> PIL.Image.Image:
-    """On white or black, whichever leaves more contrast."""
-    shown = [
-        PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, color), image)
-        for color in ("white", "black")
-    ]
-    return max(shown, key=lambda image: np.asarray(image.convert("L"), dtype=np.float64).std())

@@ -1,4 +1,4 @@
-"""Data sets as in-memory uint8 tensors: download, cache, split, statistics."""
+"""Data sets as in-memory uint8 tensors: loaded, split, with statistics."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from torch import Tensor
 
 from labutils.config.data_sets import DATA_SETS, DataName, DataSpec
 from labutils.config.profiles import ROOT
-from labutils.data.builtin import make
-from labutils.data.downloads import download
-from labutils.data.files import DataError, read_set
+from labutils.data.files import DataError, download, read_set
+from labutils.data.shapes import CLASS_NAMES, render
 from labutils.data.splits import Split, nested_subset, stratified_split
 from labutils.data.variants import VARIANTS
 
@@ -46,10 +45,7 @@ class DataSet:
         """The set as it would be with `per_class` training images of each class; test stays whole.
 
         Validation shrinks by the same factor, to one image a class at least. Mean and deviation
-        are those of the images that are left.
-
-        Args:
-            draw: which images; of one draw, fewer are among more.
+        are those of the images that are left. Of one `draw`, fewer images are among more.
         """
         classes = len(self.class_names)
         share = per_class * classes / len(self.train)
@@ -88,31 +84,54 @@ def _load(name: str, root: Path) -> DataSet:
     if DATA_SETS[name].made_from:
         return _variant(name, _load(DATA_SETS[name].made_from, root))
     if DATA_SETS[name].built_in:
-        arrays, class_names = make(name)
+        arrays, class_names = _shapes(name) if name in CLASS_NAMES else _digits()
     else:
         path = root / f"{name}.safetensors"
         if not path.exists():
             download(name, root, path)
         arrays, class_names = read_set(path, DATA_SETS[name])
     everything, test = (_as_split(arrays, part) for part in ("train", "test"))
-    train_indices, val_indices = stratified_split(everything.labels)
-    train = everything.take(train_indices)
-    mean, std = pixel_statistics(train.images)
-    val = everything.take(val_indices)
-    return DataSet(name, tuple(class_names), train, val, test, mean, std)
+    train, val = map(everything.take, stratified_split(everything.labels))
+    return DataSet(name, tuple(class_names), train, val, test, *pixel_statistics(train.images))
+
+
+def _shapes(name: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    arrays = {}
+    for seed, part in enumerate(("train", "test")):
+        drawn = render(name, getattr(DATA_SETS[name], part), seed)
+        for key in ("images", "labels", "masks"):
+            arrays[f"{part}_{key}"] = getattr(drawn, key)
+    return arrays, drawn.class_names
+
+
+def _digits() -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """scikit-learn's 1,797 digits of 8x8 pixels, enlarged to 20x20 and framed like MNIST."""
+    import cv2
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = (bunch.images * 255 / 16).astype(np.uint8)
+    large = [cv2.resize(image, (20, 20), interpolation=cv2.INTER_CUBIC) for image in small]
+    images = np.pad(large, ((0, 0), (4, 4), (4, 4)))[..., None]
+    arrays = {}
+    test, train = stratified_split(torch.from_numpy(bunch.target), 0.8)
+    for part, indices in (("train", train.numpy()), ("test", test.numpy())):
+        arrays[f"{part}_images"] = images[indices]
+        arrays[f"{part}_labels"] = bunch.target[indices]
+    return arrays, tuple("0123456789")
 
 
 def _variant(name: str, source: DataSet) -> DataSet:
     """Each part is made from that part of the source: none of its images wanders."""
-    parts = {
-        part: VARIANTS[name](getattr(source, part), count, seed)
-        for seed, (part, count) in enumerate(_counts(DATA_SETS[name]).items())
-    }
-    mean, std = pixel_statistics(parts["train"].images)
-    return DataSet(name, source.class_names, **parts, mean=mean, std=std)
+    parts = [
+        VARIANTS[name](getattr(source, part), count, seed)
+        for seed, (part, count) in enumerate(part_sizes(DATA_SETS[name]).items())
+    ]
+    return DataSet(name, source.class_names, *parts, *pixel_statistics(parts[0].images))
 
 
-def _counts(spec: DataSpec) -> dict[str, int]:
+def part_sizes(spec: DataSpec) -> dict[str, int]:
+    """Images of each part of a set: known without loading it."""
     return {"train": spec.train - spec.val, "val": spec.val, "test": spec.test}
 
 
@@ -133,14 +152,10 @@ def pixel_statistics(
 
 
 def _as_split(arrays: dict[str, np.ndarray], part: str) -> Split:
-    def labels(key: str) -> Tensor | None:
-        found = arrays.get(f"{part}_{key}")
-        return None if found is None else torch.from_numpy(found.astype(np.int64))
-
-    masks = arrays.get(f"{part}_masks")
-    return Split(
-        torch.from_numpy(arrays[f"{part}_images"]).permute(0, 3, 1, 2),
-        labels("labels"),
-        labels("coarse_labels"),
-        None if masks is None else torch.from_numpy(masks.astype(np.uint8)),
-    )
+    images = torch.from_numpy(arrays[f"{part}_images"]).permute(0, 3, 1, 2)
+    columns = {
+        name: torch.from_numpy(arrays[f"{part}_{name}"].astype(dtype))
+        for name, dtype in (("labels", np.int64), ("coarse_labels", np.int64), ("masks", np.uint8))
+        if f"{part}_{name}" in arrays
+    }
+    return Split(images, **columns)

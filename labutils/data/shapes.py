@@ -1,7 +1,7 @@
 """Built-in image sets `shapes10` and `shapes20`: one object on a texture, drawn from a seed."""
 
-from dataclasses import dataclass
 from numbers import Integral
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,16 +28,21 @@ SUPERSAMPLE = 4  # objects are drawn this many times larger, then averaged down
 SUBPIXEL_BITS = 4  # OpenCV takes vertices as integers, in units of 2 ** -SUBPIXEL_BITS pixels
 CHUNK = 1000  # images held in floating point at a time
 
+Rng = np.random.Generator
+Numbers = UInt8[np.ndarray, " n"]  # indices into `SHAPES10`
+Filled = Bool[np.ndarray, " n"]
+Colours = Float[np.ndarray, "n 3"]
+Outlines = Float[np.ndarray, "n vertices 2"]  # x and y of each vertex, in pixels
+Pixels = Float[np.ndarray, "n 32 32"]
 
-@dataclass(frozen=True)
-class Shapes:
+
+class Shapes(NamedTuple):
     """Images with one object each, its class and the pixels that it covers.
 
     Attributes:
-        images: RGB, 0 to 255.
-        labels: Index into `class_names`; modulo 10 it is the shape, in either set.
-        masks: True on the filled silhouette, also for an object drawn in outline.
-        class_names: `SHAPES10` or `SHAPES20`.
+        images: red, green, blue, 0 to 255.
+        labels: index into `class_names`; modulo 10 it is the shape, in either set.
+        masks: true on the filled silhouette, also for an object drawn in outline.
     """
 
     images: UInt8[np.ndarray, "n 32 32 3"]
@@ -55,13 +60,9 @@ def render(name: str, n_images: int, seed: int) -> Shapes:
     (up to 25 degrees), the area of the silhouette (5 to 20 % of the image, an outline's inside
     included), and the position, uniform over all places where the object fits whole.
 
-    Args:
-        name: `"shapes10"` or `"shapes20"`.
-        n_images: How many, at least 1.
-        seed: Any integer from 0 on; different seeds give independent sets.
-
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: `name` is neither shapes10 nor shapes20, `n_images` is not an integer from 1 on,
+            or `seed` from 0 on.
     """
     _check(name, n_images, seed)
     class_names = CLASS_NAMES[name]
@@ -72,10 +73,8 @@ def render(name: str, n_images: int, seed: int) -> Shapes:
     for start in range(0, n_images, CHUNK):
         part = slice(start, start + CHUNK)
         shape = labels[part] % len(SHAPES10)
-        if name == "shapes20":
-            filled = labels[part] < len(SHAPES10)
-        else:
-            filled = rng.random(len(shape)) < 0.5
+        by_class = name == "shapes20"
+        filled = labels[part] < len(SHAPES10) if by_class else rng.random(len(shape)) < 0.5
         images[part], masks[part] = _draw_images(rng, shape, filled)
     return Shapes(images, labels, masks, class_names)
 
@@ -94,9 +93,8 @@ def _check(name: str, n_images: int, seed: int) -> None:
             )
 
 
-def _draw_images(
-    rng: np.random.Generator, shape: UInt8[np.ndarray, " n"], filled: Bool[np.ndarray, " n"]
-) -> tuple[UInt8[np.ndarray, "n 32 32 3"], Bool[np.ndarray, "n 32 32"]]:
+def _draw_images(rng: Rng, shape: Numbers, filled: Filled) -> tuple[np.ndarray, np.ndarray]:
+    """Images, and their masks."""
     # Rather dark: objects are more often lighter than darker, so that a network without
     # convolutions learns something too. This is so for every class alike.
     ground = rng.uniform(0, 150, (len(shape), 3))
@@ -116,9 +114,7 @@ def _draw_images(
     return np.clip(images, 0, 255, out=images).astype(np.uint8), silhouettes >= MASK_COVERAGE
 
 
-def _contrasting_colours(
-    rng: np.random.Generator, first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"]
-) -> Float[np.ndarray, "n 3"]:
+def _contrasting_colours(rng: Rng, first: Colours, second: Colours) -> Colours:
     """Draw colours that are uniform but for the neighbourhood of two others."""
     candidates = rng.uniform(0, 255, (len(first), 32, 3))
     # The eye tells greens apart better than blues and reds: weights of a common approximation.
@@ -132,7 +128,7 @@ def _contrasting_colours(
     return candidates[np.arange(len(first)), chosen]
 
 
-def _textures(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 32 32"]:
+def _textures(rng: Rng, n: int) -> Pixels:
     """Draw blends in [0, 1] of blotches, coarse and fine, and of waves."""
     texture = np.zeros((n, SIZE, SIZE), np.float32)
     for cells in (4, 11):
@@ -150,7 +146,7 @@ def _textures(rng: np.random.Generator, n: int) -> Float[np.ndarray, "n 32 32"]:
     return np.clip(0.5 + 0.4 * texture, 0, 1)
 
 
-def _draw_distractors(rng: np.random.Generator, scene: UInt8[np.ndarray, "32 32 3"]) -> None:
+def _draw_distractors(rng: Rng, scene: UInt8[np.ndarray, "32 32 3"]) -> None:
     """Draw short strokes and dots into an image; the object, drawn later, is never hidden."""
     count = rng.integers(2, MAX_DISTRACTORS + 1)
     colours = rng.integers(0, 256, (count, 3)).tolist()
@@ -167,10 +163,8 @@ def _draw_distractors(rng: np.random.Generator, scene: UInt8[np.ndarray, "32 32 
         cv2.line(scene, start[i], end[i], colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _place(
-    rng: np.random.Generator, shape: UInt8[np.ndarray, " n"]
-) -> Float[np.ndarray, "n vertices 2"]:
-    """Rotates, scales and moves the outline of each object; vertices are (x, y) in pixels."""
+def _place(rng: Rng, shape: Numbers) -> Outlines:
+    """Turn, scale and move the outline of each object."""
     n = len(shape)
     angle = rng.uniform(-ROTATION, ROTATION, n)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -182,27 +176,22 @@ def _place(
     return vertices + (corner - low)[:, None]
 
 
-def _draw_objects(
-    vertices: Float[np.ndarray, "n vertices 2"], filled: Bool[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, "n 32 32"], Float[np.ndarray, "n 32 32"]]:
-    """Return how much of each pixel the silhouettes and the drawn objects cover, in [0, 1]."""
-    large = SIZE * SUPERSAMPLE
-    # OpenCV puts the centre of the first pixel at 0, `vertices` put its corner there.
-    fixed = (vertices * SUPERSAMPLE - 0.5) * (1 << SUBPIXEL_BITS)
-    fixed = np.rint(fixed).astype(np.int32)
-    silhouettes = np.empty((len(vertices), SIZE, SIZE), np.uint8)
+def _draw_objects(outlines: Outlines, filled: Filled) -> tuple[Pixels, Pixels]:
+    """How much of each pixel the silhouettes and the drawn objects cover, in [0, 1]."""
+    # OpenCV puts the centre of the first pixel at 0, `outlines` put its corner there.
+    fixed = (outlines * SUPERSAMPLE - 0.5) * (1 << SUBPIXEL_BITS)
+    silhouettes = np.empty((len(outlines), SIZE, SIZE), np.uint8)
     ink = np.empty_like(silhouettes)
     stroke = round(2 * STROKE * SUPERSAMPLE)  # its outer half falls outside of the silhouette
-    for i, points in enumerate(fixed):
-        canvas = np.zeros((large, large), np.uint8)
+    for i, points in enumerate(np.rint(fixed).astype(np.int32)):
+        canvas = np.zeros((SIZE * SUPERSAMPLE,) * 2, np.uint8)
         cv2.fillPoly(canvas, [points], 255, cv2.LINE_8, SUBPIXEL_BITS)
         cv2.resize(canvas, (SIZE, SIZE), silhouettes[i], interpolation=cv2.INTER_AREA)
-        if filled[i]:
-            ink[i] = silhouettes[i]
-            continue
-        inside = canvas.copy()
-        cv2.polylines(inside, [points], True, 0, stroke, cv2.LINE_8, SUBPIXEL_BITS)
-        cv2.resize(canvas - inside, (SIZE, SIZE), ink[i], interpolation=cv2.INTER_AREA)
+        ink[i] = silhouettes[i]
+        if not filled[i]:
+            inside = canvas.copy()
+            cv2.polylines(inside, [points], True, 0, stroke, cv2.LINE_8, SUBPIXEL_BITS)
+            cv2.resize(canvas - inside, (SIZE, SIZE), ink[i], interpolation=cv2.INTER_AREA)
     return silhouettes / np.float32(255), ink / np.float32(255)
 
 
@@ -211,8 +200,8 @@ def _arc(start: float, stop: float, n: int) -> Float[np.ndarray, "n 2"]:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def _outlines() -> Float[np.ndarray, "10 vertices 2"]:
-    """Return the outlines of `SHAPES10`, upright (y points down), of area 1."""
+def _upright_outlines() -> Outlines:
+    """The outlines of `SHAPES10` (y points down), of area 1."""
     star = _arc(-90, 270, 11)[:-1]
     star[1::2] *= 0.45
     t = np.linspace(0, 2 * np.pi, 33)[:-1]
@@ -233,15 +222,14 @@ def _outlines() -> Float[np.ndarray, "10 vertices 2"]:
         "letter L": [(0, 0), (1.1, 0), (1.1, 2), (2.6, 2), (2.6, 3.1), (0, 3.1)],
         "hourglass": [(0, 0), (2, 0), (1.2, 1.3), (2, 2.6), (0, 2.6), (0.8, 1.3)],
     }  # fmt: skip
-    length = max(map(len, outlines.values()))
-    table = []
+    length, table = max(map(len, outlines.values())), []
     for name in SHAPES10:
-        outline = np.asarray(outlines[name], float)
-        x, y = outline.T
+        x, y = np.asarray(outlines[name], float).T
         area = abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
         # One array for all: a repeated last vertex changes no polygon.
-        table.append(np.pad(outline, ((0, length - len(outline)), (0, 0)), "edge") / np.sqrt(area))
+        repeated = np.pad(np.stack([x, y], 1), ((0, length - len(x)), (0, 0)), "edge")
+        table.append(repeated / np.sqrt(area))
     return np.stack(table)
 
 
-OUTLINES = _outlines()
+OUTLINES = _upright_outlines()

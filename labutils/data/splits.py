@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -40,12 +40,8 @@ class Split:
 
     def take(self, indices: Int64[Tensor, " k"] | slice) -> Split:
         """The images at `indices`, with all that belongs to them."""
-        extras = (self.coarse_labels, self.masks)
-        return Split(
-            self.images[indices],
-            self.labels[indices],
-            *(None if extra is None else extra[indices] for extra in extras),
-        )
+        columns = (getattr(self, field.name) for field in fields(self))
+        return Split(*(None if column is None else column[indices] for column in columns))
 
 
 def stratified_split(
@@ -70,9 +66,7 @@ def stratified_split(
 def nested_subset(
     labels: Int64[Tensor, " n"], per_class: int, draw: int = 0
 ) -> Int64[Tensor, " k"]:
-    """Indices of `per_class` images of each class, in the order in which they are given.
-
-    Of one draw, a smaller subset is a part of a larger.
+    """Indices of `per_class` images of each class, in their order; of one draw, fewer among more.
 
     Raises:
         SubsetError: a class has fewer images.

@@ -42,7 +42,7 @@ def marked(shapes: Split, which: torch.Tensor) -> Split:
     return replace(shapes, images=images)
 
 
-# By name: from a part of the source, how many images, and a seed.
+# by name: from a part of the source, how many images, and a seed
 VARIANTS: dict[DataName, Callable[[Split, int, int], Split]] = {
     "mnist-canvases": on_canvases,
     "digits-canvases": on_canvases,

@@ -1,11 +1,11 @@
 """The kinds of canvases that detectors are tested on."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from labutils.data.canvases import NO_DIGIT, Canvases, draw_canvases
+from labutils.data.canvases import NO_DIGIT, Canvases, concatenate, draw_canvases
 from labutils.data.sets import Split
 
 COUNT = 2_000  # canvases a condition, and at most one for four digits that are drawn from
@@ -77,23 +77,14 @@ def canvases_of(condition: Condition, digits: Split, count: int | None = None) -
         short = ((drawn.labels != NO_DIGIT).sum(1) < fewest).nonzero().flatten()
         if len(short) == 0:
             return drawn
-        seed = options["seed"] + draw * AGAIN
-        others = draw_canvases(digits, len(short), **options | {"seed": seed})
-        drawn = _with_others(drawn, short, others)
+        again = options | {"seed": options["seed"] + draw * AGAIN}
+        place = torch.arange(count)
+        place[short] = count + torch.arange(len(short))
+        drawn = concatenate([drawn, draw_canvases(digits, len(short), **again)]).take(place)
     raise ValueError(
         f"{condition.name!r}: {len(short)} canvases hold fewer than {fewest} digits after "
         f"{MOST_DRAWS} draws: ask for fewer digits, or larger canvases"
     )
-
-
-def _with_others(canvases: Canvases, places: torch.Tensor, others: Canvases) -> Canvases:
-    """The canvases with others at some places."""
-    columns = []
-    for one in fields(Canvases):
-        column = getattr(canvases, one.name).clone()
-        column[places] = getattr(others, one.name)
-        columns.append(column)
-    return Canvases(*columns)
 
 
 def canvas_count(digits: int) -> int:

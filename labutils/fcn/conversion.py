@@ -27,11 +27,7 @@ class FullyConvolutional(nn.Module):
     def forward(self, images: Images) -> Float[Tensor, "batch classes map_height map_width"]:
         return self.head(self.features(self.normalize(images)))
 
-    def with_finer_maps(
-        self, images: Images
-    ) -> tuple[
-        Float[Tensor, "batch classes map_height map_width"], list[Float[Tensor, "batch _ _ _"]]
-    ]:
+    def with_finer_maps(self, images: Images) -> tuple[Tensor, list[Float[Tensor, "batch _ _ _"]]]:
         """What `forward` returns, and the feature map before each pooling, finest first.
 
         Poolings within blocks do not count.
@@ -61,9 +57,8 @@ def convolutionalize(
     """
     classifier = copy.deepcopy(classifier)
     features = nn.Sequential(classifier.stem, classifier.blocks)
-    parameter = next(classifier.parameters())
     with torch.no_grad(), eval_mode(classifier):
-        example = torch.zeros(1, *image_shape, device=parameter.device)
+        example = torch.zeros(1, *image_shape, device=next(classifier.parameters()).device)
         feature_map = features(classifier.normalize(example))
     if feature_map.ndim != 4:
         raise ValueError(
@@ -71,19 +66,17 @@ def convolutionalize(
             "features are a map"
         )
     layers: list[nn.Module] = []
-    window: Pair | None = tuple(feature_map.shape[2:])  # what the next linear layer looks at
+    window = tuple(feature_map.shape[2:])  # what the next linear layer looks at
     for module in classifier.head:
-        if isinstance(module, nn.Flatten):
-            continue
         if isinstance(module, nn.Linear):
-            layers.append(as_convolution(module, window or (1, 1)))
-            window = None
+            layers.append(as_convolution(module, window))
+            window = (1, 1)
         elif isinstance(module, GlobalAveragePool):
             layers.append(nn.AvgPool2d(window, stride=1))
-            window = None
+            window = (1, 1)
         elif isinstance(module, (nn.ReLU, nn.GELU, nn.Dropout, nn.Conv2d)):
             layers.append(module)
-        else:
+        elif not isinstance(module, nn.Flatten):
             raise ValueError(
                 f"a head with {type(module).__name__} cannot slide: linear layers, average "
                 "pooling, activations, dropout and 1x1 convolutions can"
@@ -104,13 +97,10 @@ def as_convolution(linear: nn.Linear, window: Pair) -> nn.Conv2d:
 
 
 def dilate(network: FullyConvolutional, stride: int = 1) -> FullyConvolutional:
-    """The same network with more answers: later layers do not stride, and are dilated instead.
+    """The same network with an answer each `stride` pixels: later layers are dilated instead.
 
     Its map has all cells of that of `network`, exactly where nothing pads. For inference alone:
     an answer at every pixel costs as many times as much as there are pixels to a cell.
-
-    Args:
-        stride: pixels between answers; by default there is one at every pixel.
 
     Raises:
         ValueError: the first layers do not stride by just as much, or an average is to be dilated.
@@ -131,10 +121,9 @@ def dilate(network: FullyConvolutional, stride: int = 1) -> FullyConvolutional:
         layer.dilation = (dilation, dilation)
         # keeps the map's size where it was kept before; strided layers lose their last pixels
         layer.padding = tuple(dilation * side for side in as_pair(layer.padding))
+        layer.stride = (1, 1)
         if isinstance(layer, nn.MaxPool2d):
-            layer.stride, layer.ceil_mode = (1, 1), False
-        else:
-            layer.stride = (1, 1)
+            layer.ceil_mode = False
         dilation *= step
     if kept != stride:
         raise ValueError(f"no layers stride by {stride} together: after some of them it is {kept}")

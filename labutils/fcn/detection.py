@@ -1,4 +1,4 @@
-"""From scores a pixel to boxes with a digit and a score, at one scale or at several."""
+"""From scores a pixel to boxes with a digit and a score."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from labutils.training.execution import Execution
 
 MAX_OVERLAP = 0.3  # intersection over union of two boxes that may both be digits
 PREDICT_BATCH = 50  # canvases at a time
+
+Pictures = Shaped[Tensor, "n 1 height width"]
+Probabilities = Float[Tensor, "n classes height width"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Detections:
     @property
     def text(self) -> str:
         """The digits as they are read, from left to right."""
-        return "".join(str(label) for label in self.labels.tolist())
+        return "".join(map(str, self.labels.tolist()))
 
     def above(self, score: float) -> Detections:
         """Those with at least this score."""
@@ -75,10 +78,8 @@ class Detections:
 
 
 def pixel_probabilities(
-    network: DenseNetwork,
-    images: Shaped[Tensor, "n 1 height width"],
-    execution: Execution | None = None,
-) -> Float[Tensor, "n classes height width"]:
+    network: DenseNetwork, images: Pictures, execution: Execution | None = None
+) -> Probabilities:
     """Probability of each class for each pixel, in eval mode, on the CPU."""
     return predict(network, images, execution, PREDICT_BATCH)
 
@@ -89,7 +90,6 @@ def find_digits(
     min_area: int = 8,
     min_side: int = 10,
     fragment: float = 0.25,
-    max_overlap: float = MAX_OVERLAP,
 ) -> Detections:
     """Boxes around the connected parts of the map of the most probable classes.
 
@@ -102,34 +102,28 @@ def find_digits(
         min_side: in pixels; of boxes the longer side of which is shorter the same. Digits of
             MNIST are at least 13 pixels long at scale 0.7.
         fragment: a part with a smaller share of the pixels of its blob's largest is no digit.
-        max_overlap: of two boxes whose intersection over union is larger the one with the lower
-            score is dropped (torchvision's non-maximum suppression).
     """
     classes = probability.numpy().argmax(0)  # four times as fast as PyTorch's
     digits = probability[:BACKGROUND].numpy()
-    rows: list[tuple[tuple[int, int, int, int], int, float]] = []
+    found = []
     for blob in _components(classes != BACKGROUND, min_area):
         inside = np.where(blob.mask, classes[blob.window], BACKGROUND)
         parts = [
-            (int(label), part)
+            (part, int(label))
             for label in np.unique(inside[blob.mask])
-            for part in _components(inside == label, min_area)
+            for part in _components(inside == label, min_area, *blob.box[:2])
         ]
-        largest = max((part.area for _, part in parts), default=0)
-        parts = [(label, part) for label, part in parts if part.area >= fragment * largest]
+        largest = max((part.area for part, _ in parts), default=0)
+        parts = [(part, label) for part, label in parts if part.area >= fragment * largest]
         if len(parts) < 2:
             means = digits[:, *blob.window][:, blob.mask].mean(1)
-            rows.append((blob.box, int(means.argmax()), float(means.max())))
+            found.append((blob.box, int(means.argmax()), float(means.max())))
             continue
-        left, top = blob.box[:2]
-        for label, part in parts:
-            seen = digits[label][blob.window][part.window][part.mask]
-            moved = tuple(np.add(part.box, (left, top, left, top)).tolist())
-            rows.append((moved, label, float(seen.mean())))
-    rows = [row for row in rows if max(np.subtract(row[0][2:], row[0][:2])) >= min_side]
-    boxes, labels, scores = zip(*rows, strict=True) if rows else ((), (), ())
-    found = Detections.of(boxes, labels, scores)
-    return suppress(found, max_overlap)
+        for part, label in parts:
+            score = digits[label][part.window][part.mask].mean()
+            found.append((part.box, label, float(score)))
+    found = [row for row in found if max(np.subtract(row[0][2:], row[0][:2])) >= min_side]
+    return suppress(Detections.of(*zip(*found, strict=True) if found else ([], [], [])))
 
 
 class _Component(NamedTuple):
@@ -141,23 +135,22 @@ class _Component(NamedTuple):
     area: int
 
 
-def _components(mask: np.ndarray, min_area: int) -> list[_Component]:
-    """Parts of a mask that hang together, corners included, of at least so many pixels."""
-    count, parts, statistics, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8
-    )
-    found = []
-    for number in range(1, count):  # the first is all else
-        left, top, width, height, area = statistics[number].tolist()
-        if area >= min_area:
-            window = slice(top, top + height), slice(left, left + width)
-            box = (left, top, left + width, top + height)
-            found.append(_Component(box, window, parts[window] == number, area))
-    return found
+def _components(mask: np.ndarray, min_area: int, x: int = 0, y: int = 0) -> Iterator[_Component]:
+    """Parts of a mask that hang together, corners included; `x` and `y`: where the mask begins."""
+    mask = mask.astype(np.uint8)
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for number, (left, top, width, height, area) in enumerate(statistics.tolist()):
+        if number > 0 and area >= min_area:  # the first is all else
+            own = parts[top : top + height, left : left + width] == number
+            box = (x + left, y + top, x + left + width, y + top + height)
+            yield _Component(box, (slice(box[1], box[3]), slice(box[0], box[2])), own, area)
 
 
 def suppress(found: Detections, max_overlap: float = MAX_OVERLAP) -> Detections:
-    """Without the boxes that overlap one of a higher score by more; from left to right."""
+    """Without the boxes that overlap one of a higher score by more; from left to right.
+
+    By intersection over union: torchvision's non-maximum suppression.
+    """
     from torchvision.ops import nms  # 2 s to import
 
     kept = nms(found.boxes, found.scores, max_overlap)
@@ -165,9 +158,7 @@ def suppress(found: Detections, max_overlap: float = MAX_OVERLAP) -> Detections:
 
 
 def detect(
-    network: DenseNetwork,
-    images: Shaped[Tensor, "n 1 height width"],
-    execution: Execution | None = None,
+    network: DenseNetwork, images: Pictures, execution: Execution | None = None
 ) -> list[Detections]:
     """What `find_digits` finds in each image."""
     return [find_digits(one) for one in pixel_probabilities(network, images, execution)]

@@ -1,10 +1,9 @@
 """Digits in files: what looks at each picture, draws its boxes, and lists them."""
 
-import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from labutils.data.picture_files import Look, Seen
+from labutils.data.pictures import Picture
 from labutils.fcn.networks import load_detector
 from labutils.fcn.pictures import annotate, as_json, read_page
 from labutils.fcn.scores import validation_threshold
@@ -21,7 +20,7 @@ def digit_finder(run: Run) -> Look:
     # in fp32: half precision loses more to kernels for each new size than it gains
     network = network.to(memory_format=torch.channels_last)
 
-    def look(picture: UInt8[np.ndarray, "height width 3"]) -> Seen:
+    def look(picture: Picture) -> Seen:
         found = read_page(network, picture, threshold=threshold, scales=run.config.scale)
         return Seen(annotate(picture, found), {"digits": as_json(found)}, found.text or "no digit")
 

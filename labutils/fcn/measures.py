@@ -8,17 +8,16 @@ over all scores, as COCO defines it (Lin et al. 2014), by pycocotools.
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from labutils.data.canvases import BACKGROUND, NO_DIGIT, Canvases
-from labutils.fcn.detection import Detections
+from labutils.fcn.detection import Detections, Probabilities
 
 IOU = 0.5
 BIN = 2  # pixels of distance
@@ -32,19 +31,18 @@ class AveragePrecision(NamedTuple):
 
 
 def average_precision(found: Sequence[Detections], canvases: Canvases) -> AveragePrecision:
-    """Average precision over all canvases; classes without a digit on any do not count."""
+    """Over all canvases; classes without a digit on any of them do not count."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truth = _as_coco(_true_digits(canvases, index) for index in range(len(canvases)))
-    answers = _as_coco(found)
+    truth = [_true_digits(canvases, index) for index in range(len(canvases))]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
         reference, results = COCO(), COCO()
-        for coco, annotations in ((reference, truth), (results, answers)):
+        for coco, images in ((reference, truth), (results, found)):
             coco.dataset = {
                 "images": [{"id": index} for index in range(len(canvases))],
                 "categories": [{"id": label} for label in range(BACKGROUND)],
-                "annotations": annotations,
+                "annotations": _as_coco(images),
             }
             coco.createIndex()
         evaluation = COCOeval(reference, results, "bbox")
@@ -56,6 +54,18 @@ def average_precision(found: Sequence[Detections], canvases: Canvases) -> Averag
         return AveragePrecision(float("nan"), float("nan"))
     by_iou = precision.mean(1)[counted].view(len(precision), -1).mean(1)
     return AveragePrecision(by_iou[0].item(), by_iou.mean().item())
+
+
+def _as_coco(images: Sequence[Detections]) -> list[dict]:
+    """Boxes as COCO has them: left, top, width, height."""
+    annotations = []
+    for image, found in enumerate(images):
+        for (left, top, right, bottom), label, score in found:
+            width, height = right - left, bottom - top
+            box = {"bbox": [left, top, width, height], "area": width * height, "iscrowd": 0}
+            whose = {"id": len(annotations) + 1, "image_id": image, "category_id": label}
+            annotations.append(whose | box | {"score": score})
+    return annotations
 
 
 def resampled_precision(
@@ -103,14 +113,11 @@ class _Ranked:
     """All detections, each right or wrong: at any threshold those above it are so, too."""
 
     def __init__(self, found: Sequence[Detections], canvases: Canvases) -> None:
-        none = torch.zeros(0)
+        every = Detections.together(found)
+        self.scores, self.labels = every.scores, every.labels
         right = [matches(one, _true_digits(canvases, index)) for index, one in enumerate(found)]
-        self.scores = torch.cat([none, *(one.scores for one in found)])
-        self.labels = torch.cat([none.long(), *(one.labels for one in found)])
-        self.right = torch.cat([none.bool(), *right])
-        self.canvas = torch.arange(len(found)).repeat_interleave(
-            torch.tensor(list(map(len, found)))
-        )
+        self.right = torch.cat(right)
+        self.canvas = torch.tensor([index for index, one in enumerate(found) for _ in one]).long()
         self.there = int((canvases.labels != NO_DIGIT).sum())
 
     def at(self, threshold: float) -> BoxScores:
@@ -142,6 +149,11 @@ def all_right(found: Detections, canvases: Canvases, index: int) -> bool:
     return len(found) == len(truth) and bool(matches(found, truth).all())
 
 
+def _true_digits(canvases: Canvases, index: int) -> Detections:
+    boxes, labels = canvases.digits(index)
+    return Detections(boxes, labels, torch.ones(len(labels)))
+
+
 def best_threshold(
     found: Sequence[Detections],
     canvases: Canvases,
@@ -150,10 +162,8 @@ def best_threshold(
 ) -> float:
     """The threshold of the score, of 0.01, 0.02 ... 0.99, with the highest F1: for validation.
 
-    Args:
-        digit_free: what was found on canvases without digits, a list a kind.
-        most_alarms: thresholds at which a larger share of any of these has a detection are out of
-            question. Where all are it is the highest.
+    Out of question are those at which more than a share `most_alarms` of the canvases of some
+    `digit_free` kind has a detection. Where all are, the highest is taken.
     """
     ranked, thresholds = _Ranked(found, canvases), [step / 100 for step in range(1, 100)]
     allowed = [
@@ -164,33 +174,31 @@ def best_threshold(
     return max(allowed or thresholds[-1:], key=lambda threshold: ranked.at(threshold).f1)
 
 
+def false_alarms(found: Sequence[Detections], threshold: float) -> float:
+    """Share of canvases, without any digit, on which something is detected all the same."""
+    return _share(sum(len(one.above(threshold)) > 0 for one in found), len(found))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
 class Pointing(NamedTuple):
-    """Of canvases with one digit, shares in [0, 1] by their most probable digit pixel.
+    """Of canvases with one digit, shares in [0, 1] by their most probable digit pixel."""
 
-    Attributes:
-        right: it lies in the digit's box and names it.
-        in_box: it lies there, whatever it names.
-    """
-
-    right: float
-    in_box: float
+    right: float  # it lies in the digit's box and names it
+    in_box: float  # it lies there, whatever it names
 
 
-def pointing(probability: Float[Tensor, "n classes height width"], canvases: Canvases) -> Pointing:
+def pointing(probability: Probabilities, canvases: Canvases) -> Pointing:
     """Where the most probable digit pixel of each canvas lies, and whether it names the digit."""
-    digits = probability[:, :BACKGROUND].flatten(1).argmax(1)
-    height, width = probability.shape[2:]
-    label, place = digits // (height * width), digits % (height * width)
-    row, column = place // width, place % width
+    digits = probability[:, :BACKGROUND]
+    places = digits.flatten(1).argmax(1)
+    label, row, column = torch.unravel_index(places, digits.shape[1:])
     left, top, right, bottom = canvases.boxes[:, 0].unbind(1)
     inside = (column >= left) & (column < right) & (row >= top) & (row < bottom)
     right = inside & (label == canvases.labels[:, 0])
     return Pointing(right.sum().item() / len(canvases), inside.sum().item() / len(canvases))
-
-
-def false_alarms(found: Sequence[Detections], threshold: float) -> float:
-    """Share of canvases, without any digit, on which something is detected all the same."""
-    return _share(sum(len(one.above(threshold)) > 0 for one in found), len(found))
 
 
 def background_accuracy(canvases: Canvases) -> float:
@@ -199,21 +207,15 @@ def background_accuracy(canvases: Canvases) -> float:
 
 
 def pixel_confusion(
-    logits: Float[Tensor, "some classes height width"], labels: Int64[Tensor, "some height width"]
-) -> Int64[Tensor, "classes classes"]:
-    """Pixels by their class (rows) and by the class with the highest score (columns)."""
-    classes = logits.shape[1]
-    pairs = labels * classes + logits.argmax(1)
-    return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
-
-
-def canvas_confusion(
-    probability: Float[Tensor, "n classes height width"], canvases: Canvases
+    scores: Float[Tensor, "some classes height width"], labels: Int64[Tensor, "some height width"]
 ) -> Int64[Tensor, "11 11"]:
-    """`pixel_confusion` of the pixels of canvases, background included."""
-    if probability.shape[1] == BACKGROUND:  # a network without background never answers it
-        probability = F.pad(probability, (0, 0, 0, 0, 0, 1))
-    return pixel_confusion(probability, canvases.classes.long())
+    """Pixels by their class (rows) and by the class with the highest score (columns).
+
+    Background is among the classes, also of a network that never answers it.
+    """
+    classes = BACKGROUND + 1
+    pairs = labels * classes + scores.argmax(1)
+    return torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
 
 
 def pixel_accuracy(confusion: Int64[Tensor, "classes classes"]) -> float:
@@ -229,7 +231,7 @@ def mean_iou(confusion: Int64[Tensor, "classes classes"]) -> float:
 
 
 def accuracy_by_distance(
-    probability: Float[Tensor, "n classes height width"], canvases: Canvases, fewest: int = 1
+    probability: Probabilities, canvases: Canvases, fewest: int = 1
 ) -> tuple[list[float], list[float]]:
     """How far from the middle of its box a digit's pixels are named, on canvases of one digit.
 
@@ -243,40 +245,10 @@ def accuracy_by_distance(
     across = torch.arange(width) + 0.5 - ((left + right) / 2)[:, None]
     down = torch.arange(height) + 0.5 - ((top + bottom) / 2)[:, None]
     distance = torch.hypot(down[:, :, None], across[:, None, :])
-    own = canvases.classes == canvases.labels[:, :1, None]
-    named = probability.argmax(1) == canvases.labels[:, :1, None]
+    label = canvases.labels[:, :1, None]
+    own, named = canvases.classes == label, probability.argmax(1) == label
     bins = (distance / BIN).long()[own]
-    counts = torch.bincount(bins)
-    right_ones = torch.bincount(bins, weights=named[own].double())
+    counts, rights = torch.bincount(bins), torch.bincount(bins, named[own].double())
     there = counts >= max(fewest, 1)
     middles = BIN * (torch.arange(len(counts)) + 0.5)
-    return middles[there].tolist(), (right_ones[there] / counts[there]).tolist()
-
-
-def _true_digits(canvases: Canvases, index: int) -> Detections:
-    boxes, labels = canvases.digits(index)
-    return Detections(boxes, labels, torch.ones(len(labels)))
-
-
-def _as_coco(images: Iterable[Detections]) -> list[dict]:
-    """Boxes as COCO has them: left, top, width, height."""
-    annotations = []
-    for image, found in enumerate(images):
-        for (left, top, right, bottom), label, score in found:
-            width, height = right - left, bottom - top
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image,
-                    "category_id": label,
-                    "bbox": [left, top, width, height],
-                    "area": width * height,
-                    "score": score,
-                    "iscrowd": 0,
-                }
-            )
-    return annotations
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+    return middles[there].tolist(), (rights[there] / counts[there]).tolist()

@@ -16,6 +16,10 @@ from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier, build_model
 from labutils.models.receptive_field import receptive_field
 from labutils.runs.store import Run
+from labutils.training.execution import Execution, execution_for
+
+Map = Float[Tensor, "batch channels map_height map_width"]
+Pixels = Float[Tensor, "batch classes height width"]
 
 
 class DenseNetwork(nn.Module):
@@ -30,12 +34,12 @@ class DenseNetwork(nn.Module):
         self.geometry = receptive_field(network)
         self.network, self.upsample = network, upsample
 
-    def forward(self, images: Images) -> Float[Tensor, "batch classes height width"]:
+    def forward(self, images: Images) -> Pixels:
         height, width = images.shape[2:]
         frame = (*self._frame(width), *self._frame(height))
         return self._scores(F.pad(images, frame))[..., :height, :width]
 
-    def _scores(self, framed: Images) -> Float[Tensor, "batch classes framed_height framed_width"]:
+    def _scores(self, framed: Images) -> Tensor:
         return self.upsample(self.network(framed))
 
     def _frame(self, length: int) -> tuple[int, int]:
@@ -50,25 +54,18 @@ class DenseNetwork(nn.Module):
 class LearnedUpsampling(nn.Module):
     """Scores of a coarse map, interpolated, and details that transposed convolutions add.
 
-    These double the map until there is a cell for each pixel. The last begins at zero, so that the
-    first answers are those of the coarse map and training only adds to them.
+    These double the map until there is a cell for each pixel; `stride` is a power of two. The last
+    begins at zero, so that the first answers are those of the coarse map.
 
     Source: after Long, Shelhamer and Darrell 2015, section 3.3, whose learned upsampling begins as
     interpolation; that the details are a branch of their own is ours.
-
-    Raises:
-        ValueError: the stride is no power of two.
     """
 
     def __init__(self, scores: nn.Conv2d, width: int, stride: int) -> None:
         super().__init__()
-        if stride < 2 or stride & (stride - 1):
-            raise ValueError(f"stride {stride} is no power of two: the map cannot be doubled to it")
-        self.scores = scores
-        self.interpolate = _interpolation(stride)
-        doublings = round(math.log2(stride))
+        self.scores, self.interpolate = scores, _interpolation(stride)
         inputs, layers = scores.in_channels, []
-        for _ in range(doublings - 1):
+        for _ in range(round(math.log2(stride)) - 1):
             layers += [nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1), nn.ReLU()]
             inputs = width
         last = nn.ConvTranspose2d(inputs, scores.out_channels, 4, stride=2, padding=1)
@@ -76,24 +73,22 @@ class LearnedUpsampling(nn.Module):
             nn.init.zeros_(parameter)
         self.details = nn.Sequential(*layers, last)
 
-    def forward(
-        self, features: Float[Tensor, "batch channels map_height map_width"]
-    ) -> Float[Tensor, "batch classes height width"]:
+    def forward(self, features: Map) -> Pixels:
         return self.interpolate(self.scores(features)) + self.details(features)
 
 
 class SkipNetwork(DenseNetwork):
-    """Its `upsample`, `SkipScores`, sees the finer maps of the network as well."""
+    """Its `upsample`, `SkipScores`, sees the finer maps as well."""
 
-    def _scores(self, framed: Images) -> Float[Tensor, "batch classes framed_height framed_width"]:
+    def _scores(self, framed: Images) -> Tensor:
         return self.upsample(*self.network.with_finer_maps(framed))
 
 
 class SkipScores(nn.Module):
     """Scores of a coarse map, interpolated, plus those of finer maps, by a 1x1 convolution each.
 
-    These begin at zero, so that the first answers are those of the coarse map. The coarse map can
-    know which digit is there, the finer ones where its ink is.
+    These begin at zero. The coarse map can know which digit is there, the finer ones where its ink
+    is.
 
     Source: after Long, Shelhamer and Darrell 2015, section 4.2 (FCN-8s); here the maps are taken
     before their pooling, down to single pixels, and the interpolation is not trained.
@@ -106,11 +101,7 @@ class SkipScores(nn.Module):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(
-        self,
-        coarse: Float[Tensor, "batch classes map_height map_width"],
-        finer: Sequence[Float[Tensor, "batch _ _ _"]],
-    ) -> Float[Tensor, "batch classes height width"]:
+    def forward(self, coarse: Map, finer: Sequence[Float[Tensor, "batch _ _ _"]]) -> Pixels:
         """`finer` has a map of twice the size for each of `channels`, the finest first."""
         scores = coarse
         for layer, features in zip(reversed(self.scores), reversed(finer), strict=True):
@@ -142,15 +133,9 @@ def classifier_config(config: FCNConfig) -> RunConfig:
     A small-cnn has convolutions without padding: each cell's answer is exactly the classifier's
     for the window that it looks at.
     """
-    small = config.model == "small-cnn"
-    return RunConfig(
-        data=config.data,
-        model=config.model,
-        width=config.width,
-        unpadded=small,
-        dropout=0.0,
-        seed=config.seed,
-    )
+    names = ("data", "model", "width", "seed")
+    same = {name: getattr(config, name) for name in names}
+    return RunConfig(**same, unpadded=config.model == "small-cnn", dropout=0.0)
 
 
 def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> DenseNetwork:
@@ -169,17 +154,15 @@ def build_detector(config: FCNConfig, classifier: Classifier | None = None) -> D
         hidden[0].padding = (window[0] // 2, window[1] // 2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        if config.head == "sliding":
-            network.head = nn.Sequential(*hidden, _with_background(last, config.background))
-            return dense(network)
+        last = _with_background(last, config.background)
+        if config.head == "deconvolution":
+            network.head = nn.Sequential(*hidden)
+            stride = receptive_field(network).stride
+            return DenseNetwork(network, LearnedUpsampling(last, config.width, stride))
+        network.head = nn.Sequential(*hidden, last)
         if config.head == "skip":
-            last = _with_background(last, config.background)
-            network.head = nn.Sequential(*hidden, last)
             return SkipNetwork(network, SkipScores(_finer_channels(network), last.out_channels))
-        stride = receptive_field(network).stride
-        network.head = nn.Sequential(*hidden)
-        scores = _with_background(last, config.background)
-        return DenseNetwork(network, LearnedUpsampling(scores, config.width, stride))
+        return dense(network)
 
 
 def load_detector(run: Run) -> DenseNetwork:
@@ -189,6 +172,16 @@ def load_detector(run: Run) -> DenseNetwork:
         RunError: the run keeps no weights.
     """
     return run.load_into(build_detector(run.config))
+
+
+def ready(
+    run: Run, *, dilate: bool = False, precision: str | None = None
+) -> tuple[DenseNetwork, Execution]:
+    """A stored detector where it is computed, and how: by default as it was trained."""
+    network = load_detector(run)
+    network = dilated(network) if dilate else network
+    execution = execution_for(network, precision or run.config.precision)
+    return network.to(execution.device, memory_format=execution.memory_format), execution
 
 
 @torch.no_grad()

@@ -6,12 +6,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from labutils.data.canvases import INK
 from labutils.data.ink import Values, ink, on_black
-from labutils.data.pictures import MAX_PIXELS
+from labutils.data.pictures import MAX_PIXELS, Grey, Picture
 from labutils.fcn.detection import Detections, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
@@ -35,11 +35,7 @@ Scales = tuple[float, float]
 
 
 def read_digits(
-    network: DenseNetwork,
-    canvas: UInt8[np.ndarray, "height width"],
-    *,
-    threshold: float,
-    scales: Scales = TRAINED,
+    network: DenseNetwork, canvas: Grey, *, threshold: float, scales: Scales = TRAINED
 ) -> Detections:
     """Digits of any size on a canvas, light on black, from 8 pixels of height: an image pyramid.
 
@@ -52,7 +48,7 @@ def read_digits(
         scales: the digits that the network was trained on, 1 being those of its data set.
     """
 
-    def look(resized: UInt8[np.ndarray, "rows columns"]) -> Detections:
+    def look(resized: Grey) -> Detections:
         return detect(network, torch.from_numpy(resized)[None, None])[0].above(threshold)
 
     enlarged = max(scales[0], scales[1] / OCTAVE) * DIGIT / SMALLEST
@@ -62,11 +58,7 @@ def read_digits(
 
 
 def read_page(
-    network: DenseNetwork,
-    picture: UInt8[np.ndarray, "height width 3"],
-    *,
-    threshold: float,
-    scales: Scales = TRAINED,
+    network: DenseNetwork, picture: Picture, *, threshold: float, scales: Scales = TRAINED
 ) -> Detections:
     """Digits of any size in a photograph or scan, of any ink on any ground, as `read_digits` does.
 
@@ -92,6 +84,8 @@ def whole_digits(found: Detections) -> Detections:
     Left out before are rings around the middle of which there is a digit, which are no 0 but a
     frame, and boxes around two digits side by side that are seen better.
     """
+    if not len(found):
+        return found
     start, end = found.boxes[:, :2], found.boxes[:, 2:]
     sides = end - start
     apart = torch.minimum(start[:, None] - start, end - end[:, None]) >= CLEAR * sides
@@ -100,10 +94,10 @@ def whole_digits(found: Detections) -> Detections:
     framed = (apart.all(2) & middle.all(2) & legible).any(0) & (found.labels == RING)
     better = (_shares_inside(found) >= INSIDE) & (found.scores[:, None] > found.scores)
     better &= sides[:, None, 1] >= TALL * sides[:, 1]
-    last = torch.where(better, start[:, None, 0], -torch.inf)
-    first = torch.where(better, end[:, None, 0], torch.inf)
-    gap = (last.max(0).values - first.min(0).values) / sides[:, 0] if len(found) else found.scores
-    found = found.take(~(framed | (gap >= -GAP) & (gap <= GAP)))
+    last = torch.where(better, start[:, None, 0], -torch.inf).amax(0)
+    first = torch.where(better, end[:, None, 0], torch.inf).amin(0)
+    gap = (last - first) / sides[:, 0]
+    found = found.take(~(framed | (gap.abs() <= GAP)))
     inside = _shares_inside(found)
     part = (inside >= INSIDE) & (inside >= LARGER * inside.T)
     return found.take(~part.any(1))
@@ -123,14 +117,13 @@ def _at_all_sizes(
     """What is seen at each size, from the enlarged picture down, of digits of trained scales."""
     found = []
     for factor in _factors(picture.shape, enlarged, scales[1] * DIGIT):
-        size = [max(round(factor * side), 1) for side in picture.shape]
+        rows, columns = (max(round(factor * side), 1) for side in picture.shape)
         way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        seen = look(cv2.resize(picture, size[::-1], interpolation=way))
+        seen = look(cv2.resize(picture, (columns, rows), interpolation=way))
         height = seen.boxes[:, 3] - seen.boxes[:, 1]
         trained = (height >= scales[0] * DIGIT * 0.8) & (height <= scales[1] * DIGIT * 1.2)
-        rows, columns = (whole / part for whole, part in zip(picture.shape, size, strict=True))
-        boxes = seen.boxes * torch.tensor([columns, rows, columns, rows])
-        found.append(replace(seen, boxes=boxes).take(trained))
+        larger = torch.tensor([picture.shape[1] / columns, picture.shape[0] / rows]).repeat(2)
+        found.append(replace(seen, boxes=seen.boxes * larger).take(trained))
     return Detections.together(found)
 
 
@@ -142,17 +135,17 @@ def _factors(shape: tuple[int, int], enlarged: float, last: float) -> list[float
     return factors
 
 
-def _where_ink_is(network: DenseNetwork, picture: UInt8[np.ndarray, "height width"]) -> Detections:
+def _where_ink_is(network: DenseNetwork, picture: Grey) -> Detections:
     """What is seen in each part of a picture that holds ink, with the surroundings that count."""
     near = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
-    inked = cv2.dilate((picture >= INK).astype(np.uint8), near) > 0
+    inked = cv2.dilate(picture, near) >= INK
     found = [Detections.of([], [], [])]
     for top, bottom in _runs(inked.any(1)):
         for left, right in _runs(inked[top:bottom].any(0)):
             part = torch.from_numpy(picture[top:bottom, left:right].copy())
             seen = detect(network, part[None, None])[0]
-            moved = seen.boxes + torch.tensor([left, top, left, top])
-            found.append(replace(seen, boxes=moved))
+            corner = torch.tensor([left, top, left, top])
+            found.append(replace(seen, boxes=seen.boxes + corner))
     return Detections.together(found)
 
 
@@ -161,7 +154,7 @@ def _runs(marked: Bool[np.ndarray, " n"]) -> list[list[int]]:
     return np.flatnonzero(np.diff(marked, prepend=False, append=False)).reshape(-1, 2).tolist()
 
 
-def annotate(picture: UInt8[np.ndarray, "height width 3"], found: Detections) -> np.ndarray:
+def annotate(picture: Picture, found: Detections) -> np.ndarray:
     """The picture with boxes, digits and scores, which lie within it."""
     scale = max(1, round(400 / max(picture.shape)))  # small pictures are enlarged to be read
     drawn = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)

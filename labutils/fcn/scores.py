@@ -1,28 +1,29 @@
-"""What the report measures of a stored detector: one condition, one kind of canvas, a number each.
+"""What the report measures of a stored detector, stored beside the run.
 
 Canvases are drawn from seeds of their own: with validation digits for thresholds, with training
-digits for what a network has learnt to answer, else with test digits. Results are stored beside the
-run.
+digits for what a network has learnt to answer, else with test digits.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from labutils import data
 from labutils.config import DATA_SETS
 from labutils.data.canvases import BACKGROUND, Canvases
 from labutils.data.clutter import CLUTTER, draw_clutter
+from labutils.data.sets import part_sizes
 from labutils.fcn import measures
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
-from labutils.fcn.detection import detect, find_digits, pixel_probabilities
-from labutils.fcn.networks import DenseNetwork, dilated, load_detector
+from labutils.fcn.detection import Detections, detect, find_digits, pixel_probabilities
+from labutils.fcn.networks import ready
 from labutils.fcn.pictures import read_digits
 from labutils.fcn.training import draw_for
 from labutils.runs.load import measure
 from labutils.runs.store import Run
-from labutils.training.execution import Execution, execution_for
 
 PART = 250  # canvases whose probabilities are held at a time
 PYRAMID_COUNT = 300  # canvases, each looked at in many sizes
@@ -37,35 +38,35 @@ CLUTTER_SIZE = (64, 64)
 MOST_ALARMS = 0.0025  # share of validation canvases without digit: half of what is aimed at
 
 
-def _count(run: Run, split: str) -> int:
-    """How many canvases are drawn with the digits of a split: known without loading them."""
-    spec = DATA_SETS[run.config.data]
-    return canvas_count({"train": spec.train - spec.val, "val": spec.val, "test": spec.test}[split])
+def _count(run: Run, part: str = "test") -> int:
+    """How many canvases are drawn with the digits of a part: known without loading them."""
+    return canvas_count(part_sizes(DATA_SETS[run.config.data])[part])
 
 
-def _drawn(run: Run, condition: Condition) -> dict[str, Any]:
-    """All that decides which canvases of a condition are measured."""
-    return {"options": condition.options, "count": _count(run, "test")}
+def _drawn(run: Run, condition: Condition, **more: Any) -> dict[str, Any]:
+    """What decides which canvases of a condition are measured, and more that decides a result."""
+    return {"options": condition.options, "count": _count(run), **more}
 
 
-def _drawn_with_one_digit(run: Run, condition: Condition) -> dict[str, Any]:
+def _drawn_with_one_digit(run: Run, condition: Condition, **more: Any) -> dict[str, Any]:
     if condition.options.get("number", (1, 1)) != (1, 1) or "layout" in condition.options:
         raise ValueError(f"{condition.name!r} may have several digits: take one with one")
-    return _drawn(run, condition)
+    return _drawn(run, condition, **more)
 
 
-def _test_canvases(run: Run, condition: Condition) -> Canvases:
-    return canvases_of(condition, data.load(run.config.data).test)
+def _test_canvases(run: Run, condition: Condition, count: int | None = None) -> Canvases:
+    return canvases_of(condition, data.load(run.config.data).test, count)
 
 
-def _ready(
-    run: Run, dilate: bool = False, precision: str | None = None
-) -> tuple[DenseNetwork, Execution]:
-    """The network where it is computed, and how."""
-    network = load_detector(run)
-    network = dilated(network) if dilate else network
-    execution = execution_for(network, precision or run.config.precision)
-    return network.to(execution.device, memory_format=execution.memory_format), execution
+def _seen(run: Run, canvases: Canvases, dilate: bool = False) -> Iterator[tuple[Canvases, Tensor]]:
+    """Canvases and the probabilities of their pixels, in parts: all at once may take gigabytes."""
+    network, execution = ready(run, dilate=dilate)
+    for part in canvases.parts(PART):
+        yield part, pixel_probabilities(network, part.images, execution)
+
+
+def _found(run: Run, canvases: Canvases) -> list[Detections]:
+    return [find_digits(one) for _, probability in _seen(run, canvases) for one in probability]
 
 
 @measure(
@@ -81,15 +82,12 @@ def _ready(
 def validation_threshold(run: Run, *, dilate: bool = False) -> float:
     """The score from which on a detection counts: the best F1 on canvases of validation digits.
 
-    Of the thresholds at which no kind of clutter, drawn from a seed of its own, has a detection
-    on more than `MOST_ALARMS` of its canvases, or on more than one.
-
-    Args:
-        dilate: for the dilated network, which has a cell for each pixel.
+    Of the thresholds at which no kind of clutter has a detection on more than `MOST_ALARMS` of its
+    canvases, or on more than one. The dilated network has a threshold of its own.
     """
     digits, count = data.load(run.config.data).val, _count(run, "val")
     canvases = draw_for(run.config, digits, count, VALIDATION_SEED)
-    network, execution = _ready(run, dilate)
+    network, execution = ready(run, dilate=dilate)
     digit_free = [
         detect(network, draw_clutter(kind, count, CLUTTER_SIZE, seed=VALIDATION_SEED), execution)
         for kind in CLUTTER
@@ -100,9 +98,8 @@ def validation_threshold(run: Run, *, dilate: bool = False) -> float:
 
 @measure(
     "detection",
-    lambda run, condition, dilate=False: (
-        _drawn(run, condition)
-        | {"dilated": dilate, "threshold": validation_threshold(run, dilate=dilate)}
+    lambda run, condition, dilate=False: _drawn(
+        run, condition, dilated=dilate, threshold=validation_threshold(run, dilate=dilate)
     ),
 )
 def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str, float]:
@@ -116,13 +113,11 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
         `ap_half` (average precision at IoU 0.5), `ap_mean` (over 0.5:0.95), `precision` (nan
         where nothing is detected), `recall`, and for canvases of one digit `pointing`.
     """
-    network, execution = _ready(run, dilate)
     canvases = _test_canvases(run, condition)
-    found, pointed, confusion = [], 0.0, torch.zeros(11, 11, dtype=torch.int64)
-    for part in canvases.parts(PART):  # the probabilities of all at once may take gigabytes
-        probability = pixel_probabilities(network, part.images, execution)
-        found += [find_digits(one) for one in probability]
-        confusion += measures.canvas_confusion(probability, part)
+    found, pointed, confusion = [], 0.0, 0
+    for part, probability in _seen(run, canvases, dilate):
+        found += map(find_digits, probability)
+        confusion += measures.pixel_confusion(probability, part.classes.long())
         pointed += measures.pointing(probability, part).right * len(part)
     boxes = measures.box_scores(found, canvases, validation_threshold(run, dilate=dilate))
     precision = measures.average_precision(found, canvases)
@@ -132,27 +127,21 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
         "mean_iou": measures.mean_iou(confusion),
         "ap_half": precision.at_half,
         "ap_mean": precision.mean,
-        "precision": boxes.precision,
-        "recall": boxes.recall,
+        **boxes._asdict(),
     }
     if canvases.labels.shape[1] == 1:
         result["pointing"] = pointed / len(canvases)
     return result
 
 
-@measure(
-    "resampled",
-    lambda run, condition: _drawn(run, condition) | {"draws": DRAWS, "seed": DRAWS_SEED},
-)
+@measure("resampled", lambda run, condition: _drawn(run, condition, draws=DRAWS, seed=DRAWS_SEED))
 def resampled(run: Run, condition: Condition) -> list[float]:
     """`ap_half` on `DRAWS` draws, with replacement, of a condition's canvases.
 
     Draws are the same for every network: a mean over networks has draws, too.
     """
-    (network, execution), canvases = _ready(run), _test_canvases(run, condition)
-    found = [
-        one for part in canvases.parts(PART) for one in detect(network, part.images, execution)
-    ]
+    canvases = _test_canvases(run, condition)
+    found = _found(run, canvases)
     shares = np.full(len(found), 1 / len(found))
     times = np.random.default_rng(DRAWS_SEED).multinomial(len(found), shares, DRAWS)
     return measures.resampled_precision(found, canvases, times).round(5).tolist()
@@ -165,55 +154,48 @@ def in_box(run: Run, condition: Condition) -> dict[str, float]:
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
-    network, execution = _ready(run)
-    canvases = _test_canvases(run, condition)
-    share = 0.0
-    for part in canvases.parts(PART):
-        found = measures.pointing(pixel_probabilities(network, part.images, execution), part)
-        share += found.in_box * len(part) / len(canvases)
+    canvases, share = _test_canvases(run, condition), 0.0
+    for part, probability in _seen(run, canvases):
+        share += measures.pointing(probability, part).in_box * len(part) / len(canvases)
     return {"share": share}
 
 
-def _pyramid_canvases(run: Run) -> int:
+def _pyramid_count(run: Run) -> int:
     # a third: of a small set all would take longer than the rest of the report
-    return min(_count(run, "test") // 3, PYRAMID_COUNT)
+    return min(_count(run) // 3, PYRAMID_COUNT)
 
 
 @measure(
     "pyramid",
     lambda run, condition: {
         "options": condition.options,
-        "count": _pyramid_canvases(run),
+        "count": _pyramid_count(run),
         "threshold": validation_threshold(run),
         "precision": PICTURE_PRECISION,
     },
 )
 def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]]:
-    """Precision and recall with the picture seen once, and at many sizes (`pictures.read_digits`).
+    """`precision` (nan where nothing is detected) and `recall`, pictures seen in one of two ways.
 
-    Both in fp32, in which pictures are read, whatever the network was trained in.
-
-    Returns:
-        For `once` and `pyramid` the `precision` (nan where nothing is detected) and `recall`.
+    `once`, or as a `pyramid` of many sizes (`pictures.read_digits`); both in fp32, in which
+    pictures are read, whatever the network was trained in.
     """
     threshold = validation_threshold(run)
-    network, execution = _ready(run, precision=PICTURE_PRECISION)
-    canvases = canvases_of(condition, data.load(run.config.data).test, _pyramid_canvases(run))
-    ways = {
-        "once": detect(network, canvases.images, execution),
-        "pyramid": [
-            read_digits(network, picture, threshold=threshold, scales=run.config.scale)
-            for picture in canvases.images[:, 0].numpy()
-        ],
-    }
+    network, execution = ready(run, precision=PICTURE_PRECISION)
+    canvases = _test_canvases(run, condition, _pyramid_count(run))
+    read = [
+        read_digits(network, picture, threshold=threshold, scales=run.config.scale)
+        for picture in canvases.images[:, 0].numpy()
+    ]
+    ways = {"once": detect(network, canvases.images, execution), "pyramid": read}
     scored = {way: measures.box_scores(found, canvases, threshold) for way, found in ways.items()}
-    return {way: {"precision": s.precision, "recall": s.recall} for way, s in scored.items()}
+    return {way: found._asdict() for way, found in scored.items()}
 
 
 @measure(
     "failures",
-    lambda run, condition: (
-        _drawn(run, condition) | {"threshold": validation_threshold(run), "most": FAILURES}
+    lambda run, condition: _drawn(
+        run, condition, threshold=validation_threshold(run), most=FAILURES
     ),
 )
 def failures(run: Run, condition: Condition) -> dict[str, Any]:
@@ -224,27 +206,25 @@ def failures(run: Run, condition: Condition) -> dict[str, Any]:
         with the `index` of the canvas among those of `canvases_of`, and the `boxes`, `labels` and
         `scores` found on it.
     """
-    network, execution = _ready(run)
     canvases, threshold = _test_canvases(run, condition), validation_threshold(run)
-    found = [one.above(threshold) for one in detect(network, canvases.images, execution)]
     wrong = [
-        index for index, one in enumerate(found) if not measures.all_right(one, canvases, index)
+        (index, found)
+        for index, found in enumerate(one.above(threshold) for one in _found(run, canvases))
+        if not measures.all_right(found, canvases, index)
     ]
     examples = [
         {
             "index": index,
-            "boxes": found[index].boxes.tolist(),
-            "labels": found[index].labels.tolist(),
-            "scores": [round(score, 4) for score in found[index].scores.tolist()],
+            "boxes": found.boxes.tolist(),
+            "labels": found.labels.tolist(),
+            "scores": [round(score, 4) for score in found.scores.tolist()],
         }
-        for index in wrong[:FAILURES]
+        for index, found in wrong[:FAILURES]
     ]
     return {"share": len(wrong) / len(canvases), "examples": examples}
 
 
-@measure(
-    "distance", lambda run, condition: _drawn_with_one_digit(run, condition) | {"fewest": FEWEST}
-)
+@measure("distance", lambda run, condition: _drawn_with_one_digit(run, condition, fewest=FEWEST))
 def named_by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
     """Distances from the centre of the one digit, and the share of pixels there that name it.
 
@@ -254,9 +234,8 @@ def named_by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
     Raises:
         ValueError: canvases of the condition may have several digits.
     """
-    network, execution = _ready(run)
     canvases = _test_canvases(run, condition)
-    probability = pixel_probabilities(network, canvases.images, execution)
+    probability = torch.cat([probability for _, probability in _seen(run, canvases)])
     distances, shares = measures.accuracy_by_distance(probability, canvases, fewest=FEWEST)
     return {"distances": distances, "shares": shares}
 
@@ -272,8 +251,7 @@ def answers_on_black(run: Run) -> dict[str, Any]:
     """What a network without a background class answers where it sees nothing, and why.
 
     A pixel is blind if the digit on its canvas changes none of its probabilities by `SAME` or
-    more: they are those of a canvas without digit. Canvases are drawn as in training, with
-    training digits.
+    more. Canvases are drawn as in training, with training digits.
 
     Returns:
         `blind`: share of pixels that are. Of the ten classes: `probability`, the mean over blind
@@ -284,15 +262,14 @@ def answers_on_black(run: Run) -> dict[str, Any]:
         ValueError: the run has a background class.
     """
     # fp32: a rounding of bf16 could pass for an effect of the digit
-    network, execution = _ready(run, precision="fp32")
+    network, execution = ready(run, precision="fp32")
     digits = data.load(run.config.data).train
     canvases = draw_for(run.config, digits, _count(run, "train"), TRAINING_SEED)
     empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
     probability = pixel_probabilities(network, canvases.images, execution)
     blind = ((probability - empty).abs() < SAME).all(1)
     by_canvas = blind.flatten(1).sum(1).double()
-    labels = torch.zeros(BACKGROUND, dtype=torch.double)
-    labels.index_add_(0, canvases.labels[:, 0], by_canvas)
+    labels = torch.bincount(canvases.labels[:, 0], by_canvas, minlength=BACKGROUND)
     answers = (empty[0] * blind.sum(0)).flatten(1).sum(1) / by_canvas.sum()
     counts = torch.bincount(digits.labels, minlength=BACKGROUND).double()
     return {
@@ -306,7 +283,7 @@ def answers_on_black(run: Run) -> dict[str, Any]:
 @measure(
     "alarms",
     lambda run: {
-        "count": _count(run, "test"),  # as of a condition
+        "count": _count(run),  # as of a condition
         "seed": CLUTTER_SEED,
         "size": CLUTTER_SIZE,
         "threshold": validation_threshold(run),
@@ -314,9 +291,9 @@ def answers_on_black(run: Run) -> dict[str, Any]:
 )
 def alarms(run: Run) -> dict[str, float]:
     """Share of digit-free canvases of each kind of clutter with a detection, in [0, 1]."""
-    (network, execution), threshold = _ready(run), validation_threshold(run)
+    (network, execution), threshold = ready(run), validation_threshold(run)
     shares = {}
     for kind in CLUTTER:
-        images = draw_clutter(kind, _count(run, "test"), CLUTTER_SIZE, seed=CLUTTER_SEED)
+        images = draw_clutter(kind, _count(run), CLUTTER_SIZE, seed=CLUTTER_SEED)
         shares[kind] = measures.false_alarms(detect(network, images, execution), threshold)
     return shares

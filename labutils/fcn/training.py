@@ -35,11 +35,8 @@ HELD_BATCH = 100  # canvases evaluated at a time
 class DetectorHistory(History):
     """What was measured through a detector's training, a value an epoch.
 
-    Attributes:
-        train_loss, train_accuracy: weighted cross-entropy and share of pixels that are right, on
-            fixed canvases of training digits, in eval mode.
-        val_loss, val_accuracy, val_mean_iou: on fixed canvases of validation digits.
-        seconds: evaluation and the drawing of canvases included.
+    Loss is weighted cross-entropy, accuracy the share of pixels that are right, on fixed canvases
+    of training and of validation digits. Seconds include evaluation and the drawing of canvases.
     """
 
     val_mean_iou: list[float] = field(default_factory=list)
@@ -68,11 +65,10 @@ def train_detector(config: FCNConfig, *, store: Store | None = None, **options: 
         TrainingError: it is of another build than the detector.
     """
     digits = data.load(config.data)
-    classifier = None
     if config.classifier:
-        classifier = _starting_point(config, store or default_store())
-    network = build_detector(config, classifier)
-    if classifier is None:
+        network = build_detector(config, _starting_point(config, store or default_store()))
+    else:
+        network = build_detector(config)
         normalize = network.network.normalize
         normalize.mean.copy_(digits.mean.view(1, -1, 1, 1))
         normalize.std.copy_(digits.std.view(1, -1, 1, 1))
@@ -121,15 +117,16 @@ class Detection(Task):
         self.execution = execution_for(network, config.precision)
         self.model = network.to(self.execution.device, memory_format=self.execution.memory_format)
         self.data = [t for part in (digits.train, digits.val) for t in (part.images, part.labels)]
+        self.weights = torch.ones(BACKGROUND + config.background, device=self.execution.device)
+        self.weights[BACKGROUND:] = config.background_weight
         self.history = DetectorHistory()
 
     def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
         """Draw the epoch's canvases, by a seed of its own."""
-        config, seed = self.config, self.config.seed * 1_009 + epoch
+        config, digits = self.config, self.digits.train
+        seed = config.seed * 1_009 + epoch
         self.canvases = None  # those of the epoch before make room
-        self.canvases = draw_for(
-            config, self.digits.train, config.canvases, seed, rotation=config.rotation
-        )
+        self.canvases = draw_for(config, digits, self.examples, seed, rotation=config.rotation)
         return torch.randperm(self.examples, generator=torch.Generator().manual_seed(seed))
 
     def loss(self, indices: Tensor) -> Tensor:
@@ -142,27 +139,20 @@ class Detection(Task):
             logits = self.model(self.execution.place(canvases.images[indices]))
         labels = pixel_labels(canvases, indices, self.config.background).to(logits.device)
         logits = logits.float()
-        return weighted_cross_entropy(logits, labels, self._weights(logits)), logits, labels
-
-    def _weights(self, logits: Tensor) -> Tensor:
-        """Weight of each class in the loss."""
-        weights = torch.ones(logits.shape[1], device=logits.device)
-        if self.config.background:
-            weights[BACKGROUND] = self.config.background_weight
-        return weights
+        return weighted_cross_entropy(logits, labels, self.weights), logits, labels
 
     @torch.no_grad()
     def score(self, digits: Split, seed: int) -> PixelScores:
         """Loss, pixel accuracy and mean IoU on fixed canvases, in eval mode."""
         count = min(HELD_CANVASES, self.config.canvases)
         canvases = draw_for(self.config, digits, count, seed)
-        total, weights, confusion = 0.0, 0.0, torch.zeros((), dtype=torch.int64)
+        total, weights, confusion = 0.0, 0.0, 0
         with eval_mode(self.model):
             for indices in torch.arange(count).split(HELD_BATCH):
                 loss, logits, labels = self._outputs(canvases, indices)
-                weight = self._weights(logits)[labels].sum().item()
+                weight = self.weights[labels].sum().item()
                 total, weights = total + weight * loss.item(), weights + weight
-                confusion = confusion + pixel_confusion(logits, labels).cpu()
+                confusion += pixel_confusion(logits, labels).cpu()
         return PixelScores(total / weights, pixel_accuracy(confusion), mean_iou(confusion))
 
     def measure(self) -> dict[str, float]:
@@ -178,22 +168,16 @@ def draw_for(
     """Canvases of the kinds that `config` trains on; its digits are turned only if asked for."""
     touching = round(config.touching * count)
     fewest, most = config.number
+    asked = {"size": (config.size,) * 2, "scale": config.scale, "clutter": config.clutter}
+    kinds = [
+        ("separate", count - touching, config.number, 2 * seed),
+        ("touching", touching, (max(fewest, 2), most), 2 * seed + 1),  # one digit touches nothing
+    ]
     parts = [
         draw_canvases(
-            digits,
-            many,
-            size=(config.size, config.size),
-            number=number,
-            scale=config.scale,
-            layout=layout,
-            clutter=config.clutter,
-            rotation=rotation,
-            seed=2 * seed + (layout == "touching"),
+            digits, many, layout=layout, number=number, seed=own_seed, rotation=rotation, **asked
         )
-        for layout, many, number in (
-            ("separate", count - touching, config.number),
-            ("touching", touching, (max(fewest, 2), most)),  # a single digit touches nothing
-        )
+        for layout, many, number, own_seed in kinds
         if many
     ]
     return concatenate(parts)
@@ -207,8 +191,7 @@ def weighted_cross_entropy(
     """Cross-entropy with a weight a class, whose best scores are those of unweighted pixels.
 
     A weighted loss alone teaches probabilities in proportion to the weights, and so boxes wider
-    than the digits. Here the weights' logarithms are added to the scores inside the loss, so that
-    they need not be in the scores.
+    than the digits: here the loss itself adds the weights' logarithms to the scores.
 
     Source: after Menon et al. 2021, "Long-tail learning via logit adjustment", section 4.2.
     """

@@ -1,7 +1,7 @@
 """The peer of dense inference: the classifier asked about every window, one by one."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -20,41 +20,20 @@ from labutils.training.evaluation import EVALUATION_BATCH, predict
 DIGITS, CANVASES = 500, 12  # that a stored classifier is compared on
 
 
-class Agreement(NamedTuple):
-    """Rows and columns of a map, and how far its probabilities are from those of windows."""
-
-    map_size: tuple[int, int]
-    difference: float
-
-
 @measure("windows", lambda run: {"digits": DIGITS, "canvases": CANVASES, "seed": 0})
 def window_agreement(run: Run) -> list[dict[str, Any]]:
-    """A stored classifier made fully convolutional, beside its own answers to windows.
-
-    Returns:
-        For its test digits and for larger canvases: `image`, `map` (height and width),
-        `receptive_field` and `stride` of a cell in pixels, and `difference`, the largest between
-        two probabilities.
+    """`compare_with_windows` of a stored classifier: on its test digits, and on larger canvases.
 
     Raises:
         RunError: the run keeps no weights.
     """
     digits, classifier = data.load(run.config.data).test, run.model()
     network = convolutionalize(classifier, DATA_SETS[run.config.data].image_shape)
-    geometry, side = receptive_field(network), digits.images.shape[2]
-    rows = []
-    for images in (digits.images[:DIGITS], draw_canvases(digits, CANVASES, seed=0).images):
-        found = compare_with_windows(classifier, network, images, side)
-        rows.append(
-            {
-                "image": list(images.shape[2:]),
-                "map": list(found.map_size),
-                "receptive_field": geometry.size,
-                "stride": geometry.stride,
-                "difference": found.difference,
-            }
-        )
-    return rows
+    canvases = draw_canvases(digits, CANVASES, seed=0).images
+    return [
+        compare_with_windows(classifier, network, images, digits.images.shape[2])
+        for images in (digits.images[:DIGITS], canvases)
+    ]
 
 
 def compare_with_windows(
@@ -62,7 +41,7 @@ def compare_with_windows(
     network: FullyConvolutional,
     images: Shaped[Tensor, "n channels height width"],
     side: int,
-) -> Agreement:
+) -> dict[str, Any]:
     """The map of a sliding classifier beside the classifier's own answers to the windows.
 
     Args:
@@ -70,17 +49,23 @@ def compare_with_windows(
         side: of the windows, the size of image that the classifier was built for.
 
     Returns:
-        The map's size, and the largest difference between two probabilities, in [0, 1].
+        `image` and `map` (height and width), `receptive_field` and `stride` of a cell in pixels,
+        and `difference`, the largest between two probabilities, in [0, 1].
 
     Raises:
         ValueError: the images are smaller than a window.
     """
-    stride = receptive_field(network).stride
+    size, stride, _ = receptive_field(network)
     windows = slide_classifier(classifier, images, side=side, stride=stride)
     cells = predict(network, images)
     rows, columns = windows.shape[2:]
-    difference = (cells[..., :rows, :columns] - windows).abs().max().item()
-    return Agreement(tuple(cells.shape[2:]), difference)
+    return {
+        "image": list(images.shape[2:]),
+        "map": list(cells.shape[2:]),
+        "receptive_field": size,
+        "stride": stride,
+        "difference": (cells[..., :rows, :columns] - windows).abs().max().item(),
+    }
 
 
 def answers_of_cells(
@@ -98,11 +83,9 @@ def answers_of_cells(
     """
     geometry, probability = receptive_field(network), predict(network, image[None])[0]
     scores, labels = probability.max(0)
-    return Detections.of(
-        [geometry.box(*cell) for cell in cells],
-        [int(labels[cell]) for cell in cells],
-        [float(scores[cell]) for cell in cells],
-    )
+    rows, columns = zip(*cells, strict=True)
+    boxes = [geometry.box(*cell) for cell in cells]
+    return Detections.of(boxes, labels[rows, columns].tolist(), scores[rows, columns].tolist())
 
 
 def slide_classifier(

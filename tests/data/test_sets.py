@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 
 from labutils import data
 from labutils.config.data_sets import DATA_SETS, DataSpec
-from labutils.data import downloads, files, sets
+from labutils.data import files, sets
 from labutils.data.files import DataError
 from labutils.data.sets import Split, data_root, pixel_statistics
 from labutils.data.shapes import CLASS_NAMES, render
@@ -379,7 +379,7 @@ def test_a_full_disk_leaves_no_part_of_a_set(tmp_path):
 
 def stub_download(monkeypatch, spec):
     names = [str(i) for i in range(spec.classes)]
-    monkeypatch.setattr(downloads, "_from_torchvision", lambda name, root: (made_up(spec), names))
+    monkeypatch.setattr(files, "_from_torchvision", lambda name, root: (made_up(spec), names))
 
 
 def check_no_download(name, root, words):
@@ -462,7 +462,7 @@ from pathlib import Path
 import numpy as np
 from labutils import data
 from labutils.config.data_sets import DATA_SETS, DataSpec
-from labutils.data import downloads
+from labutils.data import files
 root = Path(sys.argv[1])
 DATA_SETS["mnist"] = DataSpec("tiny", (1, 2, 2), 20, 10, 2, stand_in="digits")
 def fetch(name, root):
@@ -475,7 +475,7 @@ def fetch(name, root):
         arrays[f"{part}_images"] = np.zeros((count, 2, 2, 1), np.uint8)
         arrays[f"{part}_labels"] = (np.arange(count) % 2).astype(np.uint8)
     return arrays, ["a", "b"]
-downloads._from_torchvision = fetch
+files._from_torchvision = fetch
 (root / f"ready{sys.argv[2]}").touch()
 while len(list(root.glob("ready*"))) < 2:
     time.sleep(0.01)

@@ -8,7 +8,7 @@ import torch
 
 from labutils import data
 from labutils.config.data_sets import DATA_SETS
-from labutils.data import DataError, downloads, sets
+from labutils.data import DataError, files, sets
 from labutils.data.canvases import INK, draw_canvases
 from labutils.data.sets import is_here, pixel_statistics
 from labutils.data.splits import Split
@@ -188,7 +188,7 @@ def test_what_is_missing_of_a_made_set_is_its_source(tmp_path, monkeypatch):
         asked.append(name)
         raise OSError("no network")
 
-    monkeypatch.setattr(downloads, "_from_torchvision", refuse)
+    monkeypatch.setattr(files, "_from_torchvision", refuse)
     with pytest.raises(DataError, match="mnist.safetensors"):
         data.load("mnist-canvases", tmp_path)
     assert asked == ["mnist"] and not list(tmp_path.glob("*.safetensors"))

@@ -13,11 +13,11 @@ from labutils.fcn.measures import (
     background_accuracy,
     best_threshold,
     box_scores,
-    canvas_confusion,
     false_alarms,
     matches,
     mean_iou,
     pixel_accuracy,
+    pixel_confusion,
     pointing,
     resampled_precision,
 )
@@ -181,13 +181,13 @@ def test_background_accuracy_is_the_share_of_black():
 def test_pixel_scores_of_maps_with_and_without_background():
     everywhere_3 = torch.zeros(2, 10, SIZE, SIZE)
     everywhere_3[:, 3] = 1
-    confusion = canvas_confusion(everywhere_3, ONE)
+    confusion = pixel_confusion(everywhere_3, ONE.classes.long())
     assert pixel_accuracy(confusion) == pytest.approx(100 / SIZE**2)
     assert mean_iou(confusion) == pytest.approx((100 / SIZE**2 + 0) / 2), (
         "the digit, and the background"
     )
     right = torch.zeros(2, 11, SIZE, SIZE).scatter_(1, ONE.classes[:, None].long(), 1.0)
-    confusion = canvas_confusion(right, ONE)
+    confusion = pixel_confusion(right, ONE.classes.long())
     assert confusion.sum() == 2 * SIZE**2
     assert (pixel_accuracy(confusion), mean_iou(confusion)) == (1, 1)
 

@@ -7,7 +7,7 @@ import torch
 
 from labutils import data
 from labutils.config.fcn import FCNConfig
-from labutils.fcn import conditions
+from labutils.fcn import conditions, networks
 from labutils.fcn import scores as module
 from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.detection import Detections, detect, pixel_probabilities
@@ -65,7 +65,7 @@ def test_average_precision_is_drawn_again_around_what_it_is(run, monkeypatch):
     found, drawn = scores(run, CONDITIONS[0])["ap_half"], resampled(run, CONDITIONS[0])
     assert len(drawn) == module.DRAWS and min(drawn) < found < max(drawn)
     assert np.mean(drawn) == pytest.approx(found, abs=0.1)
-    monkeypatch.setattr(module, "_ready", None)
+    monkeypatch.setattr(module, "ready", None)
     assert resampled(run, CONDITIONS[0]) == drawn, "stored"
 
 
@@ -81,7 +81,7 @@ def test_points_lie_in_boxes_as_often_in_parts_as_at_once(run, monkeypatch):
 
 def test_what_is_stored_is_not_measured_again(run, monkeypatch):
     before = scores(run, CONDITIONS[0])
-    monkeypatch.setattr(module, "_ready", None)
+    monkeypatch.setattr(module, "ready", None)
     assert scores(run, CONDITIONS[0]) == before
     monkeypatch.setattr(conditions, "COUNT", 13)  # another measure
     with pytest.raises(TypeError):
@@ -102,7 +102,7 @@ def test_the_dilated_network_is_measured_apart(sliding, monkeypatch):
         used.append(network)
         return dilated(network)
 
-    monkeypatch.setattr(module, "dilated", spy)
+    monkeypatch.setattr(networks, "dilated", spy)
     scores(sliding, CONDITIONS[1])
     assert not used
     scores(sliding, CONDITIONS[1], dilate=True)

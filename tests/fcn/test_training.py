@@ -63,7 +63,7 @@ def test_confusion_and_mean_iou_by_hand():
     for (row, column), answer in {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}.items():
         logits[0, answer, row, column] = 1.0
     confusion = pixel_confusion(logits, labels)
-    expected = torch.zeros(4, 4, dtype=torch.int64)
+    expected = torch.zeros(11, 11, dtype=torch.int64)
     expected[0, 0] = expected[0, 1] = expected[1, 1] = expected[2, 2] = 1
     assert torch.equal(confusion, expected)
     assert mean_iou(confusion) == pytest.approx((1 / 2 + 1 / 2 + 1) / 3), "class 3 does not occur"
