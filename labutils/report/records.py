@@ -8,7 +8,7 @@ from types import ModuleType
 
 from labutils.config import Config, RunConfig
 from labutils.config.profiles import profile
-from labutils.runs.store import AnyConfig, Keep, Store
+from labutils.runs.store import Keep, Store
 
 SEEDS = range(3)  # of every comparison, where nothing else is said
 
@@ -52,7 +52,7 @@ def experiment(name: str, **fields: object) -> Callable[[Grid], Experiment]:
     return lambda grid: Experiment(name, grid, **fields)
 
 
-def seeded(configs: Iterable[AnyConfig], seeds: Iterable[int] = SEEDS) -> list[AnyConfig]:
+def seeded(configs: Iterable[Config], seeds: Iterable[int] = SEEDS) -> list[Config]:
     """All configurations with the first seed, then all with the next."""
     configs = list(configs)
     return [replace(config, seed=seed) for seed in seeds for config in configs]
