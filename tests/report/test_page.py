@@ -1,5 +1,6 @@
 """docs/index.html is what the stored runs make of it, small, and complete in itself."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_its_numbers_are_those_of_the_stored_runs(grid):
         assert run["test_accuracy"] == metrics["test_accuracy"]
         for line in ("train_loss", "val_accuracy"):
             assert run[line] == pytest.approx(history[line], rel=1e-3)
-        norms = history["layers"]["activation_gradient_norm"]
+        layers = json.loads(gzip.decompress((folder / history["layers"]).read_bytes()))
+        norms = layers["activation_gradient_norm"]
         for line, at in (("untrained", norms[0]), ("trained", norms[-1])):
             drawn = [0 if value is None else value for value in run[line]]  # zero is a gap
             assert drawn == pytest.approx([norm / at[-1] for norm in at], rel=1e-3, abs=0)
