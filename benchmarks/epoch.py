@@ -24,9 +24,9 @@ NETWORKS = {
     "mlp": ("MNIST MLP of depth 4", RunConfig(depth=4), 54_000, 3),
     "small-cnn": ("SmallCNN", RunConfig(data="cifar10", model="small-cnn", depth=4), 45_000, 3),
     "resnet20": (
-        "ResNet-20",
+        "ResNet-20, 10,000 images",
         RunConfig(data="cifar10", model="resnet", depth=20, width=16, residual=True),
-        45_000,
+        10_000,
         3,
     ),
     "resnet18": (

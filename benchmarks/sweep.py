@@ -30,7 +30,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             way(Store(Path(folder) / "runs", Path(folder) / "unfinished"))
 
-    question = f"{RUNS} MLPs of depth {CONFIG.depth}, in turn with all threads / in a sweep"
+    question = f"MLPs of depth {CONFIG.depth}, {RUNS} in turn with all threads / in a sweep"
     compare("sweep", question, partial(anew, in_turn), partial(anew, side_by_side), pairs=3)
 
 

@@ -26,6 +26,7 @@ from labutils.report.rendering import markdown
 from labutils.training.execution import software_and_hardware
 
 NOTEBOOK_LIMIT, SLIDER_LIMIT = 30.0, 0.2  # seconds
+FOUND = RESULTS.parent / "waits.json"  # beside the ratios
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -78,13 +79,13 @@ def main() -> None:
             print(f"{what}: {statistics.median(taken):.2f} s")
             found.append({"what": what, "seconds": taken, "limit": limit})
     result = {"waits": found, **software_and_hardware(torch.device("cpu"))}
-    (RESULTS / "waits.json").write_text(json.dumps(result, indent=1) + "\n")
+    FOUND.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def table() -> str:
     """The Markdown table: a row a wait."""
     rows = []
-    for one in json.loads((RESULTS / "waits.json").read_text())["waits"]:
+    for one in json.loads(FOUND.read_text())["waits"]:
         taken, limit = one["seconds"], one["limit"]
         rows.append(
             {
