@@ -1,4 +1,4 @@
-"""Finished runs made up for tests: right in form, with numbers that the test chooses."""
+"""Runs and canvases made up for tests: right in form, with numbers that the test chooses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from labutils.config.base import Config
+from labutils.data.canvases import BACKGROUND, NO_DIGIT, Canvases
 from labutils.runs.store import Run, Store
 from labutils.training.history import Outcome
 from labutils.training.statistics import STATISTICS
@@ -61,3 +62,18 @@ def fake_runs(folder: Path, configs: Sequence[Config], **outcome: object) -> lis
     """Store a made-up run for each configuration and read it back."""
     store = Store(folder / "runs", folder / "scratch")
     return [store.save(config, fake_outcome(config, **outcome)) for config in configs]
+
+
+def canvases_of(*digits_of_each):
+    """Canvases of 40x40 pixels with given digits: (label, left, top, right, bottom)."""
+    slots = max(1, *(len(digits) for digits in digits_of_each))
+    count = len(digits_of_each)
+    classes = torch.full((count, 40, 40), BACKGROUND, dtype=torch.uint8)
+    boxes, labels = torch.zeros(count, slots, 4), torch.full((count, slots), NO_DIGIT)
+    for index, digits in enumerate(digits_of_each):
+        for slot, (label, left, top, right, bottom) in enumerate(digits):
+            classes[index, top:bottom, left:right] = label
+            boxes[index, slot] = torch.tensor([left, top, right, bottom])
+            labels[index, slot] = label
+    images = torch.zeros(count, 1, 40, 40, dtype=torch.uint8)
+    return Canvases(images, classes, boxes, labels)

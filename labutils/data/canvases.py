@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from labutils.data.clutter import CLUTTER, draw_clutter
+from labutils.data.clutter import put_clutter_behind
 from labutils.data.splits import Split
 
 BACKGROUND = 10
@@ -101,7 +101,11 @@ def draw_canvases(
         chunk = _Chunk(digits, many, size, number, scale, layout, rotation, generator)
         parts.append(chunk.draw())
     drawn = concatenate(parts)
-    return _with_clutter(drawn, clutter, seed, generator) if clutter else drawn
+    if clutter:
+        digit = drawn.classes[:, None] != BACKGROUND
+        images = put_clutter_behind(drawn.images, digit, clutter, seed, generator)
+        drawn = replace(drawn, images=images)
+    return drawn
 
 
 def concatenate(parts: Sequence[Canvases]) -> Canvases:
@@ -262,17 +266,3 @@ def _edges(mask: Bool[Tensor, "n height width"]) -> Float[Tensor, "n 4"]:
     (left, right), (top, bottom) = found
     edges = torch.stack([left, top, right, bottom], 1).float()
     return edges * mask.flatten(1).any(1)[:, None]
-
-
-def _with_clutter(
-    canvases: Canvases, share: float, seed: int, generator: torch.Generator
-) -> Canvases:
-    """Clutter behind the digits of some canvases: the digits' own pixels stay as they are."""
-    kinds = [kind for kind in CLUTTER if kind != "blank"]
-    chosen = torch.randperm(len(canvases), generator=generator)[: round(share * len(canvases))]
-    images = canvases.images.clone()
-    for kind, part in zip(kinds, chosen.tensor_split(len(kinds)), strict=True):
-        behind = draw_clutter(kind, len(part), tuple(images.shape[2:]), seed=seed)
-        digit = canvases.classes[part][:, None] != BACKGROUND
-        images[part] = torch.where(digit, images[part], torch.maximum(images[part], behind))
-    return replace(canvases, images=images)

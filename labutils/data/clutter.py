@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 LETTERS = "ABCDEFGHJKLMNPQRTUVWXYabdefhkmnrtwy"  # no O, I, l, S, Z, g, q: they look like digits
@@ -41,6 +41,23 @@ def draw_clutter(
     for canvas in canvases:
         CLUTTER[kind](canvas, random)
     return torch.from_numpy(canvases)[:, None]
+
+
+def put_clutter_behind(
+    images: UInt8[Tensor, "n 1 height width"],
+    digit: Bool[Tensor, "n 1 height width"],
+    share: float,
+    seed: int,
+    generator: torch.Generator,
+) -> UInt8[Tensor, "n 1 height width"]:
+    """Canvases with clutter on a share of them; where a `digit` is the pixels stay as they are."""
+    kinds = [kind for kind in CLUTTER if kind != "blank"]
+    chosen = torch.randperm(len(images), generator=generator)[: round(share * len(images))]
+    images = images.clone()
+    for kind, part in zip(kinds, chosen.tensor_split(len(kinds)), strict=True):
+        behind = draw_clutter(kind, len(part), tuple(images.shape[2:]), seed=seed)
+        images[part] = torch.where(digit[part], images[part], torch.maximum(images[part], behind))
+    return images
 
 
 def _blank(canvas: np.ndarray, random: np.random.Generator) -> None:

@@ -1,7 +1,7 @@
 """What the report measures of a stored detector, stored beside the run.
 
-Canvases are drawn from seeds of their own: with validation digits for thresholds, with training
-digits for what a network has learnt to answer, else with test digits.
+Canvases are drawn from seeds of their own: with validation digits for thresholds, else with test
+digits.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from labutils import data
 from labutils.config import DATA_SETS
-from labutils.data.canvases import BACKGROUND, Canvases
+from labutils.data.canvases import Canvases
 from labutils.data.clutter import CLUTTER, draw_clutter
 from labutils.data.sets import part_sizes
-from labutils.fcn import measures
+from labutils.fcn import boxes, pixels
 from labutils.fcn.conditions import Condition, canvas_count, canvases_of
 from labutils.fcn.detection import Detections, detect, find_digits, pixel_probabilities
 from labutils.fcn.networks import ready
@@ -31,21 +31,20 @@ PICTURE_PRECISION = "fp32"  # that of `pictures.read_digits`
 FAILURES = 18  # kept of each condition
 DRAWS, DRAWS_SEED = 1_000, 0  # of canvases, with replacement
 FEWEST = 100  # pixels at a distance: a share of fewer is left to chance
-SAME = 1e-3  # probabilities that differ by less are those of a canvas without digit
 # no seed of a training's canvases
-VALIDATION_SEED, CLUTTER_SEED, TRAINING_SEED = 4_000_001, 4_000_002, 4_000_003
+VALIDATION_SEED, CLUTTER_SEED = 4_000_001, 4_000_002
 CLUTTER_SIZE = (64, 64)
 MOST_ALARMS = 0.0025  # share of validation canvases without digit: half of what is aimed at
 
 
-def _count(run: Run, part: str = "test") -> int:
+def canvases_drawn(run: Run, part: str = "test") -> int:
     """How many canvases are drawn with the digits of a part: known without loading them."""
     return canvas_count(part_sizes(DATA_SETS[run.config.data])[part])
 
 
 def _drawn(run: Run, condition: Condition, **more: Any) -> dict[str, Any]:
     """What decides which canvases of a condition are measured, and more that decides a result."""
-    return {"options": condition.options, "count": _count(run), **more}
+    return {"options": condition.options, "count": canvases_drawn(run), **more}
 
 
 def _drawn_with_one_digit(run: Run, condition: Condition, **more: Any) -> dict[str, Any]:
@@ -72,7 +71,7 @@ def _found(run: Run, canvases: Canvases) -> list[Detections]:
 @measure(
     "threshold",
     lambda run, dilate=False: {
-        "count": _count(run, "val"),
+        "count": canvases_drawn(run, "val"),
         "seed": VALIDATION_SEED,
         "dilated": dilate,
         "most_alarms": MOST_ALARMS,
@@ -85,7 +84,7 @@ def validation_threshold(run: Run, *, dilate: bool = False) -> float:
     Of the thresholds at which no kind of clutter has a detection on more than `MOST_ALARMS` of its
     canvases, or on more than one. The dilated network has a threshold of its own.
     """
-    digits, count = data.load(run.config.data).val, _count(run, "val")
+    digits, count = data.load(run.config.data).val, canvases_drawn(run, "val")
     canvases = draw_for(run.config, digits, count, VALIDATION_SEED)
     network, execution = ready(run, dilate=dilate)
     digit_free = [
@@ -93,7 +92,7 @@ def validation_threshold(run: Run, *, dilate: bool = False) -> float:
         for kind in CLUTTER
     ]
     found = detect(network, canvases.images, execution)
-    return measures.best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
+    return boxes.best_threshold(found, canvases, digit_free, max(MOST_ALARMS, 1 / count))
 
 
 @measure(
@@ -117,17 +116,17 @@ def scores(run: Run, condition: Condition, *, dilate: bool = False) -> dict[str,
     found, pointed, confusion = [], 0.0, 0
     for part, probability in _seen(run, canvases, dilate):
         found += map(find_digits, probability)
-        confusion += measures.pixel_confusion(probability, part.classes.long())
-        pointed += measures.pointing(probability, part).right * len(part)
-    boxes = measures.box_scores(found, canvases, validation_threshold(run, dilate=dilate))
-    precision = measures.average_precision(found, canvases)
+        confusion += pixels.pixel_confusion(probability, part.classes.long())
+        pointed += pixels.pointing(probability, part).right * len(part)
+    at_threshold = boxes.box_scores(found, canvases, validation_threshold(run, dilate=dilate))
+    precision = boxes.average_precision(found, canvases)
     result = {
-        "pixel_accuracy": measures.pixel_accuracy(confusion),
-        "background_accuracy": measures.background_accuracy(canvases),
-        "mean_iou": measures.mean_iou(confusion),
+        "pixel_accuracy": pixels.pixel_accuracy(confusion),
+        "background_accuracy": pixels.background_accuracy(canvases),
+        "mean_iou": pixels.mean_iou(confusion),
         "ap_half": precision.at_half,
         "ap_mean": precision.mean,
-        **boxes._asdict(),
+        **at_threshold._asdict(),
     }
     if canvases.labels.shape[1] == 1:
         result["pointing"] = pointed / len(canvases)
@@ -144,7 +143,7 @@ def resampled(run: Run, condition: Condition) -> list[float]:
     found = _found(run, canvases)
     shares = np.full(len(found), 1 / len(found))
     times = np.random.default_rng(DRAWS_SEED).multinomial(len(found), shares, DRAWS)
-    return measures.resampled_precision(found, canvases, times).round(5).tolist()
+    return boxes.resampled_precision(found, canvases, times).round(5).tolist()
 
 
 @measure("in-box", _drawn_with_one_digit)
@@ -156,13 +155,13 @@ def in_box(run: Run, condition: Condition) -> dict[str, float]:
     """
     canvases, share = _test_canvases(run, condition), 0.0
     for part, probability in _seen(run, canvases):
-        share += measures.pointing(probability, part).in_box * len(part) / len(canvases)
+        share += pixels.pointing(probability, part).in_box * len(part) / len(canvases)
     return {"share": share}
 
 
 def _pyramid_count(run: Run) -> int:
     # a third: of a small set all would take longer than the rest of the report
-    return min(_count(run) // 3, PYRAMID_COUNT)
+    return min(canvases_drawn(run) // 3, PYRAMID_COUNT)
 
 
 @measure(
@@ -188,7 +187,7 @@ def pyramid_scores(run: Run, condition: Condition) -> dict[str, dict[str, float]
         for picture in canvases.images[:, 0].numpy()
     ]
     ways = {"once": detect(network, canvases.images, execution), "pyramid": read}
-    scored = {way: measures.box_scores(found, canvases, threshold) for way, found in ways.items()}
+    scored = {way: boxes.box_scores(found, canvases, threshold) for way, found in ways.items()}
     return {way: found._asdict() for way, found in scored.items()}
 
 
@@ -210,7 +209,7 @@ def failures(run: Run, condition: Condition) -> dict[str, Any]:
     wrong = [
         (index, found)
         for index, found in enumerate(one.above(threshold) for one in _found(run, canvases))
-        if not measures.all_right(found, canvases, index)
+        if not boxes.all_right(found, canvases, index)
     ]
     examples = [
         {
@@ -236,54 +235,14 @@ def named_by_distance(run: Run, condition: Condition) -> dict[str, list[float]]:
     """
     canvases = _test_canvases(run, condition)
     probability = torch.cat([probability for _, probability in _seen(run, canvases)])
-    distances, shares = measures.accuracy_by_distance(probability, canvases, fewest=FEWEST)
+    distances, shares = pixels.accuracy_by_distance(probability, canvases, fewest=FEWEST)
     return {"distances": distances, "shares": shares}
-
-
-def _without_background(run: Run) -> dict[str, Any]:
-    if run.config.background:
-        raise ValueError(f"{run.config.name} has a background class: ask one without about black")
-    return {"count": _count(run, "train"), "seed": TRAINING_SEED, "same": SAME}
-
-
-@measure("black", _without_background)
-def answers_on_black(run: Run) -> dict[str, Any]:
-    """What a network without a background class answers where it sees nothing, and why.
-
-    A pixel is blind if the digit on its canvas changes none of its probabilities by `SAME` or
-    more. Canvases are drawn as in training, with training digits.
-
-    Returns:
-        `blind`: share of pixels that are. Of the ten classes: `probability`, the mean over blind
-        pixels of what the network answers; `digits`, their shares among the training digits; and
-        `labels`, their shares among the labels of blind pixels (nan where none is blind).
-
-    Raises:
-        ValueError: the run has a background class.
-    """
-    # fp32: a rounding of bf16 could pass for an effect of the digit
-    network, execution = ready(run, precision="fp32")
-    digits = data.load(run.config.data).train
-    canvases = draw_for(run.config, digits, _count(run, "train"), TRAINING_SEED)
-    empty = pixel_probabilities(network, torch.zeros_like(canvases.images[:1]), execution)
-    probability = pixel_probabilities(network, canvases.images, execution)
-    blind = ((probability - empty).abs() < SAME).all(1)
-    by_canvas = blind.flatten(1).sum(1).double()
-    labels = torch.bincount(canvases.labels[:, 0], by_canvas, minlength=BACKGROUND)
-    answers = (empty[0] * blind.sum(0)).flatten(1).sum(1) / by_canvas.sum()
-    counts = torch.bincount(digits.labels, minlength=BACKGROUND).double()
-    return {
-        "blind": blind.float().mean().item(),
-        "probability": answers.tolist(),
-        "digits": (counts / counts.sum()).tolist(),
-        "labels": (labels / labels.sum()).tolist(),
-    }
 
 
 @measure(
     "alarms",
     lambda run: {
-        "count": _count(run),  # as of a condition
+        "count": canvases_drawn(run),  # as of a condition
         "seed": CLUTTER_SEED,
         "size": CLUTTER_SIZE,
         "threshold": validation_threshold(run),
@@ -294,6 +253,6 @@ def alarms(run: Run) -> dict[str, float]:
     (network, execution), threshold = ready(run), validation_threshold(run)
     shares = {}
     for kind in CLUTTER:
-        images = draw_clutter(kind, _count(run), CLUTTER_SIZE, seed=CLUTTER_SEED)
-        shares[kind] = measures.false_alarms(detect(network, images, execution), threshold)
+        images = draw_clutter(kind, canvases_drawn(run), CLUTTER_SIZE, seed=CLUTTER_SEED)
+        shares[kind] = boxes.false_alarms(detect(network, images, execution), threshold)
     return shares

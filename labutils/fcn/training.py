@@ -13,8 +13,8 @@ from labutils import data
 from labutils.config import FCNConfig
 from labutils.data.canvases import BACKGROUND, Canvases, concatenate, draw_canvases
 from labutils.data.sets import Split
-from labutils.fcn.measures import mean_iou, pixel_accuracy, pixel_confusion
 from labutils.fcn.networks import build_detector, classifier_config
+from labutils.fcn.pixels import mean_iou, pixel_accuracy, pixel_confusion
 from labutils.models.costs import multiply_adds
 from labutils.models.modes import eval_mode
 from labutils.models.networks import Classifier

@@ -91,7 +91,7 @@ def unit_variance(model: nn.Module, images: Tensor) -> None:
     """
 
     def scale(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        if output.max() == output.min():  # rounding may leave a deviation that is not zero
+        if not output.max() > output.min():  # rounding may leave a deviation that is not zero
             return output
         deviation = output.std()
         layer.weight.div_(deviation)

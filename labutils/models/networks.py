@@ -5,15 +5,22 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from labutils.config import RunConfig
 from labutils.config.classifier import LEAKY_SLOPE
-from labutils.models.blocks import Block, CReLU, GlobalAveragePool, Normalize, Shortcut, Whitening
+from labutils.models.blocks import (
+    Block,
+    CReLU,
+    GlobalAveragePool,
+    Images,
+    Normalize,
+    Shortcut,
+    Whitening,
+)
 from labutils.models.initialization import UNIT_VARIANCE_IMAGES, initialize, unit_variance
 
-Images = Shaped[Tensor, "batch channels height width"]
 ImageShape = tuple[int, int, int]  # channels, height, width
 Parts = tuple[nn.Module, nn.Module, nn.Module]  # stem, blocks, head
 

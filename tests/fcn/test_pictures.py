@@ -10,8 +10,8 @@ from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.data.canvases import INK, place_digit
 from labutils.fcn import pictures
+from labutils.fcn.boxes import matches
 from labutils.fcn.detection import Detections
-from labutils.fcn.measures import matches
 from labutils.fcn.networks import build_detector, load_detector
 from labutils.fcn.pictures import annotate, as_json, read_digits, read_page
 

@@ -1,5 +1,4 @@
 import json
-import math
 
 import numpy as np
 import pytest
@@ -9,13 +8,13 @@ from labutils import data
 from labutils.config.fcn import FCNConfig
 from labutils.fcn import conditions, networks
 from labutils.fcn import scores as module
+from labutils.fcn.boxes import all_right
 from labutils.fcn.conditions import CONDITIONS
 from labutils.fcn.detection import Detections, detect, pixel_probabilities
-from labutils.fcn.measures import all_right, pointing
 from labutils.fcn.networks import dilated, load_detector
+from labutils.fcn.pixels import pointing
 from labutils.fcn.scores import (
     alarms,
-    answers_on_black,
     failures,
     in_box,
     named_by_distance,
@@ -24,7 +23,7 @@ from labutils.fcn.scores import (
     scores,
     validation_threshold,
 )
-from labutils.fcn.training import draw_for, train_detector
+from labutils.fcn.training import train_detector
 from labutils.runs.load import load_or_train
 from labutils.runs.store import Store
 
@@ -176,52 +175,3 @@ def test_the_pyramid_finds_sizes_that_the_network_was_not_trained_on(run, monkey
         found = pyramid_scores(run, condition)
         assert found["pyramid"]["recall"] > found["once"]["recall"], condition.name
         assert found["pyramid"]["recall"] > 0.1
-
-
-@pytest.fixture(scope="module")
-def without_background(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("no-background")
-    config = FCNConfig(
-        data="digits", width=4, canvases=200, epochs=2, learning_rate=5e-3, batch_size=20, size=80,
-        background=False,
-    )  # fmt: skip
-    store = Store(folder / "runs", folder / "scratch")
-    return load_or_train(config, train_detector, store=store, keep="fp32", progress=False)
-
-
-def test_blind_pixels_are_those_that_no_digit_reaches(without_background):
-    """All blind pixels answer as an empty canvas does, and none lies near the digit."""
-    digits, size = data.load("digits").train, 80
-    found = answers_on_black(without_background)
-    counts = torch.bincount(digits.labels)
-    assert found["digits"] == pytest.approx((counts / counts.sum()).tolist(), abs=1e-6)
-
-    network = load_detector(without_background)
-    canvases = draw_for(without_background.config, digits, 12, module.TRAINING_SEED)
-    empty = pixel_probabilities(network, torch.zeros(1, 1, size, size, dtype=torch.uint8))
-    given = pixel_probabilities(network, canvases.images)
-    blind = ((given - empty).abs() < module.SAME).all(1)
-    reach = network.geometry.size / 2 + network.geometry.stride  # interpolated cells included
-    pixels = torch.arange(size) + 0.5
-    left, top, right, bottom = (edge[:, None] for edge in canvases.boxes[:, 0].unbind(1))
-    across = torch.maximum(left - pixels, pixels - right).clamp(min=0)
-    down = torch.maximum(top - pixels, pixels - bottom).clamp(min=0)
-    far = torch.maximum(across[:, None, :], down[:, :, None]) > reach + 2  # faint ink has no box
-    assert far.any() and blind[far].all()
-    inside = torch.maximum(across[:, None, :], down[:, :, None]) == 0
-    assert not blind[inside].all()
-    assert found["blind"] == pytest.approx(blind.float().mean().item(), abs=1e-6)
-    weights = blind.flatten(1).sum(1).double()
-    labels = torch.zeros(10, dtype=torch.double)
-    labels.index_add_(0, canvases.labels[:, 0], weights)
-    assert found["labels"] == pytest.approx((labels / labels.sum()).tolist(), abs=1e-6)
-    mean = given.permute(0, 2, 3, 1)[blind].mean(0)
-    assert found["probability"] == pytest.approx(mean.tolist(), abs=module.SAME)
-
-
-def test_without_a_blind_pixel_there_is_no_answer(without_background, run, monkeypatch):
-    monkeypatch.setattr(module, "SAME", 0.0)
-    found = answers_on_black(without_background)
-    assert found["blind"] == 0 and all(math.isnan(share) for share in found["labels"])
-    with pytest.raises(ValueError, match="has a background class"):
-        answers_on_black(run)

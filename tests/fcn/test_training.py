@@ -10,8 +10,8 @@ from labutils.config.base import ConfigError
 from labutils.config.fcn import FCNConfig
 from labutils.data.canvases import draw_canvases
 from labutils.fcn import training
-from labutils.fcn.measures import mean_iou, pixel_confusion
 from labutils.fcn.networks import classifier_config, load_detector
+from labutils.fcn.pixels import mean_iou, pixel_confusion
 from labutils.fcn.training import draw_for, pixel_labels, train_detector, weighted_cross_entropy
 from labutils.runs.load import load_or_train
 from labutils.runs.store import MissingRuns, RunError, Store

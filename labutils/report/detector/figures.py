@@ -190,7 +190,7 @@ def answers_on_black(found: Mapping[str, Sequence[float]]) -> Figure:
     """Where a network without a background class sees nothing: its answers, and the labels there.
 
     Args:
-        found: what `fcn.scores.answers_on_black` returns.
+        found: what `fcn.black.answers_on_black` returns.
     """
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     classes = np.arange(len(found["digits"]))

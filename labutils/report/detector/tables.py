@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from labutils.fcn.black import answers_on_black
 from labutils.fcn.conditions import CONDITIONS, SIZES
-from labutils.fcn.scores import alarms, answers_on_black, in_box, pyramid_scores, resampled, scores
+from labutils.fcn.scores import alarms, in_box, pyramid_scores, resampled, scores
 from labutils.fcn.windows import window_agreement
 from labutils.report.detector.experiments import BEST_HEAD
 from labutils.report.names import HEADS

@@ -3,41 +3,18 @@ import math
 import numpy as np
 import pytest
 import torch
+from fakes import canvases_of
 from sklearn.metrics import average_precision_score
 
-from labutils.data.canvases import BACKGROUND, NO_DIGIT, Canvases
-from labutils.fcn.detection import Detections
-from labutils.fcn.measures import (
-    accuracy_by_distance,
+from labutils.fcn.boxes import (
     average_precision,
-    background_accuracy,
     best_threshold,
     box_scores,
     false_alarms,
     matches,
-    mean_iou,
-    pixel_accuracy,
-    pixel_confusion,
-    pointing,
     resampled_precision,
 )
-
-SIZE = 40
-
-
-def canvases_of(*digits_of_each):
-    """Canvases with given digits: (label, left, top, right, bottom)."""
-    slots = max(1, *(len(digits) for digits in digits_of_each))
-    count = len(digits_of_each)
-    classes = torch.full((count, SIZE, SIZE), BACKGROUND, dtype=torch.uint8)
-    boxes, labels = torch.zeros(count, slots, 4), torch.full((count, slots), NO_DIGIT)
-    for index, digits in enumerate(digits_of_each):
-        for slot, (label, left, top, right, bottom) in enumerate(digits):
-            classes[index, top:bottom, left:right] = label
-            boxes[index, slot] = torch.tensor([left, top, right, bottom])
-            labels[index, slot] = label
-    images = torch.zeros(count, 1, SIZE, SIZE, dtype=torch.uint8)
-    return Canvases(images, classes, boxes, labels)
+from labutils.fcn.detection import Detections
 
 
 def found_in(*answers):
@@ -159,48 +136,3 @@ def test_without_any_digit_there_is_nothing_to_average():
     assert math.isnan(average_precision(nothing, empty).at_half)
     scores = box_scores(nothing, empty, 0.5)
     assert math.isnan(scores.precision) and math.isnan(scores.recall) and scores.f1 == 0
-    assert background_accuracy(empty) == 1
-
-
-def test_pointing_asks_for_place_and_digit():
-    canvases = canvases_of(*[[(4, 10, 10, 20, 20)]] * 4)
-    probability = torch.zeros(4, 11, SIZE, SIZE)
-    probability[:, BACKGROUND] = 1.0  # however sure it is of background
-    for index, (label, row, column) in enumerate(
-        [(4, 10, 19), (4, 20, 15), (5, 15, 15), (4, 19, 10)]
-    ):
-        probability[index, label, row, column] = 0.3
-    # the second lies below the box, the third names another digit
-    assert pointing(probability, canvases) == (0.5, 0.75)
-
-
-def test_background_accuracy_is_the_share_of_black():
-    assert background_accuracy(ONE) == pytest.approx(1 - 100 / SIZE**2)
-
-
-def test_pixel_scores_of_maps_with_and_without_background():
-    everywhere_3 = torch.zeros(2, 10, SIZE, SIZE)
-    everywhere_3[:, 3] = 1
-    confusion = pixel_confusion(everywhere_3, ONE.classes.long())
-    assert pixel_accuracy(confusion) == pytest.approx(100 / SIZE**2)
-    assert mean_iou(confusion) == pytest.approx((100 / SIZE**2 + 0) / 2), (
-        "the digit, and the background"
-    )
-    right = torch.zeros(2, 11, SIZE, SIZE).scatter_(1, ONE.classes[:, None].long(), 1.0)
-    confusion = pixel_confusion(right, ONE.classes.long())
-    assert confusion.sum() == 2 * SIZE**2
-    assert (pixel_accuracy(confusion), mean_iou(confusion)) == (1, 1)
-
-
-def test_accuracy_by_distance_counts_from_the_middle_of_the_digit():
-    probability = torch.zeros(2, 11, SIZE, SIZE)
-    probability[:, BACKGROUND] = 0.5
-    probability[0, 3, 0:10, 0:10] = 1  # the first canvas's digit, and nothing on the second
-    distances, shares = accuracy_by_distance(probability, ONE)
-    assert distances == [1, 3, 5, 7], "no pixel of a digit is farther away"
-    assert shares == [0.5] * 4
-    few, _ = accuracy_by_distance(probability, ONE, fewest=20)
-    own = int((ONE.classes == ONE.labels[:, :1, None]).sum())
-    assert few and len(few) < 4 < own, "the nearest and the farthest pixels are few"
-    probability[:, 3] = 1  # beside the digit, too: that makes no difference
-    assert accuracy_by_distance(probability, ONE) == ([1, 3, 5, 7], [1.0] * 4)
