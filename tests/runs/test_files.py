@@ -49,7 +49,15 @@ def test_a_history_of_an_older_version_has_its_layers_in_one_file(tmp_path):
     assert read_history(tmp_path) == stored
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", gzip.compress(b"[1]"), gzip.compress(b"{}")[:-9]])
+DAMAGED = {
+    "empty": b"",
+    "not compressed": b"{}",
+    "a list": gzip.compress(b"[1]"),
+    "cut short": gzip.compress(b"{}")[:-9],
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_layers_without_checksums_are_named(tmp_path, content):
     (tmp_path / "history.json").write_text('{"layers": "layers.json.gz"}')
     (tmp_path / "layers.json.gz").write_bytes(content)
