@@ -14,7 +14,7 @@ from labutils.models.networks import Classifier
 
 BATCH = 250
 GRADIENT = "input x gradient"
-BELL_WIDTH = 0.25  # deviation of the centred Gaussian, a share of the sides
+GAUSSIAN_WIDTH = 0.25  # deviation of the centred Gaussian, a share of the sides
 
 
 class Kind(NamedTuple):
@@ -83,11 +83,11 @@ def random_map(images: Images) -> PixelMaps:
 
 
 def centred_gaussian(images: Images) -> PixelMaps:
-    """A bell in the middle of the image, 1 at its centre."""
+    """A Gaussian in the middle of the image, 1 at its centre."""
     rows, columns = (
         torch.linspace(-0.5, 0.5, side + 1).unfold(0, 2, 1).mean(1) for side in images.shape[2:]
     )
-    rows, columns = ((-(at**2) / (2 * BELL_WIDTH**2)).exp() for at in (rows, columns))
+    rows, columns = ((-(at**2) / (2 * GAUSSIAN_WIDTH**2)).exp() for at in (rows, columns))
     return (rows[:, None] * columns).expand(len(images), -1, -1).to(images.device)
 
 

@@ -120,7 +120,7 @@ def headline(which: Profile | None = None) -> str:
          both("mnist-width", "crop_padding", (0, 1), width=64)),
         ("Well-trained MLP / CNN", mnist, "curves only (report-b)",
          f"{found('best-mlp', data=mnist)} / {found('mnist-cnn', model='cnn')}"),
-        ("Depth from which plain MLPs stay at chance (rate 0.001)", mnist, "26 (report-c)",
+        ("First depth of the grid from which no plain MLP learns (rate 0.001)", mnist, "26 (report-c)",
          stall_depth(load("mnist-depth", which))),
         ("Well-trained MLP / SmallCNN and CNN after eight epochs", cifar10,
          "43.02 % / 70.28 % (report-b) / 79.18 %, validation (report-d)",
@@ -142,7 +142,7 @@ def headline(which: Profile | None = None) -> str:
          f"{svm} / {both('transfer', 'trained', ('head', 'everything'))}"),
         ("Digit detector, average precision, one digit / four", mnist, "examples (report-b)",
          " / ".join(map(detected, map(condition, ("one digit", "four digits on 96 x 96"))))),
-        ("Images in which CAM / a bell in the middle points at the object", "shapes10",
+        ("Images in which CAM / a centred Gaussian points at the object", "shapes10",
          "pictures (report-b, report-c, report-d)", pointed),
     ]  # fmt: skip
     return markdown(

@@ -17,7 +17,9 @@ from labutils.runs.store import Run
 TRAINED = {"last-block": "last block, head", "last-two": "last two blocks, head"}
 LAYER_NAMES = {
     "stem": "stem",
-    **{f"blocks.{i}": f"block {i + 1} of 4" for i in range(3)},
+    "blocks.0": "first residual block",
+    "blocks.1": "convolution, pooling",
+    "blocks.2": "second residual block",
     "blocks.3": "last layer",
     "blocks.17": "last layer of the CNN",
 }

@@ -78,7 +78,7 @@ def test_probes_say_where_their_features_come_from(tmp_path, probes):
     assert ("linear SVM", "last layer, 1x1") in rows
     assert ("ridge regression", "5 layers, 2x2, untrained") in rows
     assert ("nearest neighbours", "pixels") in rows
-    assert ("ridge regression", "block 2 of 4, 2x2") in rows
+    assert ("ridge regression", "convolution, pooling, 2x2") in rows
     assert ("linear SVM", "last layer of the CNN, 2x2") in rows
     assert [run.config.model for run, *_ in probes[:4]] == ["cnn"] * 4
     assert len(set(rows)) == len(rows) == len(probes)
