@@ -120,8 +120,8 @@ def headline(which: Profile | None = None) -> str:
          both("mnist-width", "crop_padding", (0, 1), width=64)),
         ("Well-trained MLP / CNN", mnist, "curves only (report-b)",
          f"{found('best-mlp', data=mnist)} / {found('mnist-cnn', model='cnn')}"),
-        ("First depth of the grid from which no plain MLP learns (rate 0.001)", mnist, "26 (report-c)",
-         stall_depth(load("mnist-depth", which))),
+        ("First depth of the grid from which no plain MLP learns (rate 0.001)", mnist,
+         "26 (report-c)", stall_depth(load("mnist-depth", which))),
         ("Well-trained MLP / SmallCNN and CNN after eight epochs", cifar10,
          "43.02 % / 70.28 % (report-b) / 79.18 %, validation (report-d)",
          f"{found('best-mlp', data=cifar10)} / "

@@ -92,3 +92,14 @@ def test_widgets_have_their_state(notebook):
 def test_names_no_folder_of_a_machine(notebook):
     found = [text[:200] for text in texts(notebook) if PRIVATE.search(text) or f"{ROOT}/" in text]
     assert not found
+
+
+def test_every_section_has_a_cell_to_play_with(notebook):
+    sections = []
+    for cell in notebook.cells:
+        if cell.source.startswith("## "):
+            sections.append("")
+        if sections:
+            sections[-1] += cell.source
+    without = {section.splitlines()[0] for section in sections if "our turn" not in section}
+    assert without <= {"## Explore it", "## The report in one picture"}
