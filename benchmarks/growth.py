@@ -123,11 +123,15 @@ def table() -> str:
                 "what": one["what"],
                 "against": one["against"],
                 "values": ", ".join(f"{value:,}" for value in one["values"]),
-                "smallest and largest": f"{min(medians):.3g}, {max(medians):.3g}",
+                "smallest and largest": ", ".join(map(_short, (min(medians), max(medians)))),
                 "factor of each doubling": ", ".join(f"{factor:.1f}" for factor in factors),
             }
         )
     return markdown(pd.DataFrame(rows))
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 if __name__ == "__main__":

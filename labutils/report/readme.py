@@ -166,8 +166,8 @@ def benchmarks(names: str = "*") -> str:
         rows.append(
             {
                 "compared": result["question"],
-                "ratio": f"{ratio['median']:.1f}",
-                "lowest and highest": f"{ratio['min']:.1f} to {ratio['max']:.1f}",
+                "ratio": f"{ratio['median']:.2f}",
+                "lowest and highest": f"{ratio['min']:.2f} to {ratio['max']:.2f}",
                 "pairs": ratio["pairs"],
                 "processor": f"{hardware['device']} ({hardware['processor']})",
                 "threads": hardware["threads"],

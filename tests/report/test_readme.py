@@ -209,7 +209,7 @@ def test_benchmarks_are_chosen_by_name(tmp_path, monkeypatch):
         result = {"question": f"{name}, slow / fast", "ratio": ratios, "hardware": hardware}
         (tmp_path / "benchmarks" / "results" / f"{name}.json").write_text(json.dumps(result))
     assert cells(readme.benchmarks("windows-*")) == [
-        ["windows-1, slow / fast", "22.0", "1.3 to 30.0", "5", "cpu (AVX512)", "2"]
+        ["windows-1, slow / fast", "22.04", "1.26 to 30.00", "5", "cpu (AVX512)", "2"]
     ]
     assert len(cells(readme.benchmarks())) == 2
     with pytest.raises(FileNotFoundError, match="no result winograd.*make bench"):
