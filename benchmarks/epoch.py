@@ -76,22 +76,28 @@ def tutorial_epoch(
     return right / len(val.dataset)
 
 
-def compare_epochs(name: str, workers: int) -> None:
-    """Time the epochs of one network, with so many workers of the DataLoader."""
-    title, config, count, pairs = NETWORKS[name]
+def setting(config: RunConfig, count: int) -> tuple[tuple, FitConfig, torch.nn.Module]:
+    """Random images to train and validate on, how to train for an epoch, and the network."""
     shape = (1, 28, 28) if config.data == "mnist" else (3, 32, 32)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count + 5_000, *shape), generator=generator, dtype=torch.uint8)
     labels = torch.arange(len(images)) % CLASSES
-    augment = config.data == "cifar10"
     parts = (images[:count], labels[:count]), (images[count:], labels[count:])
+    colour = config.data == "cifar10"
+    precision = "bf16" if colour else "fp32"
+    how = FitConfig(epochs=1, precision=precision, flip=colour, crop_padding=4 if colour else 0)
+    return parts, how, build_model(config, shape, CLASSES)
+
+
+def compare_epochs(name: str, workers: int) -> None:
+    """Time the epochs of one network, with so many workers of the DataLoader."""
+    title, config, count, pairs = NETWORKS[name]
+    parts, how, start = setting(config, count)
+    augment = how.flip
     loaders = [
         DataLoader(Pictures(*part, augment and train), BATCH, shuffle=train, num_workers=workers)
         for part, train in zip(parts, (True, False), strict=True)
     ]
-    precision = "fp32" if config.model == "mlp" else "bf16"
-    how = FitConfig(epochs=1, precision=precision, flip=augment, crop_padding=4 if augment else 0)
-    start = build_model(config, shape, CLASSES)
 
     def tutorial() -> None:
         model = copy.deepcopy(start)

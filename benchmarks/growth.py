@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.timing import RESULTS
+from benchmarks.timing import RESULTS, compare
 from labutils.config.classifier import RunConfig
 from labutils.models.networks import build_model
 from labutils.report.rendering import markdown
@@ -96,6 +96,23 @@ def measured() -> Iterator[tuple[str, str, Sequence[int], list[list[float]]]]:
     yield f"seconds of a sweep of {SWEPT} MLPs", "workers", WORKERS, taken
 
 
+def compare_subnormals() -> None:
+    """Time the deepest plain MLP, whose gradients get too small for normal numbers."""
+    base, images, depths = NETWORKS["MLP"]
+    deepest = replace(base, depth=depths[-1])
+
+    def run(flush: bool) -> None:
+        torch.set_flush_denormal(flush)  # of this thread alone
+        epoch(deepest, images)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    question = f"Epoch of a plain MLP of depth {depths[-1]}, subnormal numbers kept / flushed"
+    compare("subnormals", question, lambda: run(False), lambda: run(True), pairs=3)
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
+
+
 def main() -> None:
     if sys.argv[1:]:
         config, images, _ = NETWORKS[sys.argv[1]]
@@ -103,6 +120,7 @@ def main() -> None:
         epoch(replace(config, depth=int(sys.argv[2])), images)
         print(peak() - before)
         return
+    compare_subnormals()
     found = []
     for what, against, values, results in measured():
         medians = [statistics.median(repeats) for repeats in results]

@@ -7,12 +7,8 @@ once before training, too; that is left out here, so that the ratio is that of a
 import copy
 import sys
 
-import torch
-
-from benchmarks.epoch import CLASSES, NETWORKS
+from benchmarks.epoch import NETWORKS, setting
 from benchmarks.timing import compare
-from labutils.config import FitConfig
-from labutils.models.networks import build_model
 from labutils.training.classifiers import Classification
 from labutils.training.evaluation import evaluate
 from labutils.training.loop import run_epochs
@@ -43,15 +39,7 @@ class Validated(Classification):
 def compare_measuring(name: str) -> None:
     """Time one epoch of a network with and without."""
     config, (count, pairs) = NETWORKS[name][1], COUNTS[name]
-    shape = (1, 28, 28) if config.data == "mnist" else (3, 32, 32)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count + 5_000, *shape), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(len(images)) % CLASSES
-    parts = (images[:count], labels[:count]), (images[count:], labels[count:])
-    colour = config.data == "cifar10"
-    precision = "bf16" if colour else "fp32"
-    how = FitConfig(epochs=1, precision=precision, flip=colour, crop_padding=4 * colour)
-    start = build_model(config, shape, CLASSES)
+    parts, how, start = setting(config, count)
 
     def epoch(kind: type[Classification]) -> None:
         run_epochs(kind(copy.deepcopy(start), *parts, how), progress=False)
