@@ -30,7 +30,7 @@ from labutils.training.classifiers import train
 from labutils.training.execution import software_and_hardware
 
 FOUND = RESULTS.parent / "growth.json"  # beside the ratios
-# network, the images of an epoch, depths and widths
+# network, the images of an epoch, depths
 NETWORKS = {
     "MLP": (RunConfig(depth=12, width=128, epochs=1), 8_192, (6, 12, 24, 48, 96)),
     "ConvNet": (
