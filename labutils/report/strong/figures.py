@@ -31,6 +31,7 @@ def cost(runs: Sequence[Run]) -> Figure:
     families = {family_name(config): config for config in reversed(ranked)}  # the best stays
     best, title = ranked[0], family_name(ranked[0])
     brief = min((one for one in ranked if family_name(one) == title), key=training_cost)
+    sides = {brief: "top", best: "bottom"}  # of their points: the two lie near one another
     colors = style.colors_of(map(family_name, ranked))
     fig, axes = style.make_axes(1, 2, (9, 4.4), sharey=True)
     for config, accuracy in accuracies.items():
@@ -43,7 +44,7 @@ def cost(runs: Sequence[Run]) -> Figure:
             ax.plot(*at, "o", ms=5, mec=color, mfc=fill, mew=1.2, alpha=alpha)
             ax.annotate(
                 text if named else "", at, (-6, 0), textcoords="offset points", ha="right",
-                va="center", size=8, color=0.7 * np.array(color),
+                va=sides.get(config, "center"), size=8, color=0.7 * np.array(color),
                 bbox={"fc": "white", "alpha": 0.7, "ec": "none", "pad": 0.5},
             )  # fmt: skip
     for ax, what in zip(axes, ("one image", "the training"), strict=True):
