@@ -8,6 +8,7 @@ from labutils.config.base import Config
 from labutils.config.classifier import RunConfig
 from labutils.config.profiles import Profile, profile
 from labutils.report import cams, convnets, detector, families, mlps, residuals, strong, transfer
+from labutils.report.families import choices as families_choices
 from labutils.report.quick import quick
 from labutils.report.records import Experiment
 from labutils.report.residuals import choices as residuals_choices
@@ -19,7 +20,7 @@ from labutils.runs.sweep import run_sweep
 REPORT = (mlps, convnets, families, strong, residuals, transfer, detector, cams)  # in its order
 CHAPTERS = tuple(chapter.experiments for chapter in REPORT)
 # each is trained in one sweep in the quick profile
-GROUPS = (*CHAPTERS, residuals_choices, transfer_choices)
+GROUPS = (*CHAPTERS, families_choices, residuals_choices, transfer_choices)
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
     for group in GROUPS

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from labutils.config import RunConfig
 from labutils.report.convnets.experiments import PROTOCOL, resnet_depth
-from labutils.report.records import at_best_rate, at_rates, experiment, seeded
+from labutils.report.records import at_best_rate, experiment, seeded
 
 # What makes a network of another family, precision included: MLPs gain nothing from bf16.
 NETWORK = ("model", "depth", "width", "norm", "dropout", "precision")
@@ -40,7 +40,7 @@ def sgd() -> list[RunConfig]:
 RATES = {"adam": (1e-3, 3e-4, 3e-3), "sgd": (0.05, 0.0125, 0.2)}  # the first: of those above
 
 
-def _networks() -> list[RunConfig]:
+def first_seeds() -> list[RunConfig]:
     """The five networks with each optimiser, one seed."""
     return [config for config in (*adam.grid(), *sgd.grid()) if config.seed == 0]
 
@@ -48,17 +48,10 @@ def _networks() -> list[RunConfig]:
 TUNED = (*NETWORK, *RESNET16, "optimizer", "learning_rate", "weight_decay")
 
 
-@experiment("side-by-side-rates", varies=TUNED, planned=True)
-def rates() -> list[RunConfig]:
-    """Section 1.4: the five networks with either optimiser, each at three learning rates."""
-    tried = [at_rates([network], RATES[network.optimizer]) for network in _networks()]
-    return [config for at_three in tried for config in at_three]
-
-
 @experiment("side-by-side-tuned", varies=(*TUNED, "seed"), planned=True)
 def tuned() -> list[RunConfig]:
     """Section 1.4: the five networks with either optimiser, at the best rate in validation."""
-    return seeded(at_best_rate(network, RATES[network.optimizer]) for network in _networks())
+    return seeded(at_best_rate(network, RATES[network.optimizer]) for network in first_seeds())
 
 
 @experiment(
