@@ -23,6 +23,7 @@ PAGES = 100
 PART = 20  # pages whose shares make one ratio
 SEED = 23
 TIMED = 6  # pages
+SHEET, DIGITS = 2_000, 60  # pixels of its sides, digits on it
 PAPER = ((252, 252, 250), (238, 236, 230), (250, 240, 205), (200, 170, 130), (225, 240, 250))
 INK = ((20, 20, 25), (25, 45, 140), (170, 30, 35), (20, 100, 50))
 BOARD, CHALK = ((35, 60, 45), (40, 40, 45)), ((240, 240, 235), (250, 235, 150))
@@ -123,6 +124,18 @@ def _on_a_table(page: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return table
 
 
+def draw_sheet(digits: Split, seed: int = SEED) -> np.ndarray:
+    """Digits of 21 to 107 pixels of height, scattered on a large sheet, with camera noise."""
+    random = np.random.default_rng(seed)
+    ink = np.zeros((SHEET, SHEET))
+    for image in digits.images[:DIGITS, 0].numpy():
+        side = int(random.integers(30, 150))  # of MNIST's picture
+        top, left = random.integers(0, SHEET - side, 2)
+        ink[top : top + side, left : left + side] += cv2.resize(image, (side, side)) / 255
+    grey = 240 - 200 * ink.clip(0, 1) + random.normal(0, 2, ink.shape)
+    return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
 def _by_extremes(picture: np.ndarray) -> np.ndarray:
     """Light on black as one would write it first: the median is ground, the farthest value ink."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(float)
@@ -143,7 +156,8 @@ def main() -> None:
     def after(picture: np.ndarray) -> str:
         return read_page(network, picture, **asked).text
 
-    pages = list(draw_pages(data.load(run.config.data).test))
+    test = data.load(run.config.data).test
+    pages, sheet = list(draw_pages(test)), draw_sheet(test)
     right = np.array(
         [[read(page.picture) == page.text for page in pages] for read in (before, after)]
     )
@@ -164,6 +178,13 @@ def main() -> None:
         lambda: [before(page.picture) for page in pages[:TIMED]],
         lambda: [after(page.picture) for page in pages[:TIMED]],
         5,
+    )
+    compare(
+        "pages-sheet",
+        f"Reading a sheet of {SHEET:,} x {SHEET:,} pixels, in the same two ways",
+        lambda: before(sheet),
+        lambda: after(sheet),
+        3,
     )
 
 

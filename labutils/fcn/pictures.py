@@ -1,6 +1,6 @@
 """Digits in any picture: look at it at several sizes, draw what was found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import cv2
@@ -140,13 +140,25 @@ def _where_ink_is(network: DenseNetwork, picture: Grey) -> Detections:
     near = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
     inked = cv2.dilate(picture, near) >= INK
     found = [Detections.of([], [], [])]
-    for top, bottom in _runs(inked.any(1)):
-        for left, right in _runs(inked[top:bottom].any(0)):
-            part = torch.from_numpy(picture[top:bottom, left:right].copy())
-            seen = detect(network, part[None, None])[0]
-            corner = torch.tensor([left, top, left, top])
-            found.append(replace(seen, boxes=seen.boxes + corner))
+    for top, bottom, left, right in _parts(inked):
+        part = torch.from_numpy(picture[top:bottom, left:right].copy())
+        seen = detect(network, part[None, None])[0]
+        corner = torch.tensor([left, top, left, top])
+        found.append(replace(seen, boxes=seen.boxes + corner))
     return Detections.together(found)
+
+
+def _parts(
+    marked: Bool[np.ndarray, "rows columns"], top: int = 0, left: int = 0
+) -> Iterator[tuple[int, int, int, int]]:
+    """Top, bottom, left and right of parts with all marks: cut where rows or columns are empty."""
+    for first, last in _runs(marked.any(1)):
+        for start, end in _runs(marked[first:last].any(0)):
+            part = marked[first:last, start:end]
+            if part.shape == marked.shape:
+                yield top, top + last, left, left + end
+            else:
+                yield from _parts(part, top + first, left + start)
 
 
 def _runs(marked: Bool[np.ndarray, " n"]) -> list[list[int]]:
