@@ -14,7 +14,7 @@ def deciding_mnist_rates() -> list[RunConfig]:
     return at_rates(deciding_kinds(MLP_40), RATES)
 
 
-@experiment("deciding-cifar10-rates", varies=DECIDED, planned=True)
+@experiment("deciding-cifar10-rates", varies=DECIDED)
 def deciding_cifar10_rates() -> list[RunConfig]:
     """Why residuals work: deep ConvNets that keep signal and gradient, each at three rates."""
     return at_rates(deciding_kinds(CONVNET_36), RATES)

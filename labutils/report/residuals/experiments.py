@@ -125,7 +125,7 @@ def deciding_mnist() -> list[RunConfig]:
     return seeded(at_best_rate(kind, RATES) for kind in deciding_kinds(MLP_40))
 
 
-@experiment("deciding-cifar10", varies=(*DECIDED, "seed"), planned=True)
+@experiment("deciding-cifar10", varies=(*DECIDED, "seed"))
 def deciding_cifar10() -> list[RunConfig]:
     """Why residuals work: deep ConvNets that keep signal and gradient, at the best rate of each."""
     return seeded(at_best_rate(kind, RATES) for kind in deciding_kinds(CONVNET_36))

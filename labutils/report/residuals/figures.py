@@ -168,15 +168,15 @@ def deciding(*grids: Sequence[Run]) -> Figure:
     fig, axes = style.make_axes(1, len(grids), (9, 3.8))
     for ax, runs in zip(axes, grids, strict=True):
         kinds, reference = grouped(runs, cell), ("residual", "no norm", "default")
-        labels: list[tuple[str, float, float]] = []
+        labels: dict[str, list[tuple[str, float, float]]] = {"plain": [], "residual": []}
         for names, chosen in kinds.items():
             kept, color = Kept.of([run.config for run in chosen]), style.color_of(chosen[0])
             losses = [run.history["train_loss"][-1] for run in chosen]
             fill, at = color if keeps_both(kept) else "none", [kept.signal] * len(losses)
             ax.plot(at, losses, "o", mec=color, mfc=fill, alpha=0.7, ms=5)
             text = ", ".join(names[1:]) if names[1] != "no norm" else names[2]
-            labels.append((text, kept.signal, float(np.mean(losses))))
-        for text, x, y in _joined(labels):
+            labels[names[0]].append((text, kept.signal, float(np.mean(losses))))
+        for text, x, y in (label for some in labels.values() for label in _joined(some)):
             ax.annotate(text, (x, y), (7, 0), textcoords="offset points", va="center", size=8)
         limit = QUICK * np.mean([run.history["train_loss"][-1] for run in kinds[reference]])
         ax.axhline(limit, color="gray", lw=1, ls=":")
