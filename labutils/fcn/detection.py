@@ -106,12 +106,12 @@ def find_digits(
     classes = probability.numpy().argmax(0)  # four times as fast as PyTorch's
     digits = probability[:BACKGROUND].numpy()
     found = []
-    for blob in _components(classes != BACKGROUND, min_area):
+    for blob in components(classes != BACKGROUND, min_area):
         inside = np.where(blob.mask, classes[blob.window], BACKGROUND)
         parts = [
             (part, int(label))
             for label in np.unique(inside[blob.mask])
-            for part in _components(inside == label, min_area, *blob.box[:2])
+            for part in components(inside == label, min_area, *blob.box[:2])
         ]
         largest = max((part.area for part, _ in parts), default=0)
         parts = [(part, label) for part, label in parts if part.area >= fragment * largest]
@@ -126,7 +126,7 @@ def find_digits(
     return suppress(Detections.of(*zip(*found, strict=True) if found else ([], [], [])))
 
 
-class _Component(NamedTuple):
+class Component(NamedTuple):
     """Connected pixels: their box, its window into the map, and which pixels of it are theirs."""
 
     box: tuple[int, int, int, int]
@@ -135,7 +135,7 @@ class _Component(NamedTuple):
     area: int
 
 
-def _components(mask: np.ndarray, min_area: int, x: int = 0, y: int = 0) -> Iterator[_Component]:
+def components(mask: np.ndarray, min_area: int, x: int = 0, y: int = 0) -> Iterator[Component]:
     """Parts of a mask that hang together, corners included; `x` and `y`: where the mask begins."""
     mask = mask.astype(np.uint8)
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -143,7 +143,7 @@ def _components(mask: np.ndarray, min_area: int, x: int = 0, y: int = 0) -> Iter
         if number > 0 and area >= min_area:  # the first is all else
             own = parts[top : top + height, left : left + width] == number
             box = (x + left, y + top, x + left + width, y + top + height)
-            yield _Component(box, (slice(box[1], box[3]), slice(box[0], box[2])), own, area)
+            yield Component(box, (slice(box[1], box[3]), slice(box[0], box[2])), own, area)
 
 
 def suppress(found: Detections, max_overlap: float = MAX_OVERLAP) -> Detections:

@@ -1,18 +1,18 @@
 """Digits in any picture: look at it at several sizes, draw what was found."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from labutils.data.canvases import INK
 from labutils.data.ink import Values, ink, on_black
 from labutils.data.pictures import MAX_PIXELS, Grey, Picture
-from labutils.fcn.detection import Detections, detect, suppress
+from labutils.fcn.detection import Detections, components, detect, suppress
 from labutils.fcn.networks import DenseNetwork
 
 SMALLEST, SMALLEST_OF_PAGES = 8, 10  # pixels of height of the smallest digit looked for
@@ -138,32 +138,13 @@ def _factors(shape: tuple[int, int], enlarged: float, last: float) -> list[float
 def _where_ink_is(network: DenseNetwork, picture: Grey) -> Detections:
     """What is seen in each part of a picture that holds ink, with the surroundings that count."""
     near = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
-    inked = cv2.dilate(picture, near) >= INK
     found = [Detections.of([], [], [])]
-    for top, bottom, left, right in _parts(inked):
-        part = torch.from_numpy(picture[top:bottom, left:right].copy())
-        seen = detect(network, part[None, None])[0]
-        corner = torch.tensor([left, top, left, top])
+    for part in components(cv2.dilate(picture, near) >= INK, min_area=1):
+        alone = torch.from_numpy(np.where(part.mask, picture[part.window], 0))
+        seen = detect(network, alone[None, None])[0]
+        corner = torch.tensor(part.box[:2]).repeat(2)
         found.append(replace(seen, boxes=seen.boxes + corner))
     return Detections.together(found)
-
-
-def _parts(
-    marked: Bool[np.ndarray, "rows columns"], top: int = 0, left: int = 0
-) -> Iterator[tuple[int, int, int, int]]:
-    """Top, bottom, left and right of parts with all marks: cut where rows or columns are empty."""
-    for first, last in _runs(marked.any(1)):
-        for start, end in _runs(marked[first:last].any(0)):
-            part = marked[first:last, start:end]
-            if part.shape == marked.shape:
-                yield top, top + last, left, left + end
-            else:
-                yield from _parts(part, top + first, left + start)
-
-
-def _runs(marked: Bool[np.ndarray, " n"]) -> list[list[int]]:
-    """First place of each run of marks, and the one after its last."""
-    return np.flatnonzero(np.diff(marked, prepend=False, append=False)).reshape(-1, 2).tolist()
 
 
 def annotate(picture: Picture, found: Detections) -> np.ndarray:

@@ -19,8 +19,8 @@ from labutils.runs.sweep import run_sweep
 
 REPORT = (mlps, convnets, families, strong, residuals, transfer, detector, cams)  # in its order
 CHAPTERS = tuple(chapter.experiments for chapter in REPORT)
-# each is trained in one sweep in the quick profile
-GROUPS = (*CHAPTERS, families_choices, residuals_choices, transfer_choices)
+CHOICES = (families_choices, residuals_choices, transfer_choices)
+GROUPS = (*CHAPTERS, *CHOICES)  # each is trained in one sweep in the quick profile
 EXPERIMENTS: dict[str, Experiment] = {
     record.name: record
     for group in GROUPS
@@ -178,12 +178,18 @@ def _load(
 
 
 def load_all(which: Profile | None = None, **fields: object) -> list[Run]:
-    """The runs of all experiments but planned ones whose configuration has these values, each once.
+    """The runs whose configuration has these values, each once: of all experiments that are shown.
+
+    Those of planned experiments and of choices are left out.
 
     Raises:
         MissingRuns: as `load` does.
     """
-    names = [name for name, record in EXPERIMENTS.items() if not record.planned]
+    names = [
+        name
+        for name, record in EXPERIMENTS.items()
+        if not (record.planned or any(record in vars(group).values() for group in CHOICES))
+    ]
     found = {run.config.id: run for name in names for run in load(name, which, **fields)}
     return list(found.values())
 

@@ -236,10 +236,11 @@ def test_runs_of_all_experiments_are_found_by_their_fields_each_once(private, mo
     which = private("full")
     for name in ("resnet-depth", "lesions"):  # two runs are of both
         save(which, configs(name, which), keep="fp16")
-    others = {name: EXPERIMENTS[name] for name in ("resnet-depth", "lesions")}
-    monkeypatch.setattr(experiments, "EXPERIMENTS", others)
+    names = ("resnet-depth", "lesions", "deciding-cifar10-rates")  # the last is shown nowhere
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {name: EXPERIMENTS[name] for name in names})
     found = [run.config for run in load_all(which, depth=44)]
     assert found == [config for config in configs("resnet-depth", which) if config.depth == 44]
+    assert load_all(which, depth=36) == []
 
 
 # What is trained, and in which order
