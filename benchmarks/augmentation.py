@@ -6,6 +6,7 @@ from torchvision import transforms
 
 from benchmarks.timing import compare
 from labutils.data.augmentation import Augmenter
+from labutils.models.blocks import Normalize
 
 IMAGES = torch.randint(0, 256, (4096, 3, 32, 32), dtype=torch.uint8)
 BATCH = 128
@@ -38,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
     loader = DataLoader(Pictures(), batch_size=BATCH, shuffle=True)
     augmenter = Augmenter(IMAGES, flip=True, crop_padding=4)
-    mean, std = (255 * torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    normalize = Normalize(torch.tensor(MEAN), torch.tensor(STD))
     generator = torch.Generator().manual_seed(0)
 
     def with_loader() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
 
     def with_augmenter() -> None:
         for indices in torch.randperm(len(IMAGES), generator=generator).split(BATCH):
-            augmenter(indices, generator).float().sub_(mean).div_(std)
+            normalize(augmenter(indices, generator))
 
     question = "Augmented batches, DataLoader over PIL images / Augmenter"
     compare("augmentation", question, with_loader, with_augmenter)

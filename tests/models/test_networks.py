@@ -379,6 +379,15 @@ def test_normalize_sees_bytes_and_floats_alike():
     assert torch.equal(images, before)
 
 
+@pytest.mark.parametrize("shape", [(5, 3, 7, 9), (4, 1, 6, 6), (2, 3, 6, 1), (1, 1, 1, 1)])
+def test_normalize_gives_the_same_bits_in_either_memory_format(shape):
+    images = random_images(shape[0], shape[1:])
+    normalize = Normalize(torch.rand(shape[1]), torch.rand(shape[1]) + 0.1)
+    last = images.contiguous(memory_format=torch.channels_last)
+    found = normalize(last)
+    assert torch.equal(found, normalize(images)) and found.stride() == last.stride()
+
+
 def test_statistics_are_those_that_were_given_and_travel_with_the_weights():
     """Mistake 1: MNIST's mean and deviation on CIFAR."""
     mean, std = torch.tensor([0.1, 0.4, 0.6]), torch.tensor([0.2, 0.3, 0.5])
