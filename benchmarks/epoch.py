@@ -2,23 +2,30 @@
 
 The tutorial's loop takes one PIL image at a time through torchvision's transforms and a
 DataLoader, in fp32 and PyTorch's layout, and evaluates on the validation images. `fit` does more:
-it evaluates on 5,000 training images, too, and measures every layer.
+it evaluates on 5,000 training images, too, and measures every layer. Both start from the same
+weights and see the same images; what they have learned after the epoch is kept beside the times.
 """
 
 import copy
+import json
 import sys
+from dataclasses import replace
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.timing import compare
+from benchmarks.timing import RESULTS, compare
+from labutils import data
 from labutils.config import FitConfig, RunConfig
-from labutils.models.networks import build_model
+from labutils.report.rendering import markdown
+from labutils.report.statistics import percents
 from labutils.training import fit
+from labutils.training.classifiers import untrained
 
-BATCH, CLASSES = 128, 10
+BATCH = 128
 # name, network, training images of an epoch, pairs
 NETWORKS = {
     "mlp": ("MNIST MLP of depth 4", RunConfig(depth=4), 54_000, 3),
@@ -77,23 +84,20 @@ def tutorial_epoch(
 
 
 def setting(config: RunConfig, count: int) -> tuple[tuple, FitConfig, torch.nn.Module]:
-    """Random images to train and validate on, how to train for an epoch, and the network."""
-    shape = (1, 28, 28) if config.data == "mnist" else (3, 32, 32)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (count + 5_000, *shape), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(len(images)) % CLASSES
-    parts = (images[:count], labels[:count]), (images[count:], labels[count:])
+    """Images to train and validate on, how to train for an epoch, and the network."""
+    images = data.load(config.data)
+    parts = ((part.images[:count], part.labels[:count]) for part in (images.train, images.val))
     colour = config.data == "cifar10"
     precision = "bf16" if colour else "fp32"
     how = FitConfig(epochs=1, precision=precision, flip=colour, crop_padding=4 if colour else 0)
-    return parts, how, build_model(config, shape, CLASSES)
+    return tuple(parts), how, untrained(config, images)
 
 
 def compare_epochs(name: str, workers: int) -> None:
     """Time the epochs of one network, with so many workers of the DataLoader."""
     title, config, count, pairs = NETWORKS[name]
     parts, how, start = setting(config, count)
-    augment = how.flip
+    augment, accuracies = how.flip, {"tutorial": [], "fit": []}
     loaders = [
         DataLoader(Pictures(*part, augment and train), BATCH, shuffle=train, num_workers=workers)
         for part, train in zip(parts, (True, False), strict=True)
@@ -102,13 +106,30 @@ def compare_epochs(name: str, workers: int) -> None:
     def tutorial() -> None:
         model = copy.deepcopy(start)
         del model.normalize  # its images come normalised
-        tutorial_epoch(model, *loaders, torch.optim.Adam(model.parameters()))
+        optimizer = torch.optim.Adam(model.parameters())
+        accuracies["tutorial"].append(tutorial_epoch(model, *loaders, optimizer))
 
     def ours() -> None:
-        fit(copy.deepcopy(start), *parts, how, progress=False)
+        seeded = replace(how, seed=len(accuracies["fit"]))
+        history = fit(copy.deepcopy(start), *parts, seeded, progress=False)
+        accuracies["fit"] += history.val_accuracy
 
     question = f"Epoch of a {title}, tutorial with {workers} workers / fit"
-    compare(f"epoch-{name}-{workers}", question, tutorial, ours, pairs)
+    beside = {"title": title, "val_accuracy": accuracies}
+    compare(f"epoch-{name}-{workers}", question, tutorial, ours, pairs, beside)
+
+
+def accuracies() -> str:
+    """The Markdown table: validation accuracy after that epoch, in both ways, of all repeats."""
+    rows = []
+    for name in NETWORKS:
+        found = [json.loads(path.read_text()) for path in RESULTS.glob(f"epoch-{name}-*.json")]
+        row = {"network": found[0]["title"], "trainings each": 0}
+        for how in ("tutorial", "fit"):
+            reached = [share for one in found for share in one["val_accuracy"][how]]
+            row |= {"trainings each": len(reached), how: percents(reached)}
+        rows.append(row)
+    return markdown(pd.DataFrame(rows))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What measuring costs: an epoch of `fit`, and one that trains and validates and measures no more.
+"""What an epoch of `fit` costs besides its training steps, and what of that is measuring.
 
 `fit` also evaluates on 5,000 training images and takes the statistics of all layers. The latter
 once before training, too; that is left out here, so that the ratio is that of a later epoch.
@@ -6,6 +6,9 @@ once before training, too; that is left out here, so that the ratio is that of a
 
 import copy
 import sys
+
+import torch
+from torch import Tensor
 
 from benchmarks.epoch import NETWORKS, setting
 from benchmarks.timing import compare
@@ -36,6 +39,21 @@ class Validated(Classification):
         pass
 
 
+class Steps(Validated):
+    """The training steps alone: one batch again and again, and nothing is measured."""
+
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
+        order = super().start_epoch(epoch, generator)
+        self.first = super().batch(order[: self.config.batch_size])
+        return order
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return tuple(tensor[: len(indices)] for tensor in self.first)
+
+    def measure(self) -> dict[str, float]:
+        return dict.fromkeys(("train_loss", "train_accuracy", "val_loss", "val_accuracy"), 0.0)
+
+
 def compare_measuring(name: str) -> None:
     """Time one epoch of a network with and without."""
     config, (count, pairs) = NETWORKS[name][1], COUNTS[name]
@@ -46,6 +64,8 @@ def compare_measuring(name: str) -> None:
 
     question = f"Epoch of {config.model} {config.depth}: with / without what `fit` measures besides"
     compare(f"measuring-{name}", question, lambda: epoch(Measured), lambda: epoch(Validated), pairs)
+    question = f"Epoch of {config.model} {config.depth}: `fit` / its training steps alone"
+    compare(f"steps-{name}", question, lambda: epoch(Measured), lambda: epoch(Steps), pairs)
 
 
 def main() -> None:

@@ -95,9 +95,11 @@ def read_checked(path: Path) -> bytes:
         stated = sums.read_bytes() if sums.exists() else None
     except OSError as error:
         raise damaged(path, error) from error
-    if stated is None and path.name != WEIGHTS:
+    if stated is None:
+        if path.name == WEIGHTS:
+            raise damaged(path, f"{CHECKSUMS}, which it is checked against, is missing")
         return content
-    if checksum(path.name, content) not in (stated or b""):
+    if checksum(path.name, content) not in stated:
         raise damaged(path, f"it is not what {CHECKSUMS} says")
     return content
 
