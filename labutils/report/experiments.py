@@ -180,23 +180,20 @@ def _load(
 def load_all(which: Profile | None = None, **fields: object) -> list[Run]:
     """The runs whose configuration has these values, each once: of all experiments that are shown.
 
-    Those of planned experiments and of choices are left out.
+    Choices are left out.
 
     Raises:
         MissingRuns: as `load` does.
     """
-    names = [
-        name
-        for name, record in EXPERIMENTS.items()
-        if not (record.planned or any(record in vars(group).values() for group in CHOICES))
-    ]
+    choices = [record for group in CHOICES for record in vars(group).values()]
+    names = [name for name, record in EXPERIMENTS.items() if record not in choices]
     found = {run.config.id: run for name in names for run in load(name, which, **fields)}
     return list(found.values())
 
 
 def _of_group(record: Experiment, which: Profile) -> list[Config]:
-    """The configurations of all experiments in the file of this one, without planned ones."""
+    """The configurations of all experiments in the file of this one."""
     group = next(group for group in GROUPS if record in vars(group).values())
     records = (one for one in vars(group).values() if isinstance(one, Experiment))
-    names = [one.name for one in records if one.name in EXPERIMENTS and not one.planned]
+    names = [one.name for one in records if one.name in EXPERIMENTS]
     return [config for name in names for config in configs(name, which)]

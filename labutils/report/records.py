@@ -28,8 +28,6 @@ class Experiment:
         shipped: whether git holds the weights; if not, what was measured with them is stored.
         compared_with: names of experiments that hold a partner of each run.
         differs_in: the fields in which a run and its partner differ.
-        planned: its runs are not all stored yet. No notebook shows it, and the quick profile does
-            not train it with its chapter.
     """
 
     name: str
@@ -39,7 +37,6 @@ class Experiment:
     shipped: bool = True
     compared_with: Sequence[str] = ()
     differs_in: Sequence[str] = ()
-    planned: bool = False
 
     @property
     def question(self) -> str:

@@ -54,9 +54,7 @@ def test_every_chapter_is_of_the_report_and_no_name_is_given_twice():
 def test_networks_of_an_experiment_differ_in_what_it_varies_and_nothing_else(name):
     """Mistake 14 of the older reports: other optimisers, schedules or epochs for one of two."""
     record = find(name)
-    # a rate that validation has still to choose does not differ yet
-    open_fields = {"learning_rate"} if record.planned else set()
-    assert varied(name) <= set(record.varies) <= varied(name) | open_fields
+    assert set(record.varies) == varied(name)
     assert len({type(config) for config in find(name).grid()}) == 1
 
 
@@ -116,20 +114,10 @@ def test_every_stored_run_can_be_read_and_belongs_to_the_report():
 @every_experiment
 def test_every_experiment_is_stored_with_the_weights_that_git_holds(name):
     record = find(name)
-    if record.planned:  # its grid may still change, when validation has chosen its rates
-        return
     runs = load(name, FULL)
     assert [run.config for run in runs] == configs(name, FULL)
     if record.keep != "none" and record.shipped:
         assert all(run.has_weights for run in runs)
-
-
-def test_planned_experiments_are_those_that_miss_runs():
-    planned = [name for name, record in EXPERIMENTS.items() if record.planned]
-    missing = {name for name in planned if Store.of(FULL).missing(configs(name, FULL))}
-    # the partner of `NAME-rates` takes any rate until these are stored
-    waiting = {name for name in planned if any(other.startswith(name[:12]) for other in missing)}
-    assert set(planned) == missing | waiting
 
 
 # Loading
@@ -187,7 +175,7 @@ def test_quick_trains_what_is_missing_and_so_does_full_when_asked(private, sweep
     ((keep, trained),) = sweeps
     assert keep == "none" and [run.config for run in found] == wanted == trained[: len(wanted)]
     records = [one for one in vars(mlps).values() if isinstance(one, Experiment)]
-    chapter = {record.name for record in records if not record.planned}
+    chapter = {record.name for record in records}
     meant = {"rescue"} if asked else chapter
     ids = {config.id for other in meant for config in configs(other, which)}
     assert {config.id for config in trained} == ids and len(trained) == len(ids)

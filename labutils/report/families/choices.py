@@ -8,7 +8,7 @@ from labutils.report.families.experiments import RATES, TUNED, first_seeds
 from labutils.report.records import at_rates, experiment
 
 
-@experiment("side-by-side-rates", varies=TUNED, planned=True)
+@experiment("side-by-side-rates", varies=TUNED)
 def rates() -> list[RunConfig]:
     """Section 1.4: the five networks with either optimiser, each at three learning rates."""
     tried = [at_rates([network], RATES[network.optimizer]) for network in first_seeds()]

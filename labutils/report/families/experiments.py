@@ -48,7 +48,7 @@ def first_seeds() -> list[RunConfig]:
 TUNED = (*NETWORK, *RESNET16, "optimizer", "learning_rate", "weight_decay")
 
 
-@experiment("side-by-side-tuned", varies=(*TUNED, "seed"), planned=True)
+@experiment("side-by-side-tuned", varies=(*TUNED, "seed"))
 def tuned() -> list[RunConfig]:
     """Section 1.4: the five networks with either optimiser, at the best rate in validation."""
     return seeded(at_best_rate(network, RATES[network.optimizer]) for network in first_seeds())

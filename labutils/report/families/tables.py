@@ -1,13 +1,15 @@
 """Networks compared under one protocol, and the strong one: sections 1.3 to 1.5."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from labutils.models.costs import inference_cost
 from labutils.report import statistics
-from labutils.report.statistics import by_network, columns, mean, paired_difference, select
+from labutils.report.families.experiments import RATES
+from labutils.report.names import network_name
+from labutils.report.statistics import by_network, columns, grouped, mean, paired_difference, select
 from labutils.runs.store import Run
 
 
@@ -27,20 +29,15 @@ def side_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _with_adam_and_sgd(runs: Sequence[Run]) -> Iterator[tuple[list[Run], list[Run]]]:
-    """The runs of each network with either optimiser."""
-    adam, sgd = (by_network(select(runs, optimizer=name)) for name in ("adam", "sgd"))
-    return zip(adam, sgd, strict=True)
-
-
 def tuned_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Section 1.4: a row a network: both optimisers at the rate that validation chose with seed 0.
 
     Dropout, initialisation and precision, in which the networks differ too, stand beside them.
     """
-    rows = []
-    for adam, sgd in _with_adam_and_sgd(runs):
-        config, shown = adam[0].config, ("rate", "val accuracy", "test accuracy")
+    rows, shown = [], ("rate", "val accuracy", "test accuracy")
+    both = (by_network(select(runs, optimizer=name)) for name in RATES)
+    for adam, sgd in zip(*both, strict=True):
+        config = adam[0].config
         row = columns(adam, "network") | {
             "dropout": f"{config.dropout:g}",
             "weights": {"he": "He"}.get(config.init, config.init),
@@ -51,14 +48,31 @@ def tuned_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def protocol_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Section 1.4: networks trained alike with Adam, and alike with SGD, paired by seed."""
-    return pd.DataFrame(
-        columns(adam, "network")
-        | columns(adam, "train loss", "test accuracy", of="Adam")
-        | columns(sgd, "train loss", "test accuracy", of="SGD")
-        | {"SGD - Adam": paired_difference(adam, sgd)}
-        for adam, sgd in _with_adam_and_sgd(runs)
-    )
+    """Section 1.4: test accuracy of the networks in four ways of training them.
+
+    With either optimiser, at one rate for all, and each at its own where it has one. The last
+    two rows pair the last network by seed with its plain twin and with the CNN before that.
+    """
+    runs, frame = {run.config: run for run in runs}.values(), {}  # some are of two experiments
+    for optimizer, title in (("adam", "Adam"), ("sgd", "SGD")):
+        found = grouped(select(runs, optimizer=optimizer), lambda run: network_name(run.config))
+        alike, tuned, common = {}, {}, RATES[optimizer][0]
+        for name, chosen in found.items():
+            alike[name] = select(chosen, learning_rate=common)
+            own = [run for run in chosen if run.config.learning_rate != common]
+            tuned[name] = own or alike[name]
+        frame[f"{title}, {common:g} for all"] = _with_differences(alike)
+        frame[f"{title}, each at its best"] = _with_differences(tuned)
+    return pd.DataFrame(frame).rename_axis("network").reset_index()
+
+
+def _with_differences(networks: Mapping[str, Sequence[Run]]) -> dict[str, str]:
+    *_, (cnn, before), (plain, twins), (name, runs) = networks.items()
+    accuracies = {each: statistics.accuracy(chosen) for each, chosen in networks.items()}
+    return accuracies | {
+        f"{name} - {plain}": paired_difference(twins, runs),
+        f"{name} - {cnn}": paired_difference(before, runs),
+    }
 
 
 def augmentation_table(runs: Sequence[Run]) -> pd.DataFrame:

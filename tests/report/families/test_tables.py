@@ -4,7 +4,7 @@ from fakes import fake_runs
 
 from labutils.config.classifier import RunConfig
 from labutils.report.families import tables
-from labutils.report.statistics import squared_errors
+from labutils.report.statistics import select, squared_errors
 
 RESNET16 = RunConfig(
     data="cifar10", model="resnet", depth=18, stages=4, width=4, residual=True, flip=True
@@ -22,21 +22,29 @@ def test_side_table_has_a_row_a_network_over_its_seeds(tmp_path):
     assert list(frame["multiply-adds"]) == ["2.2 M"] * 2
 
 
-def test_protocols_are_paired_by_network_and_seed(tmp_path):
-    grid = [replace(RESNET16, residual=r, seed=s) for s in (0, 1) for r in (False, True)]
+def test_protocol_table_has_one_rate_for_all_and_that_of_each(tmp_path):
+    """The CNN keeps the common rate of SGD, and is there in two experiments."""
+    cnn = replace(RESNET16, model="cnn", depth=8, stages=3, residual=False)
+    networks = [cnn, *(replace(RESNET16, residual=residual) for residual in (False, True))]
+    ways = {("adam", 0.001): 0.3, ("adam", 0.003): 0.4, ("sgd", 0.05): 0.5, ("sgd", 0.2): 0.6}
     runs = []
-    for config in grid:
-        runs += fake_runs(tmp_path, [config], test_accuracy=0.5)
-        sgd = replace(config, optimizer="sgd")
-        better = 0.6 + 0.1 * config.residual + 0.02 * config.seed
-        runs += fake_runs(tmp_path, [sgd], test_accuracy=better)
-    frame = tables.protocol_table(runs)
-    assert list(frame["network"]) == ["ConvNet-16", "ResNet-16"]
-    assert list(frame["test accuracy, Adam"]) == ["50.00 ± 0.00 %"] * 2
-    assert list(frame["test accuracy, SGD"]) == ["61.00 ± 1.41 %", "71.00 ± 1.41 %"]
-    assert list(frame["SGD - Adam"]) == ["11.00 ± 1.41", "21.00 ± 1.41"]
-    losses = [run.history["train_loss"][-1] for run in runs if run.config.optimizer == "adam"]
-    assert frame["train loss, Adam"][0] == f"{losses[0]:.3f} ± 0.000"
+    for (optimizer, rate), share in ways.items():
+        for number, config in enumerate(networks):
+            for seed in (0, 1):
+                if rate == 0.2 and config == cnn:
+                    continue
+                how = replace(config, optimizer=optimizer, learning_rate=rate, seed=seed)
+                reached = share + number / 20 + seed * number / 100
+                runs += fake_runs(tmp_path, [how], test_accuracy=reached)
+    frame = tables.protocol_table(runs + select(runs, model="cnn")).set_index("network")
+    assert list(frame.columns) == [
+        "Adam, 0.001 for all", "Adam, each at its best", "SGD, 0.05 for all",
+        "SGD, each at its best",
+    ]  # fmt: skip
+    assert list(frame.loc["CNN"]) == [f"{share}.00 ± 0.00 %" for share in (30, 40, 50, 50)]
+    assert frame.loc["ResNet-16", "SGD, each at its best"] == "71.00 ± 1.41 %"
+    assert list(frame.loc["ResNet-16 - ConvNet-16"]) == ["5.50 ± 0.71"] * 4
+    assert list(frame.loc["ResNet-16 - CNN"]) == ["11.00 ± 1.41"] * 3 + ["21.00 ± 1.41"]
 
 
 def test_augmentation_and_schedule_are_paired_by_seed(tmp_path):
