@@ -9,6 +9,7 @@ Source: github.com/KellerJordan/cifar10-airbench; Jordan 2024, "94% on CIFAR-10 
 """
 
 import json
+import math
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -60,12 +61,17 @@ RECORD = FitConfig(
 
 
 def with_batches_of(count: int, epochs: int) -> FitConfig:
-    """The record's settings with smaller batches, and the step a sample of biases and head kept."""
+    """The record's settings with other batches.
+
+    The rate of biases and head is in proportion to them, so that a sample moves these as far as
+    before; the filters', whose steps have one length, falls with the root.
+    """
     share = count / RECORD.batch_size
     return replace(
         RECORD,
         batch_size=count,
         epochs=epochs,
+        learning_rate=math.sqrt(share) * RECORD.learning_rate,
         bias_learning_rate=share * RECORD.bias_learning_rate,
         head_learning_rate=share * RECORD.head_learning_rate,
     )

@@ -94,7 +94,12 @@ class Augmenter:
         else:
             mirror = draw(2) if self.flip else torch.zeros(count, dtype=torch.int64, device=device)
         top, left = draw(2 * self.crop_padding + 1), draw(2 * self.crop_padding + 1)
-        batch = self.windows[mirror, indices.to(device), top, left].permute(0, 3, 1, 2)
+        chosen = mirror, indices.to(device), top, left
+        if device.type == "cpu":  # NumPy copies rows of a window, PyTorch its numbers one by one
+            windows = self.windows.numpy()[tuple(index.numpy() for index in chosen)]
+            batch = torch.from_numpy(windows).permute(0, 3, 1, 2)
+        else:
+            batch = self.windows[chosen].permute(0, 3, 1, 2)
         if not self.cutout:
             return batch
         rows = _in_window(draw(self.height), self.height, self.cutout)
