@@ -52,7 +52,7 @@ page: $(TEST)  ## write docs/index.html anew, and the notebooks as HTML into bui
 	@$(RUN) labutils.report.page
 
 bench: $(LAB)  ## measure what docs/speed.md claims, as ratios
-	@for name in augmentation cam epoch growth measuring pages pooling precision svm sweep waits windows accuracy; do $(RUN) benchmarks.$$name || exit 1; done
+	@for name in augmentation cam epoch growth measuring memory pages pooling precision svm sweep waits windows accuracy; do $(RUN) benchmarks.$$name || exit 1; done
 
 # After `make clean test`, so that it holds what a new environment gets, and what passed.
 lock: $(TEST)  ## write requirements.lock anew: the versions that are in .venv

@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from labutils.models.modes import eval_mode
-from labutils.training.execution import Execution, device_of, execution_for, full_precision
+from labutils.training.execution import (
+    Execution,
+    device_of,
+    execution_for,
+    full_precision,
+    memory_reused,
+)
 from labutils.training.inputs import as_split, check_classes, check_logits
 
 EVALUATION_BATCH = 250  # the maps of more images leave the cache of a processor
@@ -49,6 +55,7 @@ def runnable(model: nn.Module, execution: Execution, images: Tensor) -> Executio
     return execution
 
 
+@memory_reused()
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -84,6 +91,7 @@ def evaluate(
     return Evaluation(loss / len(labels), correct / len(labels))
 
 
+@memory_reused()
 @torch.no_grad()
 def predict(
     model: nn.Module,

@@ -1,13 +1,18 @@
 """How a network is computed: device, memory layout, precision."""
 
 import contextlib
+import ctypes
 import platform
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from labutils.models.blocks import Normalize
+
+# options of mallopt in glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 
 Arithmetic = Literal["bf16", "fp32", "fp64"]
 
@@ -90,6 +95,36 @@ def execution_for(
     normalizes = any(isinstance(module, Normalize) for module in model.modules())
     takes_bytes = normalizes and dtype in (torch.float32, torch.float64)
     return Execution(device, memory_format, arithmetic, dtype, takes_bytes)
+
+
+@contextlib.contextmanager
+def memory_reused() -> Iterator[None]:
+    """Context in which freed memory is kept for the next tensors; it goes back at the end.
+
+    glibc asks the system for each large tensor anew, and writing to it waits while the system
+    clears page after page. With another C library, or within such a context, nothing happens.
+    Results do not change.
+    """
+    if platform.libc_ver()[0] != "glibc" or _Memory.reused:
+        yield
+        return
+    c_library = ctypes.CDLL(None)
+    _Memory.reused = True
+    c_library.mallopt(M_MMAP_MAX, 0)  # large tensors are not mapped by themselves
+    c_library.mallopt(M_TRIM_THRESHOLD, -1)  # whatever is freed stays
+    try:
+        yield
+    finally:
+        # where glibc's own rule ends in a process that has freed large tensors
+        c_library.mallopt(M_MMAP_MAX, 65_536)
+        c_library.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+        c_library.mallopt(M_TRIM_THRESHOLD, 64 * 2**20)
+        c_library.malloc_trim(0)
+        _Memory.reused = False
+
+
+class _Memory:
+    reused = False
 
 
 def software_and_hardware(device: torch.device) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from labutils.config import FitConfig
 from labutils.training.checkpoints import Checkpoint
-from labutils.training.execution import Execution
+from labutils.training.execution import Execution, memory_reused
 from labutils.training.history import History
 from labutils.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
@@ -55,6 +55,7 @@ class Task(Protocol):
         """Append to the history what layers do: called before training and after each epoch."""
 
 
+@memory_reused()
 def run_epochs(
     task: Task,
     *,

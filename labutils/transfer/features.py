@@ -25,7 +25,7 @@ from labutils.data.whole_files import write_file
 from labutils.models.modes import eval_mode
 from labutils.runs.store import weights_digest
 from labutils.training.checkpoints import data_digest
-from labutils.training.execution import Execution, device_of, execution_for
+from labutils.training.execution import Execution, device_of, execution_for, memory_reused
 
 FOLDER = ROOT / "build" / "features"
 BATCH = 250
@@ -65,6 +65,7 @@ class Features:
         return Features(maps, self.labels[chosen])
 
 
+@memory_reused()
 @torch.no_grad()
 def extract(
     model: nn.Module,

@@ -2,7 +2,9 @@
 
 import math
 import platform
+import resource
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,3 +140,28 @@ def test_fit_trains_anyones_network_in_fp64(digits):
 def test_fp64_is_refused_where_it_would_not_be_computed(make):
     with pytest.raises(ConfigError, match="fp64 is for classifiers"):
         make()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's memory")
+def test_freed_memory_serves_the_next_tensors_and_goes_back_in_the_end():
+    megabytes = 100
+    page = resource.getpagesize()
+
+    def new_pages() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(megabytes * 2**18)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * page
+
+    usual = new_pages()
+    with execution.memory_reused():
+        new_pages()
+        assert new_pages() < usual / 10
+        with execution.memory_reused():
+            pass
+        assert new_pages() < usual / 10, "an inner context must not end the outer one"
+        kept = resident()
+    assert resident() < kept - megabytes * 2**20 / 2
+    assert new_pages() > usual / 2
