@@ -155,13 +155,15 @@ def test_freed_memory_serves_the_next_tensors_and_goes_back_in_the_end():
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * page
 
-    usual = new_pages()
+    def fewest() -> int:  # small memory between may take the place of a large tensor once
+        return min(new_pages() for _ in range(5))
+
+    usual = fewest()
     with execution.memory_reused():
-        new_pages()
-        assert new_pages() < usual / 10
+        assert fewest() < usual / 10
         with execution.memory_reused():
             pass
-        assert new_pages() < usual / 10, "an inner context must not end the outer one"
+        assert fewest() < usual / 10, "an inner context must not end the outer one"
         kept = resident()
     assert resident() < kept - megabytes * 2**20 / 2
     assert new_pages() > usual / 2
