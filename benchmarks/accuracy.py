@@ -82,7 +82,7 @@ def with_batches_of(count: int, epochs: int) -> FitConfig:
 
 SETTINGS = {
     "record": Settings(RECORD),
-    "strong-fast": Settings(with_batches_of(500, epochs=7), shrunk={24: 0.6}),
+    "strong-fast": Settings(with_batches_of(500, epochs=8), shrunk={20: 0.35, 24: 0.3}),
 }
 
 
