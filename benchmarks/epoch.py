@@ -7,6 +7,8 @@ weights and see the same images; what they have learned after the epoch is kept 
 """
 
 import copy
+import functools
+import itertools
 import json
 import sys
 from dataclasses import replace
@@ -17,7 +19,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.timing import RESULTS, compare
+from benchmarks.timing import RESULTS, compare, own_process
 from labutils import data
 from labutils.config import FitConfig, RunConfig
 from labutils.report.rendering import markdown
@@ -68,10 +70,35 @@ class Pictures(Dataset):
         return self.transform(self.pictures[index]), self.labels[index]
 
 
-def tutorial_epoch(
-    model: torch.nn.Module, train: DataLoader, val: DataLoader, optimizer: torch.optim.Optimizer
-) -> float:
-    """One epoch and the validation accuracy after it."""
+@functools.cache
+def setting(config: RunConfig, count: int) -> tuple[tuple, FitConfig, torch.nn.Module]:
+    """Images to train and validate on, how to train for an epoch, and the network."""
+    images = data.load(config.data)
+    parts = ((part.images[:count], part.labels[:count]) for part in (images.train, images.val))
+    colour = config.data == "cifar10"
+    precision = "bf16" if colour else "fp32"
+    how = FitConfig(epochs=1, precision=precision, flip=colour, crop_padding=4 if colour else 0)
+    return tuple(parts), how, untrained(config, images)
+
+
+@functools.cache
+def loaders(name: str, workers: int) -> list[DataLoader]:
+    """Of the images to train and to validate on."""
+    _, config, count, _ = NETWORKS[name]
+    parts, how, _ = setting(config, count)
+    return [
+        DataLoader(Pictures(*part, how.flip and train), BATCH, shuffle=train, num_workers=workers)
+        for part, train in zip(parts, (True, False), strict=True)
+    ]
+
+
+def tutorial(name: str, workers: int) -> float:
+    """One epoch of a tutorial's loop, and the validation accuracy after it."""
+    _, config, count, _ = NETWORKS[name]
+    model = copy.deepcopy(setting(config, count)[2])
+    del model.normalize  # its images come normalised
+    train, val = loaders(name, workers)
+    optimizer = torch.optim.Adam(model.parameters())
     model.train()
     for images, labels in train:
         optimizer.zero_grad()
@@ -83,40 +110,27 @@ def tutorial_epoch(
     return right / len(val.dataset)
 
 
-def setting(config: RunConfig, count: int) -> tuple[tuple, FitConfig, torch.nn.Module]:
-    """Images to train and validate on, how to train for an epoch, and the network."""
-    images = data.load(config.data)
-    parts = ((part.images[:count], part.labels[:count]) for part in (images.train, images.val))
-    colour = config.data == "cifar10"
-    precision = "bf16" if colour else "fp32"
-    how = FitConfig(epochs=1, precision=precision, flip=colour, crop_padding=4 if colour else 0)
-    return tuple(parts), how, untrained(config, images)
+def fitted(name: str, seed: int) -> float:
+    """One epoch of `fit`, and the validation accuracy after it."""
+    _, config, count, _ = NETWORKS[name]
+    parts, how, start = setting(config, count)
+    history = fit(copy.deepcopy(start), *parts, replace(how, seed=seed), progress=False)
+    return history.val_accuracy[-1]
 
 
 def compare_epochs(name: str, workers: int) -> None:
     """Time the epochs of one network, with so many workers of the DataLoader."""
-    title, config, count, pairs = NETWORKS[name]
-    parts, how, start = setting(config, count)
-    augment, accuracies = how.flip, {"tutorial": [], "fit": []}
-    loaders = [
-        DataLoader(Pictures(*part, augment and train), BATCH, shuffle=train, num_workers=workers)
-        for part, train in zip(parts, (True, False), strict=True)
-    ]
-
-    def tutorial() -> None:
-        model = copy.deepcopy(start)
-        del model.normalize  # its images come normalised
-        optimizer = torch.optim.Adam(model.parameters())
-        accuracies["tutorial"].append(tutorial_epoch(model, *loaders, optimizer))
-
-    def ours() -> None:
-        seeded = replace(how, seed=len(accuracies["fit"]))
-        history = fit(copy.deepcopy(start), *parts, seeded, progress=False)
-        accuracies["fit"] += history.val_accuracy
-
-    question = f"Epoch of a {title}, tutorial with {workers} workers / fit"
-    beside = {"title": title, "val_accuracy": accuracies}
-    compare(f"epoch-{name}-{workers}", question, tutorial, ours, pairs, beside)
+    title, *_, pairs = NETWORKS[name]
+    seeds, accuracies = itertools.count(), {"tutorial": [], "fit": []}
+    with own_process() as theirs, own_process() as ours:
+        compare(
+            f"epoch-{name}-{workers}",
+            f"Epoch of a {title}, tutorial with {workers} workers / fit",
+            lambda: accuracies["tutorial"].append(theirs.submit(tutorial, name, workers).result()),
+            lambda: accuracies["fit"].append(ours.submit(fitted, name, next(seeds)).result()),
+            pairs,
+            {"title": title, "val_accuracy": accuracies},
+        )
 
 
 def accuracies() -> str:
@@ -130,6 +144,16 @@ def accuracies() -> str:
             row |= {"trainings each": len(reached), how: percents(reached)}
         rows.append(row)
     return markdown(pd.DataFrame(rows))
+
+
+def sentence() -> str:
+    """For the README: the smallest and the largest of the ratios."""
+    found = [json.loads(path.read_text()) for path in RESULTS.glob("epoch-*.json")]
+    smallest, *_, largest = sorted(one["ratio"]["median"] for one in found)
+    return (
+        f"On two CPU cores an epoch of `fit` is {smallest:.2f} to {largest:.2f} times as fast as "
+        "the loop of a tutorial, with evaluation on both sides."
+    )
 
 
 def main() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -41,6 +43,11 @@ def compare(
                 seconds[key].append(value)
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     keep(name, question, ratios, median_seconds=medians, **(beside or {}))
+
+
+def own_process() -> ProcessPoolExecutor:
+    """A process for one side of a pair, so that the memory of the other does not serve it."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def keep(name: str, question: str, ratios: Sequence[float], **beside: object) -> None:
