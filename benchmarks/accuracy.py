@@ -275,7 +275,7 @@ def table() -> str:
     rows = []
     for name, group in pd.DataFrame(json.loads(FOUND.read_text())).groupby("name", sort=False):
         config, shrunk = SETTINGS[name]
-        sizes = ", ".join(f"{share:.0%} at {side} px" for side, share in shrunk.items())
+        sizes = ", ".join(f"{100 * share:.0f} % at {side} px" for side, share in shrunk.items())
         rows.append(
             {
                 "settings": name,

@@ -2,7 +2,6 @@
 
 import math
 import platform
-import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +143,7 @@ def test_fp64_is_refused_where_it_would_not_be_computed(make):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's memory")
 def test_freed_memory_serves_the_next_tensors_and_goes_back_in_the_end():
+    resource = pytest.importorskip("resource")
     megabytes = 100
     page = resource.getpagesize()
 
