@@ -1,6 +1,6 @@
 """Time to an accuracy on CIFAR-10: the settings of a published speed record, and our own.
 
-Both train the record's network with `fit` on all 50,000 training images, and are tested once at
+Both train the record's network on all 50,000 training images, and are tested once at
 the end, without test-time augmentation. `record` has the settings of airbench94_muon. Two things
 differ from it: the biases and the head do not decay, and the biases of the whitening learn to the
 end. `strong-fast` was chosen on the validation split. What accuracy.json has of the same
@@ -9,13 +9,12 @@ settings is not measured again.
 Source: github.com/KellerJordan/cifar10-airbench; Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds".
 """
 
-import itertools
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -32,9 +31,10 @@ from labutils.models.initialization import initialize
 from labutils.models.networks import Classifier, fit_to_images
 from labutils.report.rendering import markdown
 from labutils.report.statistics import percents, spread
-from labutils.training import evaluate, fit
-from labutils.training.classifiers import labelled
+from labutils.training import evaluate
+from labutils.training.classifiers import Classification, labelled
 from labutils.training.execution import software_and_hardware
+from labutils.training.loop import run_epochs
 
 SEEDS = range(3)
 WIDTHS = (64, 256, 256)
@@ -45,15 +45,16 @@ FOUND = RESULTS.parent / "accuracy.json"  # beside the ratios
 
 
 class Settings(NamedTuple):
-    """A training, and the size of its images.
+    """A training, and how it saves work.
 
     Attributes:
-        shrunk: the size of shrunk images in pixels, and their share of the steps, from the first
-            step on; the others have full size.
+        sides: of the images in each epoch, in pixels.
+        kept: share of the training images in each epoch: those of the highest losses.
     """
 
     config: FitConfig
-    shrunk: Mapping[int, float] = {}
+    sides: tuple[int, ...] = 8 * (32,)
+    kept: tuple[float, ...] = 8 * (1.0,)
 
 
 RECORD = FitConfig(
@@ -64,7 +65,7 @@ RECORD = FitConfig(
 )  # fmt: skip
 
 
-def with_batches_of(count: int, epochs: int) -> FitConfig:
+def with_batches_of(count: int) -> FitConfig:
     """The record's settings with other batches.
 
     The rate of biases and head is in proportion to them, so that a sample moves these as far as
@@ -74,7 +75,6 @@ def with_batches_of(count: int, epochs: int) -> FitConfig:
     return replace(
         RECORD,
         batch_size=count,
-        epochs=epochs,
         learning_rate=math.sqrt(share) * RECORD.learning_rate,
         bias_learning_rate=share * RECORD.bias_learning_rate,
         head_learning_rate=share * RECORD.head_learning_rate,
@@ -83,7 +83,11 @@ def with_batches_of(count: int, epochs: int) -> FitConfig:
 
 SETTINGS = {
     "record": Settings(RECORD),
-    "strong-fast": Settings(with_batches_of(500, epochs=8), shrunk={20: 0.35, 24: 0.3}),
+    "strong-fast": Settings(
+        with_batches_of(1_000),
+        sides=3 * (24,) + 5 * (32,),
+        kept=(1, 1, 1, 0.65, 0.65, 0.65, 0.65, 1),
+    ),
 }
 
 
@@ -115,24 +119,6 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x.amax((2, 3))) / self.linear.in_features
-
-
-class Growing(nn.Module):
-    """Shrinks the images of the first training steps, and hands all of them to the stem.
-
-    The convolutions learn from small images at less cost, and last from those of full size
-    ("progressive resizing"; Howard 2018, fast.ai's entry to DAWNBench).
-    """
-
-    def __init__(self, stem: nn.Module, sides: Iterator[int]) -> None:
-        super().__init__()
-        self.stem, self.sides = stem, sides
-
-    def forward(self, images: Tensor) -> Tensor:
-        side = next(self.sides, None) if self.training else None
-        if side:
-            images = F.interpolate(images, size=2 * (side,), mode="bilinear", antialias=True)
-        return self.stem(images)
 
 
 class Conv(nn.Conv2d):
@@ -187,16 +173,54 @@ def _norm(width: int) -> nn.BatchNorm2d:
     return norm
 
 
-def train(settings: Settings, images: data.DataSet, trained: data.Split, seed: int) -> Classifier:
+class Saving(Classification):
+    """Training on small images first, and later without those that the network knows.
+
+    The convolutions learn from shrunk images at less cost ("progressive resizing", Howard 2018,
+    fast.ai's entry to DAWNBench). An image of a low loss changes the weights little ("selective
+    backprop", Jiang et al. 2019); here the loss of the last epoch that saw the image counts, so
+    that choosing costs nothing.
+
+    Attributes:
+        seen: number of images of each size that were trained on.
+    """
+
+    def __init__(self, settings: Settings, seed: int, *parts: tuple[Any, ...]) -> None:
+        super().__init__(*parts, replace(settings.config, seed=seed))
+        self.settings, self.losses = settings, torch.full((self.examples,), math.inf)
+        self.seen: Counter[int] = Counter()
+
+    def start_epoch(self, epoch: int, generator: torch.Generator) -> Tensor:
+        """A new order of the images of the highest losses."""
+        order = super().start_epoch(epoch, generator)
+        count = round(self.settings.kept[epoch] * len(order))
+        return order[self.losses[order].topk(count).indices.sort().values]
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented images of the size of this epoch, and labels."""
+        images, labels = super().batch(indices)
+        side = self.settings.sides[self.epoch]
+        self.seen[side] += len(images)
+        if side < images.shape[-1]:
+            images = F.interpolate(images, size=2 * (side,), mode="bilinear", antialias=True)
+        return images, labels
+
+    def loss(self, indices: Tensor) -> Tensor:
+        """Mean cross-entropy of a batch; that of each image is kept."""
+        images, labels = self.batch(indices)
+        smoothing = self.config.label_smoothing
+        logits = self.logits(images)
+        losses = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+        self.losses[indices] = losses.detach()
+        return losses.mean()
+
+
+def train(settings: Settings, images: data.DataSet, trained: data.Split, seed: int) -> Saving:
     """The network after all epochs; its accuracy is watched on some validation images."""
-    config = replace(settings.config, seed=seed)
-    model = network(images, seed)
-    steps = -(-len(trained.labels) // config.batch_size) * config.epochs
-    shrunk = ([side] * round(share * steps) for side, share in settings.shrunk.items())
-    model.stem = Growing(model.stem, itertools.chain(*shrunk))
     watched = images.val.images[:WATCHED], images.val.labels[:WATCHED]
-    fit(model, (trained.images, trained.labels), watched, config)
-    return model
+    task = Saving(settings, seed, network(images, seed), (trained.images, trained.labels), watched)
+    run_epochs(task)
+    return task
 
 
 def timed(settings: Settings, seed: int) -> dict[str, object]:
@@ -205,16 +229,16 @@ def timed(settings: Settings, seed: int) -> dict[str, object]:
     both = data.Split(*map(torch.cat, zip(*labelled(images), strict=True)))
     best = peak()
     started = time.perf_counter()
-    model = train(settings, images, both, seed)
+    task = train(settings, images, both, seed)
     seconds = time.perf_counter() - started
-    full = images.image_shape[1]
-    sides = {**settings.shrunk, full: 1 - sum(settings.shrunk.values())}
-    mean = sum(share * multiply_adds(model, (3, side, side)) for side, share in sides.items())
-    operations = 2 * 3 * mean * len(both.labels) * settings.config.epochs  # 3: with the gradients
+    forward = sum(
+        count * multiply_adds(task.model, (3, side, side)) for side, count in task.seen.items()
+    )
+    operations = 2 * 3 * forward  # 3: with both gradients
     return {
         "seed": seed,
         "seconds": seconds,
-        "test_accuracy": evaluate(model, images.test.images, images.test.labels).accuracy,
+        "test_accuracy": evaluate(task.model, images.test.images, images.test.labels).accuracy,
         "operations": operations,
         "share_of_peak": operations / seconds / best,
         **software_and_hardware(torch.device("cpu")),
@@ -274,15 +298,15 @@ def table() -> str:
     """The Markdown table: a row a setting, of the trainings that there are."""
     rows = []
     for name, group in pd.DataFrame(json.loads(FOUND.read_text())).groupby("name", sort=False):
-        config, shrunk = SETTINGS[name]
-        sizes = ", ".join(f"{100 * share:.0f} % at {side} px" for side, share in shrunk.items())
+        config, sides, kept = SETTINGS[name]
         rows.append(
             {
                 "settings": name,
                 "trainings": len(group),
                 "epochs": config.epochs,
                 "batch": f"{config.batch_size:,}",
-                "steps with shrunk images": sizes or "-",
+                "pixels, in each epoch": " ".join(map(str, sides)),
+                "% of the images, in each epoch": " ".join(f"{100 * share:.0f}" for share in kept),
                 "seconds": spread(list(group["seconds"]), 0),
                 "test accuracy": percents(list(group["test_accuracy"])),
                 "operations": f"{group['operations'].mean():.2g}",
