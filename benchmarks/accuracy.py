@@ -11,9 +11,11 @@ Source: github.com/KellerJordan/cifar10-airbench; Jordan 2024, "94% on CIFAR-10 
 
 import json
 import math
+import multiprocessing
 import time
 from collections import Counter
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -34,7 +36,7 @@ from labutils.report.statistics import percents, spread
 from labutils.training import evaluate
 from labutils.training.classifiers import Classification, labelled
 from labutils.training.execution import software_and_hardware
-from labutils.training.loop import run_epochs
+from labutils.training.loop import OnEpoch, run_epochs
 
 SEEDS = range(3)
 WIDTHS = (64, 256, 256)
@@ -214,35 +216,86 @@ class Saving(Classification):
         self.losses[indices] = losses.detach()
         return losses.mean()
 
+    def measure(self) -> dict[str, float]:
+        """Little, since it is timed: the losses as they were in training, and on watched images."""
+        watched = evaluate(self.model, *self.val, execution=self.execution)
+        seen = self.losses[self.losses < math.inf]
+        return {"train_loss": seen.mean().item()} | watched.named("val")
 
-def train(settings: Settings, images: data.DataSet, trained: data.Split, seed: int) -> Saving:
+    def measure_layers(self) -> None:
+        """Nothing, for the same reason."""
+
+
+def train(
+    settings: Settings,
+    images: data.DataSet,
+    trained: data.Split,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+) -> Saving:
     """The network after all epochs; its accuracy is watched on some validation images."""
     watched = images.val.images[:WATCHED], images.val.labels[:WATCHED]
     task = Saving(settings, seed, network(images, seed), (trained.images, trained.labels), watched)
-    run_epochs(task)
+    run_epochs(task, on_epoch=on_epoch, progress=False)
     return task
 
 
-def timed(settings: Settings, seed: int) -> dict[str, object]:
-    """One training on all images, its seconds, and its test accuracy."""
+def training(pipe: Connection, settings: Settings, seed: int) -> None:
+    """One training on all images, in a process of its own: an epoch for each message it gets.
+
+    It answers with None after an epoch, and last with its test accuracy and operations.
+    """
     images = data.load("cifar10")
     both = data.Split(*map(torch.cat, zip(*labelled(images), strict=True)))
-    best = peak()
-    started = time.perf_counter()
-    task = train(settings, images, both, seed)
-    seconds = time.perf_counter() - started
-    forward = sum(
-        count * multiply_adds(task.model, (3, side, side)) for side, count in task.seen.items()
-    )
-    operations = 2 * 3 * forward  # 3: with both gradients
-    return {
-        "seed": seed,
-        "seconds": seconds,
-        "test_accuracy": evaluate(task.model, images.test.images, images.test.labels).accuracy,
-        "operations": operations,
-        "share_of_peak": operations / seconds / best,
-        **software_and_hardware(torch.device("cpu")),
+
+    def wait(*_: object) -> None:
+        pipe.send(None)
+        pipe.recv()
+
+    wait()
+    task = train(settings, images, both, seed, wait)
+    model, sizes = task.model, task.seen.items()
+    forward = sum(count * multiply_adds(model, (3, side, side)) for side, count in sizes)
+    found = {
+        "test_accuracy": evaluate(model, images.test.images, images.test.labels).accuracy,
+        "operations": 2 * 3 * forward,  # 3: with both gradients
     }
+    pipe.send(found)
+
+
+def timed(seed: int) -> list[dict[str, object]]:
+    """A training with each of the settings, which take turns after every epoch.
+
+    So a machine that slows down slows both.
+    """
+    best, processes = peak(), multiprocessing.get_context("spawn")
+    pipes, seconds, found = {}, dict.fromkeys(SETTINGS, 0.0), {}
+    for name, settings in SETTINGS.items():
+        pipes[name], theirs = processes.Pipe()
+        processes.Process(target=training, args=(theirs, settings, seed), daemon=True).start()
+        theirs.close()
+        pipes[name].recv()  # its images are loaded
+    while len(found) < len(SETTINGS):
+        for name in [name for name in SETTINGS if name not in found]:
+            started = time.perf_counter()
+            pipes[name].send(None)
+            answer = pipes[name].recv()
+            if answer:
+                found[name] = answer
+            else:
+                seconds[name] += time.perf_counter() - started
+    return [
+        {
+            "name": name,
+            "settings": str(settings),
+            "seed": seed,
+            "seconds": seconds[name],
+            **found[name],
+            "share_of_peak": found[name]["operations"] / seconds[name] / best,
+            **software_and_hardware(torch.device("cpu")),
+        }
+        for name, settings in SETTINGS.items()
+    ]
 
 
 def peak() -> float:
@@ -279,13 +332,13 @@ def main() -> None:
         compare_gradients(side)
     kept = json.loads(FOUND.read_text()) if FOUND.exists() else []
     found = [one for one in kept if one["settings"] == str(SETTINGS.get(one["name"]))]
-    stored = {(one["name"], one["seed"]) for one in found}
-    missing = [(n, seed) for seed in SEEDS for n in SETTINGS if (n, seed) not in stored]
-    for name, seed in missing:
-        settings = SETTINGS[name]
-        found.append({"name": name, "settings": str(settings), **timed(settings, seed)})
+    whole = {seed for seed in SEEDS if sum(one["seed"] == seed for one in found) == len(SETTINGS)}
+    found = [one for one in found if one["seed"] in whole]
+    missing = [seed for seed in SEEDS if seed not in whole]
+    for seed in missing:
+        found += timed(seed)
         FOUND.write_text(json.dumps(found, indent=1) + "\n")
-        print(found[-1])
+        print(found[-2:])
     if missing:
         grouped = [[one for one in found if one["name"] == name] for name in SETTINGS]
         pairs = zip(*grouped, strict=True)
