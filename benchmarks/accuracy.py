@@ -37,7 +37,7 @@ from labutils.report.statistics import percents, spread
 from labutils.training import evaluate
 from labutils.training.classifiers import Classification, labelled
 from labutils.training.execution import software_and_hardware
-from labutils.training.loop import OnEpoch, run_epochs
+from labutils.training.loop import run_epochs
 
 SEEDS = range(3)
 WIDTHS = (64, 256, 256)
@@ -185,7 +185,7 @@ class Saving(Classification):
     The convolutions learn from shrunk images at less cost ("progressive resizing", Howard 2018,
     fast.ai's entry to DAWNBench). An image of a low loss changes the weights little ("selective
     backprop", Jiang et al. 2019, "Accelerating Deep Learning by Focusing on the Biggest Losers");
-    here the loss of the last epoch that saw the image counts, so that choosing costs nothing.
+    here the loss of the last epoch that saw the image counts, and no pass is spent to choose.
 
     Attributes:
         seen: number of images of each size that were trained on.
@@ -230,34 +230,22 @@ class Saving(Classification):
         """Nothing, for the same reason."""
 
 
-def train(
-    settings: Settings,
-    images: data.DataSet,
-    trained: data.Split,
-    seed: int,
-    on_epoch: OnEpoch | None = None,
-) -> Saving:
-    """The network after all epochs; its accuracy is watched on some validation images."""
-    watched = images.val.images[:WATCHED], images.val.labels[:WATCHED]
-    task = Saving(settings, seed, network(images, seed), (trained.images, trained.labels), watched)
-    run_epochs(task, on_epoch=on_epoch, progress=False)
-    return task
-
-
 def training(pipe: Connection, settings: Settings, seed: int) -> None:
     """One training on all images, in a process of its own: an epoch for each message it gets.
 
     It answers with None after an epoch, and last with its test accuracy and operations.
     """
     images = data.load("cifar10")
-    both = data.Split(*map(torch.cat, zip(*labelled(images), strict=True)))
+    both = tuple(map(torch.cat, zip(*labelled(images), strict=True)))
 
     def wait(*_: object) -> None:
         pipe.send(None)
         pipe.recv()
 
     wait()
-    task = train(settings, images, both, seed, wait)
+    watched = images.val.images[:WATCHED], images.val.labels[:WATCHED]
+    task = Saving(settings, seed, network(images, seed), both, watched)
+    run_epochs(task, on_epoch=wait, progress=False)
     model, sizes = task.model, task.seen.items()
     forward = sum(count * multiply_adds(model, (3, side, side)) for side, count in sizes)
     found = {
@@ -272,11 +260,13 @@ def timed(seed: int) -> list[dict[str, object]]:
 
     So a machine that slows down slows all.
     """
-    best, processes = peak(), multiprocessing.get_context("spawn")
+    best, context, processes = peak(), multiprocessing.get_context("spawn"), []
     pipes, seconds, found = {}, dict.fromkeys(SETTINGS, 0.0), {}
     for name, settings in SETTINGS.items():
-        pipes[name], theirs = processes.Pipe()
-        processes.Process(target=training, args=(theirs, settings, seed), daemon=True).start()
+        pipes[name], theirs = context.Pipe()
+        arguments = theirs, settings, seed
+        processes.append(context.Process(target=training, args=arguments, daemon=True))
+        processes[-1].start()
         theirs.close()
         pipes[name].recv()  # its images are loaded
     while len(found) < len(SETTINGS):
@@ -288,6 +278,8 @@ def timed(seed: int) -> list[dict[str, object]]:
                 found[name] = answer
             else:
                 seconds[name] += time.perf_counter() - started
+    for process in processes:
+        process.join()  # or its end would slow what is measured next
     return [
         {
             "name": name,
